@@ -1,0 +1,66 @@
+"""robusttune: hyperparameter searches that survive NaN, say why trials fail, and learn from it.
+
+Names are loaded when they are first touched, so that importing robusttune does not load TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robusttune.causes import FailureCause, Symptom
+    from robusttune.errors import (
+        DataError,
+        HopelessSearchError,
+        InstabilityWarning,
+        RobustTuneError,
+        RobustTuneWarning,
+        SearchSpaceWarning,
+        TrialFailure,
+    )
+    from robusttune.policy import Policy
+    from robusttune.records import TrialRecord
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES = {
+    "DataError": "errors",
+    "FailureCause": "causes",
+    "HopelessSearchError": "errors",
+    "InstabilityWarning": "errors",
+    "Policy": "policy",
+    "RobustTuneError": "errors",
+    "RobustTuneWarning": "errors",
+    "SearchSpaceWarning": "errors",
+    "Symptom": "causes",
+    "TrialFailure": "errors",
+    "TrialRecord": "records",
+}
+
+__all__ = [
+    "DataError",
+    "FailureCause",
+    "HopelessSearchError",
+    "InstabilityWarning",
+    "Policy",
+    "RobustTuneError",
+    "RobustTuneWarning",
+    "SearchSpaceWarning",
+    "Symptom",
+    "TrialFailure",
+    "TrialRecord",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"robusttune.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'robusttune' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

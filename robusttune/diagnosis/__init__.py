@@ -1,0 +1,1 @@
+"""Diagnosis: from what a failed trial left behind to its cause."""

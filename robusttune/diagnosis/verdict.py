@@ -1,0 +1,30 @@
+"""Verdict: what a diagnosis says of one failed trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from robusttune.causes import FailureCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A cause, how sure it is, and the numbers that say so.
+
+    Args:
+        cause: The likeliest cause; unknown where nothing could be shown.
+        other_causes: Further causes, the likeliest first.
+        confidence: Probability that `cause` is right, 0..1.
+        advice: One line with concrete values; the cause's general advice where there are none.
+        fix_verified: Whether a replay with the advised change was cured; None: not tried.
+        evidence: Numbers with their units in the names, JSON-like.
+    """
+
+    cause: FailureCause
+    other_causes: tuple[FailureCause, ...] = ()
+    confidence: float = 0.0
+    advice: str = ""
+    fix_verified: bool | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,54 @@
+"""Exceptions and warning categories.
+
+RobustTuneError
+ x  TrialFailure         one trial failed; a search goes on
+ x  HopelessSearchError  no trial can succeed, whatever the hyperparameters
+ x  DataError            the data that was handed over cannot be used
+RobustTuneWarning
+ x  SearchSpaceWarning   the search space was, or should be, changed
+ x  InstabilityWarning   training was unstable
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robusttune.records import TrialRecord
+
+
+class RobustTuneError(Exception):
+    """Base class of all exceptions that robusttune raises by itself."""
+
+
+class TrialFailure(RobustTuneError):  # noqa: N818 - the name says what ended, as in the docs
+    """One trial failed.
+
+    Args:
+        message: One line that says what happened.
+        record: What is known of the failure; None where there is no record yet.
+    """
+
+    def __init__(self, message: str, record: TrialRecord | None = None) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class HopelessSearchError(RobustTuneError):
+    """Every trial must fail, because the reason does not depend on the hyperparameters."""
+
+
+class DataError(RobustTuneError):
+    """The data cannot be used as it is."""
+
+
+class RobustTuneWarning(UserWarning):
+    """Base class of robusttune's warnings."""
+
+
+class SearchSpaceWarning(RobustTuneWarning):
+    """A search space was changed, or asks for failing trials."""
+
+
+class InstabilityWarning(RobustTuneWarning):
+    """Training was unstable."""

@@ -1,0 +1,1 @@
+"""The guard: what watches a fit from inside the training step."""

@@ -1,0 +1,70 @@
+"""FitTrace: what the guard saw of one fit, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from robusttune.causes import Symptom
+
+
+@dataclass(slots=True)
+class Batch:
+    """One batch as the training step saw it; NumPy arrays, nested as the model takes them."""
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class FitTrace:
+    """What was seen of one fit.
+
+    The model that was fitted keeps the weights of the last good step; `initial_weights` are those
+    from before the first.
+
+    Args:
+        symptom: How the fit went wrong; None for a fit that did not.
+        epoch: Epoch of the failure, from 0.
+        step: Training step of the failure, from 0, over the whole fit.
+        losses: The last losses of single steps, oldest first, shape (n,), n <= policy.history. The
+            failing step's loss is the last one. NaN where a step's loss could not be seen.
+        gradient_norms: Global gradient norms of the same steps, before clipping, shape (n,).
+        first_step: The step of losses[0].
+        start_loss: Median of the first losses of the fit; None before the first step.
+        clipped_steps: How many steps the guard clipped.
+        first_batches: The first batches of the fit, for replays; empty where the mode hides them.
+        failing_batch: The batch of the failing step; None where the mode hides it.
+        missing: Why something above is missing, by name (e.g. {"failing_batch": "jit_compile"}).
+        initial_weights: Weights before the first step, in the order of model.get_weights().
+        weights: Weights of the last good step, likewise; None: the model still has them.
+        epoch_logs: One dict of metrics per epoch that was completed.
+        epochs: Epochs that the fit was to run.
+        steps_per_epoch: Steps an epoch; None where unknown.
+        seconds: Wall time of the fit.
+        seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
+    """
+
+    symptom: Symptom | None = None
+    epoch: int | None = None
+    step: int | None = None
+    losses: np.ndarray[Any, np.dtype[np.float64]] = field(default_factory=lambda: np.empty(0))
+    gradient_norms: np.ndarray[Any, np.dtype[np.float64]] = field(
+        default_factory=lambda: np.empty(0)
+    )
+    first_step: int = 0
+    start_loss: float | None = None
+    clipped_steps: int = 0
+    first_batches: list[Batch] = field(default_factory=list)
+    failing_batch: Batch | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    initial_weights: list[np.ndarray[Any, Any]] | None = None
+    weights: list[np.ndarray[Any, Any]] | None = None
+    epoch_logs: list[dict[str, float]] = field(default_factory=list)
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    seconds: float = 0.0
+    seconds_per_epoch: float | None = None

@@ -1,0 +1,1 @@
+"""The report: records in, tables and pages out."""
