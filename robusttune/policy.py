@@ -21,7 +21,6 @@ class Policy:
         divergence_factor: A loss this many times worse than the larger of the trial's own start
             and the best constant prediction's loss counts as diverged (> 1).
         divergence_patience: Steps in a row for which that must hold (>= 1): one spike is none.
-        stop: Whether a failing fit is stopped at the failing step. False only records.
         hopeless_after: Finished trials, all failed for one reason that no hyperparameter changes,
             after which the search ends with HopelessSearchError (>= 2); None never ends it.
 
@@ -36,7 +35,6 @@ class Policy:
     history: int = 64
     divergence_factor: float = 10.0
     divergence_patience: int = 5
-    stop: bool = True
 
     # Search
     hopeless_after: int | None = 5
@@ -56,7 +54,6 @@ class Policy:
         _integer("history", self.history, least=8)
         _number("divergence_factor", self.divergence_factor, above=1.0)
         _integer("divergence_patience", self.divergence_patience, least=1)
-        _boolean("stop", self.stop)
         if self.hopeless_after is not None:
             _integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
 

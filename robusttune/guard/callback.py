@@ -1,0 +1,291 @@
+"""Guard: the Keras callback that ends a fit at its first bad step, and keeps the evidence."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from robusttune.causes import Symptom
+from robusttune.guard.trace import FitTrace
+from robusttune.guard.watch import WatchState, step_loss, watch
+from robusttune.policy import Policy
+from robusttune.records import TrialRecord, one_line
+
+_log = logging.getLogger("robusttune.guard")
+
+# Initial weights are kept for the replay up to this size, in bytes.
+MAX_WEIGHT_BYTES = 256 * 2**20
+
+
+class Guard(keras.callbacks.Callback):
+    """Watches a fit from inside its training step.
+
+    At the first non-finite loss or gradient the update is not applied, so that the model keeps the
+    weights of the last good step, and the fit ends with that step. A loss that diverges but stays
+    finite, and weights that became non-finite, end it too. Gradients are clipped where the
+    optimizer has no clipping of its own. The metrics of an epoch that was cut short are NaN.
+
+    On the TensorFlow backend all this happens in the graph, in every mode (eager, graph,
+    jit_compile, steps_per_execution, several replicas). On JAX and PyTorch the guard sees the loss
+    after the update: it stops the fit within one batch, but that update has reached the weights.
+
+    Put it first in the list of callbacks, so that the others see what it says of the epoch.
+
+    Args:
+        policy: Thresholds and switches; None for the defaults.
+
+    Attributes:
+        record: TrialRecord of the last fit, made when it ends; None before.
+        trace: FitTrace, the raw observations behind it; None before.
+        failed: Whether the last fit was ended by the guard, or ended on a bad state.
+
+    Example:
+        >>> guard = Guard()
+        >>> model.fit(x, y, epochs=5, callbacks=[guard])  # doctest: +SKIP
+        >>> guard.record.cause  # doctest: +SKIP
+        <FailureCause.DIVERGENT_LEARNING_RATE: 'divergent_learning_rate'>
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        super().__init__()
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"policy must be a robusttune.Policy or None, got {policy!r}.")
+        self.policy = policy or Policy()
+        self.record: TrialRecord | None = None
+        self.trace: FitTrace | None = None
+        self._recorder: Any = None
+        if keras.backend.backend() != "tensorflow":
+            # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
+            self.on_train_batch_end = self._on_step_from_logs
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last fit went wrong."""
+        return self.trace is not None and self.trace.symptom is not None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
+        """Return a fresh guard with the same policy, as tuners copy callbacks for every trial."""
+        return type(self)(self.policy)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Instrument the model."""
+        self.release()
+        self.record = None
+        self.trace = FitTrace(epochs=self.params.get("epochs"))
+        self._watch = WatchState()
+        self._began = self._epoch_began = time.perf_counter()
+        self._epoch_seconds: list[float] = []
+        self._steps = self._batch = self._seen_steps = 0
+        self._epoch = 0
+        self._mean = math.nan
+        self._host_losses: list[float] = []
+        self.__dict__.pop("on_test_batch_end", None)
+        self._keep_initial_weights()
+        if keras.backend.backend() == "tensorflow":
+            self._attach()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
+        self._batch = 0
+        self._mean = math.nan
+        self._epoch_began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check the weights; make the metrics of an epoch that was cut short NaN."""
+        assert self.trace is not None
+        if self._recorder is not None and not self.failed:
+            self._look()  # between two checks, and at the epoch's last step
+        if not self.failed and not self._weights_are_finite():
+            self._fail(Symptom.NON_FINITE_WEIGHTS)
+        logs = {} if logs is None else logs
+        if self.failed:
+            for name in logs:
+                logs[name] = math.nan
+            return
+        self._epoch_seconds.append(time.perf_counter() - self._epoch_began)
+        self.trace.epoch_logs.append({name: float(value) for name, value in logs.items()})
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Make the trace and the record, and leave the model as it was."""
+        if self.trace is not None:
+            self._finish()
+        self.release()
+
+    def release(self) -> None:
+        """Take the instrumentation off the model; does nothing when there is none.
+
+        A fit that raises never reaches on_train_end: whoever catches the exception calls this.
+        """
+        if self._recorder is not None:
+            self._collect()
+            self._recorder.detach()
+            self._recorder = None
+
+    def _attach(self) -> None:
+        from robusttune.guard.tensorflow_step import ModelRecorder
+
+        clip = self.policy.clip
+        recorder = ModelRecorder(
+            self.model,
+            clip="auto" if clip == "tune" else clip,
+            history=self.policy.history,
+            after_step=self._after_step,
+        )
+        if not recorder.steps:  # an optimizer that is not Keras's own
+            self._note_missing(gradient_norms="the optimizer is not a Keras optimizer")
+            self.on_train_batch_end = self._on_step_from_logs
+            return
+        recorder.attach()
+        self._recorder = recorder
+
+    def _after_step(self) -> None:
+        self._steps += 1
+        if self._steps % self.policy.check_every == 0 and not self.failed:
+            self._look()
+
+    def _look(self) -> None:
+        """Watch every step since the last look: one, unless the host looks less often."""
+        from robusttune.guard.tensorflow_step import Row
+
+        row = self._recorder.last_row()
+        new = int(row[Row.STEPS]) - self._seen_steps
+        self._seen_steps += new
+        rows = [row] if new == 1 else self._recorder.history()[-new:] if new else []
+        for row in rows:
+            symptom = watch(self.policy, self._watch, float(row[Row.LOSS]), float(row[Row.NORM]))
+            if row[Row.FAILED] and symptom is None:
+                symptom = Symptom.NON_FINITE_GRADIENT
+            if symptom is not None:
+                self._fail(symptom, step=int(row[Row.STEPS]) - 1)
+                return
+
+    def _on_step_from_logs(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """The path without instrumentation: the loss of each step from Keras's running mean."""
+        mean = float((logs or {}).get("loss", math.nan))
+        self._batch += 1
+        loss = step_loss(mean, self._mean, self._batch)
+        self._mean = mean
+        self._steps += 1
+        self._host_losses = [*self._host_losses[1 - self.policy.history :], loss]
+        if self.failed or "loss" not in (logs or {}):
+            return
+        if math.isnan(mean):
+            self._fail(Symptom.NON_FINITE_LOSS, step=self._steps - 1)
+            return
+        symptom = watch(self.policy, self._watch, loss, norm=0.0)
+        if symptom is not None:
+            self._fail(symptom, step=self._steps - 1)
+
+    def _fail(self, symptom: Symptom, step: int | None = None) -> None:
+        assert self.trace is not None
+        self.trace.symptom = symptom
+        self.trace.epoch = self._epoch
+        self.trace.step = max(self._steps - 1, 0) if step is None else step
+        _log.info("%s in epoch %d at step %d", symptom, self._epoch, self.trace.step)
+        self.model.stop_training = True
+        # The epoch does not count: no time is spent on its validation. Set only now, since Keras
+        # leaves its asynchronous path for every callback whose class has this method.
+        self.on_test_batch_end = self._stop_evaluating
+
+    def _stop_evaluating(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.model.stop_evaluating = True
+
+    def _finish(self) -> None:
+        trace = self.trace
+        assert trace is not None
+        self._collect()
+        trace.seconds = time.perf_counter() - self._began
+        if self._epoch_seconds:
+            trace.seconds_per_epoch = float(np.mean(self._epoch_seconds))
+        elif self.params.get("steps") and trace.step is not None:
+            trace.seconds_per_epoch = trace.seconds * self.params["steps"] / (trace.step + 1)
+        self.record = self._make_record(trace)
+
+    def _collect(self) -> None:
+        """Move what the recorder holds into the trace."""
+        trace = self.trace
+        if trace is None:
+            return
+        trace.start_loss = self._watch.start
+        trace.steps_per_epoch = self.params.get("steps")
+        if self._recorder is None:
+            trace.losses = np.asarray(self._host_losses, float)
+            trace.gradient_norms = np.full(len(self._host_losses), np.nan)
+            trace.first_step = max(self._steps - len(self._host_losses), 0)
+            return
+        from robusttune.guard.tensorflow_step import Row
+
+        rows = self._recorder.history().astype(float)
+        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], rows[:, Row.NORM]
+        if len(rows):
+            trace.first_step = int(rows[0, Row.STEPS]) - 1
+            trace.clipped_steps = int(rows[-1, Row.CLIPPED])
+        trace.first_batches = list(self._recorder.batches)
+        trace.failing_batch = self._recorder.failing_batch
+        trace.missing.update(self._recorder.missing)
+
+    def _make_record(self, trace: FitTrace) -> TrialRecord:
+        from robusttune.diagnosis import judge, judge_quiet
+
+        if trace.symptom is not None:
+            symptom = trace.symptom
+            verdict = judge(symptom, model=self.model, trace=trace, policy=self.policy)
+        else:
+            quiet = judge_quiet(model=self.model, trace=trace, policy=self.policy)
+            if quiet is None:
+                return TrialRecord(trial_id="", status="completed", seconds=trace.seconds)
+            symptom, verdict = Symptom.STALLED, quiet
+        return TrialRecord(
+            trial_id="",
+            status="completed" if trace.epoch_logs else "failed",
+            unstable=True,
+            symptom=symptom,
+            cause=verdict.cause,
+            other_causes=verdict.other_causes,
+            confidence=verdict.confidence,
+            epoch=trace.epoch,
+            step=trace.step,
+            seconds=trace.seconds,
+            seconds_saved=seconds_saved(trace),
+            advice=one_line(verdict.advice),
+            fix_verified=verdict.fix_verified,
+            evidence=verdict.evidence,
+        )
+
+    def _keep_initial_weights(self) -> None:
+        weights = self.model.weights
+        size = sum(int(np.prod(w.shape)) * 4 for w in weights)
+        if size > MAX_WEIGHT_BYTES:
+            self._note_missing(initial_weights=f"{size / 2**20:.0f} MiB of weights")
+        elif self.trace is not None:
+            self.trace.initial_weights = [np.array(w) for w in self.model.get_weights()]
+
+    def _note_missing(self, **reasons: str) -> None:
+        if self.trace is not None:
+            self.trace.missing.update(reasons)
+
+    def _weights_are_finite(self) -> bool:
+        for variable in self.model.weights:
+            if "float" not in str(variable.dtype):
+                continue
+            values = keras.ops.convert_to_numpy(variable).ravel()
+            # The dot product is one quick pass; where it overflows, the values themselves decide.
+            if values.dtype not in (np.float32, np.float64):
+                values = values.astype(np.float32)
+            if not np.isfinite(np.dot(values, values)) and not np.isfinite(values).all():
+                return False
+        return True
+
+
+def seconds_saved(trace: FitTrace) -> float | None:
+    """Return the estimate of the time saved: epochs not run x seconds an epoch; None if unknown."""
+    if trace.epochs is None or trace.epoch is None or trace.seconds_per_epoch is None:
+        return None
+    return max(trace.epochs - trace.epoch - 1, 0) * trace.seconds_per_epoch

@@ -1,0 +1,410 @@
+"""The flight recorder inside a TensorFlow training step.
+
+While a fit runs, the optimizer's `apply` is replaced on the instance. The replacement computes the
+global gradient norm once, which serves clipping, the test for finiteness and the record. An
+ordinary step takes the fast branch of one `tf.cond`, in which the update runs as it always does.
+Everything rare (the first steps, a spike to clip, a non-finite step to skip) is in the other one.
+
+All state is one small variable of shape (history, len(Row)): row 0 is the last step, row 1 the one
+before it. A failed step is the last one that is written, so the record freezes at the failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from robusttune.guard.trace import Batch
+
+# Steps at the start that take the slow branch: they have no history to be compared with, and their
+# batches are kept for the diagnosis.
+WARM_UP_STEPS = 8
+# A gradient norm this many times above its recent peak is a spike. Ordinary steps stay below: none
+# of the healthy fits of benchmarks/healthy.py is clipped.
+SPIKE = 10.0
+# The same while there is hardly any history.
+WARM_UP_SPIKE = 100.0
+# The recent peak fades by 1 % a step, and a spike raises it at most twofold.
+PEAK_DECAY = 0.99
+PEAK_GROWTH = 2.0
+# Batches larger than this are not kept, in bytes each.
+MAX_BATCH_BYTES = 16 * 2**20
+
+_LARGEST = float(np.finfo(np.float32).max)
+_LOGS_KEY = "robusttune_row"
+
+
+class Row(IntEnum):
+    """Columns of the state variable; float32, so steps count exactly up to 2**24."""
+
+    LOSS = 0
+    NORM = 1
+    PEAK = 2
+    LIMIT = 3
+    STEPS = 4
+    CLIPPED = 5
+    FAILED = 6
+
+
+class StepRecorder:
+    """Instruments one optimizer for the duration of one fit.
+
+    Args:
+        optimizer: The optimizer whose `apply` is guarded.
+        clip: "auto", a global norm, or None; ignored where the optimizer clips by itself.
+        history: Rows that are kept.
+        on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
+            where batches cannot leave the step (XLA, several replicas).
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        *,
+        clip: float | Literal["auto"] | None,
+        history: int,
+        on_batch: Callable[[Sequence[np.ndarray[Any, Any]], bool], None] | None,
+    ) -> None:
+        self.optimizer = optimizer
+        self.clip = None if clips_by_itself(optimizer) else clip
+        self.on_batch = on_batch
+        rows = np.zeros((history, len(Row)), np.float32)
+        rows[:, Row.LIMIT] = -1.0
+        with tf.init_scope():
+            self.state = tf.Variable(rows, trainable=False, name="robusttune_state")
+        self.row: Any = None
+        self._local = threading.local()  # replicas of a mirrored step run in threads
+        self._apply = optimizer.apply
+        self._scale_loss = optimizer.scale_loss
+
+    def attach(self) -> None:
+        """Put the guarded `apply` and `scale_loss` on the optimizer's instance."""
+        self.optimizer.__dict__["apply"] = self._guarded_apply
+        self.optimizer.__dict__["scale_loss"] = self._noted_scale_loss
+
+    def detach(self) -> None:
+        """Take them off again: the class's own methods show through."""
+        for name in ("apply", "scale_loss"):
+            self.optimizer.__dict__.pop(name, None)
+
+    def begin_step(self, batch: Any) -> None:
+        """Note, while tracing, the batch and that no loss was seen yet."""
+        self._local.batch = [t for t in tf.nest.flatten(batch) if isinstance(t, tf.Tensor)]
+        self._local.loss = None
+        self.row = None
+
+    def _noted_scale_loss(self, loss: Any) -> Any:
+        self._local.loss = loss
+        return self._scale_loss(loss)
+
+    def _guarded_apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+        grads = list(grads)
+        if not any(g is not None for g in grads):
+            return self._apply(grads, trainable_variables)
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            if not self.optimizer.built:
+                with tf.init_scope():
+                    self.optimizer.build(trainable_variables)
+        loss = getattr(self._local, "loss", None)
+        loss = None if loss is None else tf.cast(loss, tf.float32)
+        squares = tf.add_n([_half_square(g) for g in grads if g is not None]) * 2.0
+        scale = self._loss_scale()
+        norm = tf.sqrt(squares) if scale is None else tf.sqrt(squares) / scale
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            return self._apply_in_replicas(context, grads, trainable_variables, loss, norm)
+        self.row = self._record(
+            loss,
+            norm,
+            skips_itself=scale is not None,
+            apply=lambda factor: self._apply(_scaled(grads, factor), trainable_variables),
+        )
+        return None
+
+    def _apply_in_replicas(
+        self, context: Any, grads: Any, variables: Any, loss: Any, norm: Any
+    ) -> None:
+        # A condition around an update that merges replicas must stand outside of the replicas.
+        # Non-finite values survive the sum, so all replicas agree on it.
+        total = context.all_reduce(
+            tf.distribute.ReduceOp.SUM, [norm * norm, tf.constant(0.0) if loss is None else loss]
+        )
+        norm = tf.sqrt(total[0])
+        loss = None if loss is None else total[1]
+        factors = (tf.constant(1.0), norm, tf.constant(0.0) if loss is None else loss)
+
+        def across(strategy: Any, grads: Any, variables: Any, factors: Any) -> None:
+            _, norms, losses = factors
+            first = strategy.experimental_local_results
+
+            def apply(factor: Any) -> None:
+                strategy.extended.call_for_each_replica(
+                    lambda g, v: self._apply(_scaled(g, factor), v), args=(grads, variables)
+                )
+
+            self._record(
+                None if loss is None else first(losses)[0],
+                first(norms)[0],
+                skips_itself=False,
+                apply=apply,
+            )
+
+        context.merge_call(across, args=(grads, variables, factors))
+
+    def _record(
+        self, loss: Any, norm: Any, *, skips_itself: bool, apply: Callable[[Any], Any]
+    ) -> Any:
+        """Run one update through the guard; returns the new row."""
+        rows = self.state.read_value()
+        last = tf.unstack(rows[0])
+        shown_loss = tf.constant(np.nan, tf.float32) if loss is None else loss
+        # One comparison decides: NaN and inf in the norm or the loss are never below the limit.
+        health = norm if loss is None else norm + 0.0 * loss
+        batch = getattr(self._local, "batch", [])
+
+        def write(row: list[Any]) -> Any:
+            new = tf.stack(row)
+            self.state.assign(tf.concat([new[None], rows[:-1]], axis=0))
+            return new
+
+        def fast() -> Any:
+            apply(None)
+            peak = tf.maximum(
+                last[Row.PEAK] * PEAK_DECAY, tf.minimum(norm, last[Row.PEAK] * PEAK_GROWTH)
+            )
+            steps = last[Row.STEPS] + 1.0
+            limit = self._limit(peak)
+            return write(
+                [shown_loss, norm, peak, limit, steps, last[Row.CLIPPED], last[Row.FAILED]]
+            )
+
+        def slow() -> Any:
+            # A LossScaleOptimizer meets non-finite gradients by design and skips them by itself.
+            usable = tf.math.is_finite(health)
+            if skips_itself:
+                usable = tf.constant(True) if loss is None else tf.math.is_finite(loss)
+            already = last[Row.FAILED] > 0
+            warm = (last[Row.STEPS] < WARM_UP_STEPS) | (last[Row.PEAK] <= 0)
+            if self.on_batch is not None and batch:
+                wanted = tf.logical_not(already) & (warm | tf.logical_not(usable))
+                tf.cond(wanted, lambda: self._send(batch, usable), lambda: None)
+            return tf.cond(
+                already,
+                lambda: tf.stack(last),
+                lambda: tf.cond(usable, lambda: accept(warm), reject),
+            )
+
+        def accept(warm: Any) -> Any:
+            finite = tf.math.is_finite(norm)
+            known = tf.where(finite, norm, last[Row.PEAK])
+            factor, peak, clipped = self._clipped(known, last[Row.PEAK], warm)
+            apply(factor)
+            steps = last[Row.STEPS] + 1.0
+            limit = tf.where(steps < WARM_UP_STEPS, -1.0, self._limit(peak))
+            clipped = last[Row.CLIPPED] + tf.cast(clipped & finite, tf.float32)
+            return write([shown_loss, known, peak, limit, steps, clipped, last[Row.FAILED]])
+
+        def reject() -> Any:
+            steps = last[Row.STEPS] + 1.0
+            minus, one = tf.constant(-1.0), tf.constant(1.0)
+            return write([shown_loss, norm, last[Row.PEAK], minus, steps, last[Row.CLIPPED], one])
+
+        return tf.cond(health <= last[Row.LIMIT], fast, slow)
+
+    def _limit(self, peak: Any) -> Any:
+        """Norm up to which the next step is ordinary."""
+        if self.clip == "auto":
+            return tf.minimum(peak * SPIKE, _LARGEST)
+        return tf.constant(_LARGEST if self.clip is None else float(self.clip))
+
+    def _clipped(self, norm: Any, peak: Any, warm: Any) -> tuple[Any, Any, Any]:
+        """Return the factor for the gradients, the new recent peak, and whether it clips."""
+        one = tf.constant(1.0)
+        if self.clip == "auto":
+            spike = (peak > 0) & (norm > peak * tf.where(warm, WARM_UP_SPIKE, SPIKE))
+            grown = tf.where(warm & tf.logical_not(spike), norm, peak * PEAK_GROWTH)
+            new_peak = tf.maximum(peak * PEAK_DECAY, tf.minimum(norm, grown))
+            return tf.where(spike, peak / norm, one), new_peak, spike
+        if self.clip is None:
+            return one, tf.maximum(peak, norm), tf.constant(False)
+        above = norm > self.clip
+        return tf.where(above, self.clip / norm, one), tf.maximum(peak, norm), above
+
+    def _send(self, batch: list[Any], usable: Any) -> None:
+        def receive(usable: Any, *arrays: np.ndarray[Any, Any]) -> None:
+            if self.on_batch is not None and sum(a.nbytes for a in arrays) <= MAX_BATCH_BYTES:
+                self.on_batch([np.array(a) for a in arrays], not bool(usable))
+
+        tf.numpy_function(receive, [usable, *batch], [])
+
+    def _loss_scale(self) -> Any:
+        """The factor in the gradients of a LossScaleOptimizer; None elsewhere."""
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return None
+        if not self.optimizer.built:
+            return tf.constant(float(self.optimizer.initial_scale))
+        return tf.cast(self.optimizer.dynamic_scale.value, tf.float32)
+
+
+class ModelRecorder:
+    """Instruments a model for the duration of one fit: optimizers, train step, train function.
+
+    Args:
+        model: A compiled Keras model on the TensorFlow backend.
+        clip: See StepRecorder.
+        history: Rows that are kept.
+        after_step: Called on the host after each call of the train function.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        clip: float | Literal["auto"] | None,
+        history: int,
+        after_step: Callable[[], None],
+    ) -> None:
+        self.model = model
+        self.batches: list[Batch] = []
+        self.failing_batch: Batch | None = None
+        self.missing: dict[str, str] = {}
+        self._after_step = after_step
+        self._structure: Any = None
+        self._last_row: Any = None
+        replicas = model.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            self.missing["failing_batch"] = f"{replicas} replicas"
+        elif model.jit_compile:
+            self.missing["failing_batch"] = "jit_compile"
+        self.steps = [
+            StepRecorder(
+                optimizer,
+                clip=clip,
+                history=history,
+                on_batch=None if self.missing else self._keep_batch,
+            )
+            for optimizer in optimizers_of(model)
+        ]
+
+    def attach(self) -> None:
+        """Instrument the model; its train function is built anew, before it is traced."""
+        for step in self.steps:
+            step.attach()
+        train_step = self.model.train_step
+
+        def noted_train_step(data: Any) -> Any:
+            self._structure = data
+            for step in self.steps:
+                step.begin_step(data)
+            logs = train_step(data)
+            rows = [step.row for step in self.steps]
+            # The row rides along with the logs: cheaper than reading a variable from the host.
+            if isinstance(logs, dict) and len(rows) == 1 and _in_this_graph(rows[0]):
+                return {**logs, _LOGS_KEY: rows[0]}
+            return logs
+
+        self.model.__dict__["train_step"] = noted_train_step
+        self.model.train_function = None
+        self.model.make_train_function()
+        train_function = self.model.train_function
+
+        def watched_train_function(iterator: Any) -> Any:
+            logs = train_function(iterator)
+            self._last_row = None
+            if isinstance(logs, dict) and _LOGS_KEY in logs:
+                logs = dict(logs)
+                self._last_row = logs.pop(_LOGS_KEY)
+            self._after_step()
+            return logs
+
+        self.model.train_function = watched_train_function
+
+    def detach(self) -> None:
+        """Leave the model as it was; the next fit builds and traces its own train function."""
+        for step in self.steps:
+            step.detach()
+        self.model.__dict__.pop("train_step", None)
+        self.model.train_function = None
+        self._structure = self._last_row = None
+
+    def last_row(self) -> np.ndarray[Any, Any]:
+        """Return the row of the last step, shape (len(Row),)."""
+        if self._last_row is not None:
+            return np.asarray(self._last_row)
+        rows = [step.state.numpy()[0] for step in self.steps]
+        failed = [row for row in rows if row[Row.FAILED]]
+        return np.asarray((failed or rows)[0])
+
+    def history(self) -> np.ndarray[Any, Any]:
+        """Return the kept rows, oldest first, shape (n, len(Row))."""
+        tables = [step.state.numpy() for step in self.steps]
+        failed = [table for table in tables if table[0, Row.FAILED]]
+        table = np.asarray((failed or tables)[0])
+        return table[table[:, Row.STEPS] > 0][::-1]
+
+    def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
+        leaves = iter(arrays)
+        data = tf.nest.map_structure(
+            lambda leaf: next(leaves) if isinstance(leaf, tf.Tensor) else None, self._structure
+        )
+        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
+        if failing:
+            self.failing_batch = batch
+        else:
+            self.batches.append(batch)
+
+
+def optimizers_of(model: Any) -> list[Any]:
+    """Return the Keras optimizers that the model holds: one, or several as in a GAN."""
+    found = [model.optimizer] if isinstance(model.optimizer, keras.optimizers.Optimizer) else []
+    for value in vars(model).values():
+        if isinstance(value, keras.optimizers.Optimizer) and not any(value is o for o in found):
+            found.append(value)
+    return found
+
+
+def clips_by_itself(optimizer: Any) -> bool:
+    """Whether the user gave the optimizer a clipnorm, clipvalue or global_clipnorm."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return any(
+        getattr(inner, name, None) is not None
+        for name in ("clipnorm", "clipvalue", "global_clipnorm")
+    )
+
+
+def _half_square(gradient: Any) -> Any:
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.nn.l2_loss(tf.cast(values, tf.float32))
+
+
+def _scaled(grads: Sequence[Any], factor: Any) -> list[Any]:
+    if factor is None:
+        return list(grads)
+
+    def times(gradient: Any) -> Any:
+        if gradient is None:
+            return None
+        if isinstance(gradient, tf.IndexedSlices):
+            values = gradient.values * tf.cast(factor, gradient.values.dtype)
+            return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+        return gradient * tf.cast(factor, gradient.dtype)
+
+    return [times(gradient) for gradient in grads]
+
+
+def _in_this_graph(tensor: Any) -> bool:
+    if tensor is None:
+        return False
+    if tf.executing_eagerly():
+        return True
+    with contextlib.suppress(AttributeError):
+        return bool(tensor.graph is tf.compat.v1.get_default_graph())
+    return False
