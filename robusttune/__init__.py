@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from robusttune.policy import Policy
     from robusttune.records import TrialRecord
+    from robusttune.report import Report
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ _HOMES = {
     "HopelessSearchError": "errors",
     "InstabilityWarning": "errors",
     "Policy": "policy",
+    "Report": "report",
     "RobustTuneError": "errors",
     "RobustTuneWarning": "errors",
     "SearchSpaceWarning": "errors",
@@ -45,6 +47,7 @@ __all__ = [
     "HopelessSearchError",
     "InstabilityWarning",
     "Policy",
+    "Report",
     "RobustTuneError",
     "RobustTuneWarning",
     "SearchSpaceWarning",

@@ -1,0 +1,134 @@
+"""Axis: one hyperparameter as a direction to look along, and the scale to look on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["float", "int", "choice"]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+# A positive range this wide is looked at on a logarithmic scale if the values sit better there.
+_WIDE = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One hyperparameter: what kind it is and on which scale it is drawn.
+
+    Args:
+        name: Name of the hyperparameter.
+        kind: "float" and "int" are ordered; "choice" is a set of values without an order.
+        log: Whether distances are ratios; only for positive numbers.
+        low: Declared lower bound; None where unknown.
+        high: Declared upper bound; None where unknown.
+        step: Declared distance between two values; None for a continuum.
+        choices: Declared values of a choice, numbers included; empty where unknown.
+    """
+
+    name: str
+    kind: Kind
+    log: bool = False
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def scale(self, values: Floats) -> Floats:
+        """Map values to the scale of the axis; what the scale lacks becomes NaN. Shape (n,)."""
+        if not self.log:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled: Floats = np.where(values > 0, np.log10(values), np.nan)
+        return scaled
+
+    def unscale(self, position: float) -> float:
+        """Map a position on the scale back to a value."""
+        return 10.0**position if self.log else position
+
+
+def is_number(value: Any) -> bool:
+    """Whether a hyperparameter value is a finite number that NumPy can hold; bool is not one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if is_number(value) else None
+
+
+def infer_axis(name: str, values: Iterable[Any]) -> Axis:
+    """Return the axis that values of an undeclared hyperparameter suggest.
+
+    The scale is logarithmic where the values are positive, span more than a factor of 20, and
+    have their median nearer to the middle of the range there than on the linear scale.
+
+    Args:
+        name: Name of the hyperparameter.
+        values: The values that were tried, None where it was inactive.
+    """
+    seen = [value for value in values if value is not None]
+    if not seen or not all(map(is_number, seen)):
+        return Axis(name=name, kind="choice")
+    kind: Kind = "int" if all(isinstance(value, int) for value in seen) else "float"
+    return Axis(name=name, kind=kind, log=_sits_better_on_log(np.asarray(seen, dtype=float)))
+
+
+def declared_axis(item: Mapping[str, Any]) -> Axis | None:
+    """Return the axis of one entry of a Keras Tuner space, as its JSON has it; None if unusable.
+
+    Args:
+        item: {"class_name": "Float" | "Int" | "Choice" | "Boolean" | "Fixed", "config": {...}}.
+    """
+    config = item.get("config")
+    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
+        return None
+    name, family = config["name"], item.get("class_name")
+    if family in ("Float", "Int"):
+        low, high, step = map(_number, map(config.get, ("min_value", "max_value", "step")))
+        log = config.get("sampling") == "log" and low is not None and low > 0
+        return Axis(
+            name=name,
+            kind="int" if family == "Int" else "float",
+            log=log,
+            low=low,
+            high=high,
+            step=step,
+        )
+    if family == "Boolean":
+        return Axis(name=name, kind="choice", choices=(False, True))
+    values = config.get("values") if family == "Choice" else [config.get("value")]
+    if not isinstance(values, list) or not values:
+        return None
+    return choice_axis(name, values)
+
+
+def choice_axis(name: str, values: Sequence[Any]) -> Axis:
+    """Return the axis of a choice; three or more different numbers are looked at in their order."""
+    numbers = sorted({value for value in values if is_number(value)})
+    if len(numbers) < 3 or not all(map(is_number, values)):
+        return Axis(name=name, kind="choice", choices=tuple(values))
+    return Axis(
+        name=name,
+        kind="int" if all(isinstance(value, int) for value in numbers) else "float",
+        log=_sits_better_on_log(np.asarray(numbers, dtype=float)),
+        choices=tuple(values),
+    )
+
+
+def _sits_better_on_log(values: Floats) -> bool:
+    low, high = float(values.min()), float(values.max())
+    if low <= 0 or high / low <= _WIDE:
+        return False
+    median = float(np.median(values))
+    linear = (median - low) / (high - low)
+    log = math.log(median / low) / math.log(high / low)
+    return abs(log - 0.5) < abs(linear - 0.5)

@@ -1,0 +1,263 @@
+"""Frames: records in, pandas tables out; the columns and their types are fixed here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from robusttune.records import COLUMNS, TrialRecord, one_line, plain
+from robusttune.regions import Axis
+from robusttune.regions.axes import infer_axis, is_number
+from robusttune.report.search import has_ended, has_failed
+
+# pandas' nullable types: what is missing is <NA>, in any column.
+TRIAL_TYPES = {
+    "trial_id": "string",
+    "number": "Int64",
+    "status": "string",
+    "unstable": "boolean",
+    "symptom": "string",
+    "cause": "string",
+    "other_causes": "string",
+    "confidence": "Float64",
+    "epoch": "Int64",
+    "step": "Int64",
+    "value": "Float64",
+    "seconds": "Float64",
+    "seconds_saved": "Float64",
+    "advice": "string",
+    "fix_verified": "boolean",
+    "error": "string",
+    "evidence": "string",
+}
+CAUSE_TYPES = {
+    "cause": "string",
+    "trials": "Int64",
+    "share": "Float64",
+    "seconds_lost": "Float64",
+    "advice": "string",
+}
+ADJUSTMENT_TYPES = dict.fromkeys(("parameter", "field", "before", "after", "reason"), "string")
+MARGINAL_TYPES = {
+    "parameter": "string",
+    "bin": "string",
+    "low": "Float64",
+    "high": "Float64",
+    "trials": "Int64",
+    "failures": "Int64",
+    "failure_rate": "Float64",
+    "ci_low": "Float64",
+    "ci_high": "Float64",
+}
+_MAX_INT = 2**63 - 1
+# Bins of a marginal: about 12 trials each, between 3 and 8; values of a choice that are shown.
+_TRIALS_PER_BIN = 12
+_MOST_VALUES = 20
+
+
+def trials_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Return one row a trial: the columns of `records.COLUMNS`, then params_<name>.
+
+    Args:
+        records: The trials, in the order of the rows.
+
+    Returns:
+        Columns of pandas' nullable types (TRIAL_TYPES). A hyperparameter is Int64, Float64,
+        boolean or, where the values are of several kinds, string; <NA> where it was inactive.
+    """
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        values = [_CELLS[name](record) for record in records]
+        columns[name] = pd.array(values, dtype=TRIAL_TYPES[name])  # type: ignore[call-overload]
+    for name in parameter_names(records):
+        columns[f"params_{name}"] = _parameter_column([r.params.get(name) for r in records])
+    return pd.DataFrame(columns)
+
+
+def parameter_names(records: Iterable[TrialRecord]) -> list[str]:
+    """Return the names of all hyperparameters, in the order of their first appearance."""
+    return list(dict.fromkeys(name for record in records for name in record.params))
+
+
+def causes_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+    """Return one row a cause, the most frequent first.
+
+    Returns:
+        cause; trials (with it as their cause); share (of all trials with a cause, 0..1);
+        seconds_lost (wall time of those trials); advice.
+    """
+    counts: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    advice: dict[str, str] = {}
+    for record in records:
+        if record.cause is None:
+            continue
+        name = record.cause.value
+        counts[name] = counts.get(name, 0) + 1
+        seconds[name] = seconds.get(name, 0.0) + (record.seconds or 0.0)
+        advice[name] = record.cause.advice
+    order = sorted(counts, key=lambda name: (-counts[name], name))
+    total = sum(counts.values())
+    rows = [
+        (name, counts[name], counts[name] / total, seconds[name], advice[name]) for name in order
+    ]
+    return typed(rows, CAUSE_TYPES)
+
+
+def adjustments_frame(adjustments: Iterable[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    """Return what the sanitizer changed, one row a change, and a line for each malformed entry."""
+    rows, problems = [], []
+    for position, entry in enumerate(adjustments):
+        if not isinstance(entry, Mapping) or "parameter" not in entry:
+            problems.append(f"adjustment {position}: {one_line(repr(entry), 80)}")
+            continue
+        rows.append(tuple(_cell_text(entry.get(name)) for name in ADJUSTMENT_TYPES))
+    return typed(rows, ADJUSTMENT_TYPES), problems
+
+
+def marginals_frame(records: Sequence[TrialRecord], axes: Mapping[str, Axis]) -> pd.DataFrame:
+    """Return the failure rate per hyperparameter and bin.
+
+    Numbers are cut into 3 to 8 bins of about equally many trials, choices into their values.
+
+    Args:
+        records: The trials; those that still run well are left out.
+        axes: The hyperparameters, by name.
+
+    Returns:
+        parameter; bin (as text); low and high of it (<NA> for a choice; a bin holds
+        low <= value < high, the last one its high too); trials; failures; failure_rate (0..1);
+        ci_low and ci_high (95 %, Wilson's interval).
+    """
+    ended = [record for record in records if has_ended(record)]
+    failed = np.array([has_failed(record) for record in ended], dtype=bool)
+    rows: list[tuple[Any, ...]] = []
+    for name, axis in axes.items():
+        values = [record.params.get(name) for record in ended]
+        active = np.array([value is not None for value in values], dtype=bool)
+        if not active.any():
+            continue
+        shown = [value for value in values if value is not None]
+        cut = _cut_numbers if axis.kind != "choice" and all(map(is_number, shown)) else _cut_choice
+        for label, low, high, members in cut(shown, axis):
+            trials, failures = int(members.sum()), int(failed[active][members].sum())
+            interval = wilson(failures, trials)
+            rows.append((name, label, low, high, trials, failures, failures / trials, *interval))
+    return typed(rows, MARGINAL_TYPES)
+
+
+def axes_of(records: Sequence[TrialRecord], declared: Mapping[str, Axis]) -> dict[str, Axis]:
+    """Return the axes of all hyperparameters that occur, the undeclared ones inferred."""
+    names = parameter_names(records)
+    return {
+        name: declared.get(name) or infer_axis(name, (r.params.get(name) for r in records))
+        for name in names
+    }
+
+
+def wilson(failures: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a rate.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    JASA 22 (1927).
+
+    Args:
+        failures: Number of failures, 0..trials.
+        trials: Number of trials, > 0.
+        confidence: Probability that the interval covers the rate.
+    """
+    z = float(norm.ppf(0.5 + confidence / 2))
+    rate = failures / trials
+    centre = rate + z * z / (2 * trials)
+    half = z * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))
+    scale = 1 + z * z / trials
+    low = (centre - half) / scale if failures else 0.0
+    high = (centre + half) / scale if failures < trials else 1.0
+    return low, high
+
+
+def typed(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pd.DataFrame:
+    """Return rows as a frame whose columns have exactly these types, with no rows too."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
+    return pd.DataFrame(
+        {
+            name: pd.array(list(values), dtype=kind)  # type: ignore[call-overload]
+            for (name, kind), values in zip(types.items(), columns, strict=True)
+        }
+    )
+
+
+def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
+    numbers = np.asarray(values, dtype=float)
+    distinct = np.unique(numbers)
+    bins = int(np.clip(len(numbers) // _TRIALS_PER_BIN, 3, 8))
+    if len(distinct) <= bins:
+        for value in distinct:
+            yield f"{value:g}", value, value, numbers == value
+        return
+    inner = np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1], method="nearest")
+    edges = np.unique([distinct[0], *inner, distinct[-1]])
+    where = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    for position, (low, high) in enumerate(pairwise(edges)):
+        members = where == position
+        if members.any():
+            yield f"{low:.3g} to {high:.3g}", low, high, members
+
+
+def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
+    texts = np.array([_cell_text(value) for value in values], dtype=object)
+    names, counts = np.unique(texts, return_counts=True)
+    for name in names[np.argsort(-counts, kind="stable")][:_MOST_VALUES]:
+        yield str(name), None, None, texts == name
+
+
+def _cell_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def _whole(value: int | None) -> int | None:
+    return value if value is None or -_MAX_INT <= value <= _MAX_INT else None
+
+
+def _evidence(record: TrialRecord) -> str | None:
+    evidence = record.evidence
+    return json.dumps(evidence, ensure_ascii=False, allow_nan=False) if evidence else None
+
+
+_CELLS: dict[str, Callable[[TrialRecord], Any]] = {
+    "trial_id": lambda record: record.trial_id,
+    "number": lambda record: _whole(record.number),
+    "status": lambda record: record.status,
+    "unstable": lambda record: record.unstable,
+    "symptom": lambda record: record.symptom and record.symptom.value,
+    "cause": lambda record: record.cause and record.cause.value,
+    "other_causes": lambda record: ";".join(record.other_causes) or None,
+    "confidence": lambda record: record.confidence,
+    "epoch": lambda record: _whole(record.epoch),
+    "step": lambda record: _whole(record.step),
+    "value": lambda record: record.value,
+    "seconds": lambda record: record.seconds,
+    "seconds_saved": lambda record: record.seconds_saved,
+    "advice": lambda record: record.advice,
+    "fix_verified": lambda record: record.fix_verified,
+    "error": lambda record: record.error,
+    "evidence": _evidence,
+}
+
+
+def _parameter_column(values: Sequence[Any]) -> Any:
+    seen = [value for value in values if value is not None]
+    if seen and all(isinstance(value, bool) for value in seen):
+        return pd.array(values, dtype="boolean")
+    if seen and all(map(is_number, seen)):
+        whole = all(isinstance(value, int) and abs(value) <= _MAX_INT for value in seen)
+        return pd.array(values, dtype="Int64" if whole else "Float64")
+    return pd.array([_cell_text(value) for value in values], dtype="string")

@@ -1,0 +1,212 @@
+"""Read a Keras Tuner project folder: JSON only, no link out of it is followed, nothing is run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from robusttune.records import Status, TrialRecord, one_line
+from robusttune.regions import Axis
+from robusttune.regions.axes import declared_axis
+from robusttune.report.search import Search, without_record
+
+RECORD_FILE = "robusttune.json"
+# Nothing that Keras Tuner or robusttune writes for a trial comes near this many bytes.
+_MAX_FILE = 32_000_000
+# Hyperband keeps its own bookkeeping among the hyperparameter values.
+_BOOKKEEPING = "tuner/"
+_STATUS: dict[str, Status] = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}
+
+
+def read_project(directory: str | os.PathLike[str]) -> Search:
+    """Read the trials of a Keras Tuner project folder, watched by robusttune or not.
+
+    Works while the search runs. What cannot be read is named in `problems` and left out.
+
+    Args:
+        directory: The folder that holds oracle.json and the trial_<id> folders.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: The folder is not that of a search.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {os.fspath(directory)!r}.")
+    problems: list[str] = []
+    folders, links = _trial_folders(root)
+    problems += [f"{name}: a symbolic link, not followed" for name in links]
+    if not folders and not (root / "oracle.json").is_file():
+        raise ValueError(_not_a_project(root))
+    oracle = _read_object(root / "oracle.json", problems, root) or {}
+    order = oracle.get("start_order")
+    numbers = {str(name): n for n, name in enumerate(order if isinstance(order, list) else [])}
+
+    axes: dict[str, Axis] = _axes(oracle.get("hyperparameters"))
+    records: list[TrialRecord] = []
+    for folder in folders:
+        trial = _read_object(folder / "trial.json", problems, root)
+        record = _read_record(folder / RECORD_FILE, problems, root)
+        if trial is None and record is None:
+            continue
+        trial_id = record.trial_id if record else str((trial or {}).get("trial_id", folder.name))
+        merged = _merge(record, trial or {}, trial_id, numbers.get(trial_id))
+        records.append(merged)
+        if trial is not None:
+            axes = {**_axes(trial.get("hyperparameters")), **axes}
+
+    return Search.of(
+        records,
+        name=root.resolve().name,
+        adjustments=_adjustments(root, problems),
+        axes=axes,
+        problems=tuple(problems),
+        host="keras_tuner",
+    )
+
+
+def _trial_folders(root: Path) -> tuple[list[Path], list[str]]:
+    with os.scandir(root) as entries:
+        named = [entry for entry in entries if entry.name.startswith("trial_")]
+    links = sorted(entry.name for entry in named if entry.is_symlink())
+    real = [entry.name for entry in named if entry.is_dir(follow_symlinks=False)]
+    return [root / name for name in sorted(real, key=_natural)], links
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sort "trial_2" before "trial_10"."""
+    return [
+        (part.isdigit(), int(part[:18]) if part.isdigit() else 0, part)
+        for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def _not_a_project(root: Path) -> str:
+    inside = sorted(path.parent.name for path in root.glob("*/oracle.json"))[:3]
+    hint = f" Did you mean {' or '.join(str(root / name) for name in inside)}?" if inside else ""
+    return (
+        f"{root} is not a Keras Tuner project: it has no oracle.json and no trial_* folder.{hint}"
+    )
+
+
+def _merge(
+    record: TrialRecord | None, trial: Mapping[str, Any], trial_id: str, number: int | None
+) -> TrialRecord:
+    """Join what is known of a trial; the end that Keras Tuner gave it is the truth."""
+    status: Status = _STATUS.get(str(trial.get("status")), "running")
+    values = trial.get("hyperparameters")
+    params = values.get("values") if isinstance(values, Mapping) else None
+    score = trial.get("score")
+    score = float(score) if isinstance(score, (int, float)) else None
+    message = trial.get("message")
+    bare = without_record(
+        trial_id=trial_id,
+        number=number,
+        status=status,
+        score=score,
+        message=message if isinstance(message, str) else None,
+        params=_hyperparameters(params),
+        non_finite=_measured_non_finite(trial, score),
+    )
+    if record is None:
+        return bare
+    known = replace(
+        record,
+        number=record.number if number is None else number,
+        params=_hyperparameters(record.params) or bare.params,
+    )
+    if status == "running" or status == record.status:
+        return known
+    if status == "completed":
+        return replace(known, status="completed", value=bare.value)
+    if record.cause is None:
+        return replace(bare, seconds=record.seconds, evidence=record.evidence, number=known.number)
+    return replace(known, status="failed", unstable=True, value=None)
+
+
+def _measured_non_finite(trial: Mapping[str, Any], score: float | None) -> bool:
+    """Whether a completed score, or the metrics of a failed trial without one, are not finite."""
+    if score is not None:
+        return not math.isfinite(score)
+    if str(trial.get("status")) not in _STATUS:
+        return False
+    return bool(re.search(r"\b(NaN|Infinity)\b", json.dumps(trial.get("metrics"))))
+
+
+def _hyperparameters(params: Any) -> dict[str, Any]:
+    if not isinstance(params, Mapping):
+        return {}
+    return {
+        str(name): value for name, value in params.items() if not str(name).startswith(_BOOKKEEPING)
+    }
+
+
+def _axes(hyperparameters: Any) -> dict[str, Axis]:
+    space = hyperparameters.get("space") if isinstance(hyperparameters, Mapping) else None
+    items = space if isinstance(space, list) else []
+    axes = [declared_axis(item) for item in items if isinstance(item, Mapping)]
+    # The same name may be declared several times, under different conditions: the first one counts.
+    return {axis.name: axis for axis in reversed(axes) if axis and not _is_bookkeeping(axis.name)}
+
+
+def _is_bookkeeping(name: str) -> bool:
+    return name.startswith(_BOOKKEEPING)
+
+
+def _adjustments(root: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    path = root / RECORD_FILE
+    if not os.path.lexists(path):
+        return ()
+    body = _read_object(path, problems, root) or {}
+    entries = body.get("adjustments", [])
+    if not isinstance(entries, list):
+        problems.append(f"{path.name}: adjustments is not a list")
+        return ()
+    return tuple(entries)
+
+
+def _read_record(path: Path, problems: list[str], root: Path) -> TrialRecord | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        return TrialRecord.from_json(_read_bytes(path))
+    except (OSError, ValueError) as error:
+        problems.append(_problem(path, root, error))
+        return None
+
+
+def _read_object(path: Path, problems: list[str], root: Path) -> dict[str, Any] | None:
+    try:
+        body = json.loads(_read_bytes(path))
+        if not isinstance(body, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        problems.append(_problem(path, root, error))
+        return None
+    return body
+
+
+def _problem(path: Path, root: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return one_line(f"{path.relative_to(root)}: {reason}", 300)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Read a regular file of a bearable size; a link, a pipe or a device is refused."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.is_symlink():
+        raise ValueError("a symbolic link, not followed")
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(_MAX_FILE + 1)
+    if len(content) > _MAX_FILE:
+        raise ValueError(f"larger than {_MAX_FILE} bytes")
+    return content

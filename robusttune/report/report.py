@@ -1,0 +1,153 @@
+"""Report: which trials of a search failed, where, why, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robusttune.records import TrialRecord
+from robusttune.report import frames
+from robusttune.report.files import write_csv
+from robusttune.report.project import read_project
+from robusttune.report.search import Search
+from robusttune.report.summary import headline, summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Report:
+    """What happened in a search for hyperparameters, as tables, pages and plain words.
+
+    Make one with `from_tuner`, `from_directory`, `from_study`, `from_storage` or `from_records`.
+    All frames have pandas' nullable types, so that what is missing is <NA> in any column.
+
+    Example:
+        >>> from robusttune import Report, TrialRecord
+        >>> good = TrialRecord(trial_id="0", status="completed", value=0.1, params={"lr": 0.01})
+        >>> bad = TrialRecord(trial_id="1", status="failed", unstable=True,
+        ...                   cause="divergent_learning_rate", params={"lr": 10.0})
+        >>> report = Report.from_records([good, bad])
+        >>> list(report.failures.trial_id)
+        ['1']
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Iterable[TrialRecord],
+        *,
+        adjustments: Iterable[Mapping[str, Any]] = (),
+        name: str = "search",
+    ) -> Report:
+        """Return the report of these trials.
+
+        Args:
+            records: One per trial; those without a number are numbered in their order.
+            adjustments: What the sanitizer changed: mappings with parameter, field, before, after
+                and reason.
+            name: What the report calls the search.
+        """
+        return cls(Search.of(records, adjustments=tuple(adjustments), name=name))
+
+    @classmethod
+    def from_directory(cls, directory: str | os.PathLike[str]) -> Report:
+        """Return the report of a Keras Tuner project folder, also of one that still runs.
+
+        Args:
+            directory: The folder with oracle.json and the trial_<id> folders in it.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+            ValueError: The folder is not that of a search.
+        """
+        return cls(read_project(directory))
+
+    @classmethod
+    def from_tuner(cls, tuner: Any) -> Report:
+        """Return the report of a Keras Tuner tuner, read from its project folder.
+
+        Args:
+            tuner: Any keras_tuner tuner, of robusttune or not.
+        """
+        return cls.from_directory(tuner.project_dir)
+
+    @property
+    def name(self) -> str:
+        """What the report calls the search."""
+        return self._search.name
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """The trials that the report is made from, in the order of their numbers."""
+        return self._search.records
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each record or file that could not be read."""
+        return self._search.problems + tuple(self._adjustments[1])
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: what happened to it and, as params_<name>, its hyperparameters."""
+        return frames.trials_frame(self.records)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """The rows of `trials` that have a cause."""
+        return self.trials[self.trials["cause"].notna()]
+
+    @cached_property
+    def causes(self) -> pd.DataFrame:
+        """One row a cause: trials, share of the failures, seconds lost, advice."""
+        return frames.causes_frame(self.records)
+
+    @cached_property
+    def marginals(self) -> pd.DataFrame:
+        """The failure rate per hyperparameter and bin, with 95 % intervals."""
+        axes = frames.axes_of(self.records, self._search.axes)
+        return frames.marginals_frame(self.records, axes)
+
+    @property
+    def adjustments(self) -> pd.DataFrame:
+        """What the sanitizer changed: parameter, field, before, after, reason."""
+        return self._adjustments[0]
+
+    @cached_property
+    def _adjustments(self) -> tuple[pd.DataFrame, list[str]]:
+        return frames.adjustments_frame(self._search.adjustments)
+
+    @property
+    def verdict(self) -> str:
+        """What happened, in two sentences."""
+        return headline(self.records)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return all frames by name, in the order in which they are written."""
+        return {
+            "trials": self.trials,
+            "failures": self.failures,
+            "marginals": self.marginals,
+            "causes": self.causes,
+            "adjustments": self.adjustments,
+        }
+
+    def to_csv(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Write all frames as <directory>/<frame>.csv and return the paths.
+
+        Texts that a spreadsheet would run as a formula get a leading apostrophe.
+        """
+        return write_csv(self.tables(), directory)
+
+    def summary(self, *, width: int = 100, colour: bool = False) -> str:
+        """Return the report as text for a terminal, `width` characters wide."""
+        return summary(self, width=width, colour=colour)
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.name!r}: {len(self.records)} trials>"
