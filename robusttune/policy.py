@@ -23,6 +23,16 @@ class Policy:
         divergence_patience: Steps in a row for which that must hold (>= 1): one spike is none.
         hopeless_after: Finished trials, all failed for one reason that no hyperparameter changes,
             after which the search ends with HopelessSearchError (>= 2); None never ends it.
+        sanitize: What is done about a search space that asks for failing trials: "fix" changes it
+            and warns, "warn" only warns, "off" does nothing.
+        keep: Full names of hyperparameters that are never changed (e.g. {"lr"}).
+        probe: Whether a learning-rate range test on the user's own data narrows the learning rates
+            before the first trial.
+        probe_seconds: Wall time that the range test may take, in seconds (> 0).
+        avoid_unstable: Whether proposals turn away from places where the nearest trials all
+            failed, because of their hyperparameters.
+        free_share: Share of the proposals that never turn away (0..1), so that the map of
+            unstable regions stays honest and a wrong lesson can be unlearned.
 
     Example:
         >>> Policy(clip=1.0).clip
@@ -38,6 +48,14 @@ class Policy:
 
     # Search
     hopeless_after: int | None = 5
+
+    # Search space
+    sanitize: Literal["fix", "warn", "off"] = "fix"
+    keep: frozenset[str] = frozenset()
+    probe: bool = False
+    probe_seconds: float = 60.0
+    avoid_unstable: bool = True
+    free_share: float = 0.1
 
     def __post_init__(self) -> None:
         if isinstance(self.clip, str):
@@ -56,6 +74,20 @@ class Policy:
         _integer("divergence_patience", self.divergence_patience, least=1)
         if self.hopeless_after is not None:
             _integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
+        _require(
+            self.sanitize in ("fix", "warn", "off"),
+            "sanitize",
+            "'fix', 'warn' or 'off'",
+            self.sanitize,
+        )
+        keep: Any = self.keep
+        named = not isinstance(keep, str) and all(isinstance(name, str) for name in keep)
+        _require(named, "keep", "a set of hyperparameter names", keep)
+        object.__setattr__(self, "keep", frozenset(self.keep))
+        _boolean("probe", self.probe)
+        _number("probe_seconds", self.probe_seconds, above=0.0)
+        _boolean("avoid_unstable", self.avoid_unstable)
+        _share("free_share", self.free_share)
 
 
 def _require(holds: bool, name: str, rule: str, value: Any, way_out: str = "") -> None:
@@ -65,6 +97,11 @@ def _require(holds: bool, name: str, rule: str, value: Any, way_out: str = "") -
 
 def _boolean(name: str, value: Any) -> None:
     _require(isinstance(value, bool), name, "True or False", value)
+
+
+def _share(name: str, value: Any) -> None:
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    _require(real and 0 <= value <= 1, name, "in 0..1", value)
 
 
 def _integer(name: str, value: Any, *, least: int, way_out: str = "") -> None:

@@ -1,0 +1,33 @@
+"""robusttune for Optuna: records on failing trials, and samplers that learn from them.
+
+Names are loaded when they are first touched: only TrialGuard loads Keras.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robusttune.optuna.sampler import CrashAwareSampler
+
+# Public name -> the module of this package that defines it.
+_HOMES = {
+    "CrashAwareSampler": "sampler",
+}
+
+__all__ = [
+    "CrashAwareSampler",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"robusttune.optuna.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'robusttune.optuna' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,210 @@
+"""What a study's finished trials teach, and the view of the study that shows it to a sampler."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from robusttune.causes import FailureCause
+from robusttune.learning import Lesson, Outcome, learn, recent
+from robusttune.regions.axes import Axis
+
+RECORD_KEY = "robusttune:record"
+
+# Failures shown for each trial with a value. TPE counts the best tenth of the trials as good ones;
+# with more failures than this a failure would have to be among them.
+_SHOWN_PER_SUCCESS = 8
+_CONSTRAINTS = "constraints"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyLesson:
+    """What the finished trials of a study teach.
+
+    Args:
+        lesson: Says which places are unstable.
+        shown: Failed trials by number, as trials with the worst values that were measured.
+        space: The parameters that the latest complete trials have in common.
+    """
+
+    lesson: Lesson
+    shown: Mapping[int, FrozenTrial]
+    space: Mapping[str, BaseDistribution]
+
+
+def lesson_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> StudyLesson:
+    """Return what the finished trials teach.
+
+    Args:
+        trials: All trials of the study, by number; not changed.
+        directions: The study's directions.
+    """
+    finished = [trial for trial in trials if trial.state.is_finished()]
+    finished = [finished[index] for index in recent([_failed(trial) for trial in finished])]
+    lesson = learn(_axes(finished), [_outcome(trial) for trial in finished])
+    caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
+    successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
+    space = _common_distributions(successes)
+    failures = [
+        trial
+        for trial in caused
+        # A trial that failed before it had drawn all parameters would shrink the sampler's space.
+        if trial.state is TrialState.FAIL and space.items() <= trial.distributions.items()
+    ]
+    return StudyLesson(lesson, _shown(failures, successes, directions), space)
+
+
+class LearningView(Study):
+    """A study whose failures that teach are seen as complete; everything else is the study's own.
+
+    A finished trial cannot be changed, and should not: only the sampler sees this view.
+    """
+
+    def __init__(self, study: Study, shown: Mapping[int, FrozenTrial]) -> None:
+        self._study = study
+        self._shown = shown
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_study"], name)
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = self._study._get_trials(deepcopy=False, use_cache=use_cache)
+        seen = [self._shown.get(trial.number, trial) for trial in trials]
+        if states is not None:
+            seen = [trial for trial in seen if trial.state in states]
+        return copy.deepcopy(seen) if deepcopy else seen
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return the trials, failures that teach as complete ones with the worst values."""
+        return self._get_trials(deepcopy, states)
+
+    def stop(self) -> None:
+        """Stop the study itself."""
+        self._study.stop()
+
+
+def cause_of(trial: FrozenTrial) -> FailureCause | None:
+    """Return the cause in a trial's record; None without a record or a cause."""
+    text = trial.user_attrs.get(RECORD_KEY)
+    if not isinstance(text, str):
+        return None
+    try:
+        body = json.loads(text)
+        cause = body.get("cause")
+        number = body.get("number")
+        # A retried trial copies the attributes of the one that it repeats.
+        return FailureCause(cause) if cause and number in (None, trial.number) else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def _failed(trial: FrozenTrial) -> bool:
+    """Whether a finished trial has no usable value; Optuna completes trials with infinite ones."""
+    if trial.state is TrialState.COMPLETE:
+        return not all(map(math.isfinite, trial.values))
+    return trial.state is TrialState.FAIL
+
+
+def _outcome(trial: FrozenTrial) -> Outcome:
+    failed = _failed(trial)
+    return Outcome(trial.params, failed, cause_of(trial) if failed else None)
+
+
+def _axes(trials: Sequence[FrozenTrial]) -> list[Axis]:
+    """Return one axis a parameter, as wide as the widest distribution that it was drawn from."""
+    found: dict[str, list[BaseDistribution]] = {}
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            known = found.setdefault(name, [])
+            if not any(distribution is other or distribution == other for other in known):
+                known.append(distribution)
+    return [_axis(name, distributions) for name, distributions in found.items()]
+
+
+def _axis(name: str, distributions: Sequence[BaseDistribution]) -> Axis:
+    first = distributions[0]
+    if isinstance(first, CategoricalDistribution):
+        return Axis(name=name, kind="choice", choices=first.choices)
+    numeric = [d for d in distributions if isinstance(d, (FloatDistribution, IntDistribution))]
+    return Axis(
+        name=name,
+        kind="int" if isinstance(first, IntDistribution) else "float",
+        log=all(d.log for d in numeric),
+        low=float(min(d.low for d in numeric)),
+        high=float(max(d.high for d in numeric)),
+    )
+
+
+def _shown(
+    failures: Sequence[FrozenTrial],
+    successes: Sequence[FrozenTrial],
+    directions: Sequence[StudyDirection],
+) -> dict[int, FrozenTrial]:
+    worst = _worst_values(successes, directions)
+    if worst is None:
+        return {}
+    constraints = _violated(successes)
+    latest = failures[-_SHOWN_PER_SUCCESS * len(successes) :]
+    return {trial.number: _completed(trial, worst, constraints) for trial in latest}
+
+
+def _worst_values(
+    successes: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+) -> list[float] | None:
+    """Return the worst finite value of each objective; None where one has none yet."""
+    worst = []
+    for column, direction in enumerate(directions):
+        finite = [t.values[column] for t in successes if math.isfinite(t.values[column])]
+        if not finite:
+            return None
+        worst.append(max(finite) if direction is StudyDirection.MINIMIZE else min(finite))
+    return worst
+
+
+def _common_distributions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    common = dict(trials[0].distributions) if trials else {}
+    for trial in trials:
+        if trial.distributions != common:
+            common = dict(common.items() & trial.distributions.items())
+    return common
+
+
+def _violated(successes: Sequence[FrozenTrial]) -> dict[str, float]:
+    """Return a violation of each constraint that the study has: the worst seen, or 1."""
+    worst: dict[str, float] = {}
+    for trial in successes:
+        for name, value in trial.constraints.items():
+            worst[name] = max(worst.get(name, 0.0), value)
+    return {name: value if value > 0 else 1.0 for name, value in worst.items()}
+
+
+def _completed(
+    trial: FrozenTrial, values: list[float], constraints: Mapping[str, float]
+) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state = TrialState.COMPLETE
+    shown.values = values
+    attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINTS)}
+    attrs |= {f"{_CONSTRAINTS}:{name}": value for name, value in constraints.items()}
+    shown.system_attrs = attrs
+    return shown

@@ -1,0 +1,178 @@
+"""CrashAwareSampler: any Optuna sampler, made to learn from failures that parameters caused."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import (
+    BaseGASampler,
+    BaseSampler,
+    BruteForceSampler,
+    GridSampler,
+    TPESampler,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from robusttune.learning import is_free
+from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
+from robusttune.policy import Policy
+
+# They visit every point once, a failed one included: there is nothing to learn or to turn away.
+_EXHAUSTIVE = (GridSampler, BruteForceSampler)
+# Further draws where the base sampler proposes a clearly unstable place; the best of them is taken.
+_REDRAWS = 12
+
+
+class CrashAwareSampler(BaseSampler):
+    """Let a sampler learn from failures that hyperparameters caused, and from no others.
+
+    Failed trials stay failed in the storage. The base sampler alone sees those whose parameters
+    made them fail, as trials with the worst value that was measured, and is asked again where it
+    proposes values whose nearest trials all failed. Failures that do not depend on the parameters
+    (code errors, crashed workers, broken data) teach nothing; failures of unknown cause do where
+    failing depends on the parameters, by a permutation test. Until the first failure that teaches,
+    the proposals are those of the base sampler, bit by bit. Grid and brute-force samplers are left
+    alone: they visit each point once.
+
+    Args:
+        base: The sampler that proposes; None is Optuna's default, TPESampler().
+        policy: `avoid_unstable` and `free_share` apply; None is Policy().
+
+    Example:
+        >>> import optuna
+        >>> from robusttune.optuna import CrashAwareSampler
+        >>> sampler = CrashAwareSampler(optuna.samplers.TPESampler(seed=0))
+        >>> study = optuna.create_study(sampler=sampler)
+    """
+
+    def __init__(self, base: BaseSampler | None = None, *, policy: Policy | None = None) -> None:
+        if base is not None and not isinstance(base, BaseSampler):
+            raise TypeError(f"base must be an Optuna sampler or None, got {base!r}.")
+        self._base = TPESampler() if base is None else base
+        self._policy = policy or Policy()
+        self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self._base})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_learned": None}
+
+    def reseed_rng(self) -> None:
+        """Reseed the base sampler."""
+        self._base.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the base sampler's space; where there is a lesson, all that trials share."""
+        learned = self._lesson(study)
+        space = self._base.infer_relative_search_space(self._view(study, learned), trial)
+        if learned is None or not self._turns_away(learned, trial):
+            return space
+        shared = {name: drawn for name, drawn in learned.space.items() if not drawn.single()}
+        return {**shared, **space}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the base sampler's proposal; where it is clearly unstable, a further one."""
+        learned = self._lesson(study)
+        view = self._view(study, learned)
+        if learned is None or not self._turns_away(learned, trial):
+            return self._base.sample_relative(view, trial, search_space)
+        related = self._base.infer_relative_search_space(view, trial)
+        related = {name: search_space[name] for name in related if name in search_space}
+        best: dict[str, Any] = {}
+        least = math.inf
+        for _ in range(1 + _REDRAWS):
+            proposal = self._propose(view, trial, related, search_space)
+            risk = learned.lesson.risk({**trial.params, **_fixed(trial), **proposal})
+            if risk < least:
+                best, least = proposal, risk
+            elif proposal == best:
+                break  # a sampler that would say the same for ever
+            if least < 1.0:
+                break
+        return best
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return the base sampler's value."""
+        view = self._view(study, self._lesson(study))
+        return self._base.sample_independent(view, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Let the base sampler prepare."""
+        self._base.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Let the base sampler see the end of the trial as it is."""
+        self._base.after_trial(study, trial, state, values)
+
+    def _lesson(self, study: Study) -> StudyLesson | None:
+        if isinstance(self._base, _EXHAUSTIVE):
+            return None
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        finished = [trial for trial in trials if trial.state.is_finished()]
+        if all(trial.state is not TrialState.FAIL for trial in finished):
+            return None
+        # Finished trials do not change: what they teach depends on which they are.
+        key = (study._study_id, study.study_name, len(finished))
+        if self._learned is None or self._learned[0] != key:
+            self._learned = (key, lesson_of(finished, study.directions))
+        return self._learned[1]
+
+    def _view(self, study: Study, learned: StudyLesson | None) -> Study:
+        # Genetic samplers keep the best of each generation by themselves, and store who that is.
+        if learned is None or not learned.shown or isinstance(self._base, BaseGASampler):
+            return study
+        return LearningView(study, learned.shown)
+
+    def _turns_away(self, learned: StudyLesson, trial: FrozenTrial) -> bool:
+        return (
+            learned.lesson.taught
+            and self._policy.avoid_unstable
+            and not is_free(trial.number, self._policy.free_share)
+        )
+
+    def _propose(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        related: dict[str, BaseDistribution],
+        space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Draw the parameters that belong together, then the others one by one."""
+        proposal = self._base.sample_relative(study, trial, related)
+        so_far = copy.copy(trial)
+        so_far.params = dict(trial.params)
+        so_far.distributions = dict(trial.distributions)
+        for name, distribution in space.items():
+            if name not in proposal and name not in _fixed(trial):
+                proposal[name] = self._base.sample_independent(study, so_far, name, distribution)
+                so_far.params[name] = proposal[name]
+                so_far.distributions[name] = distribution
+        return proposal
+
+
+def _fixed(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters of an enqueued trial."""
+    fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return fixed
