@@ -1,1 +1,9 @@
-"""Diagnosis: from what a failed trial left behind to its cause."""
+"""Diagnosis: from what a failed trial left behind to its cause.
+
+Importing it loads no TensorFlow; only a diagnosis that has a model to look at does.
+"""
+
+from robusttune.diagnosis.judge import judge, judge_quiet
+from robusttune.diagnosis.verdict import Verdict
+
+__all__ = ["Verdict", "judge", "judge_quiet"]

@@ -1,0 +1,176 @@
+"""Case: everything that is known of one failed trial, gathered once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robusttune.causes import Symptom
+from robusttune.diagnosis.arrays import (
+    Array,
+    is_float,
+    is_number,
+    leaves,
+    scale_of,
+    shapes,
+    standardized,
+)
+from robusttune.diagnosis.facts import LossFacts, ModelFacts, model_facts
+from robusttune.guard.trace import Batch, FitTrace
+from robusttune.policy import Policy
+from robusttune.records import TrialRecord, one_line
+
+if TYPE_CHECKING:
+    from robusttune.diagnosis.observe import Observation
+
+_log = logging.getLogger("robusttune.diagnosis")
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """What the diagnosis works from; observations are added as they are made.
+
+    Args:
+        symptom: How the fit went wrong.
+        model: The compiled model; None where there is none.
+        trace: What the guard saw; an empty one where there was no guard.
+        params: Hyperparameter values by name.
+        siblings: Records of the other trials of the search.
+        policy: Thresholds.
+        facts: What the model says of itself.
+        first: A step at the weights from before the fit; None where it could not be run.
+        last: The failing step at the weights of the last good one, likewise.
+        first_in_float32: As `first`, computed in float32; None where that was not needed.
+        first_standardized: As `first`, with standardized inputs; None where that was not needed.
+        why_not: Why something above is missing, by name.
+    """
+
+    symptom: Symptom
+    model: Any
+    trace: FitTrace
+    params: Mapping[str, Any]
+    siblings: Sequence[TrialRecord]
+    policy: Policy
+    facts: ModelFacts = field(default_factory=ModelFacts)
+    first: Observation | None = None
+    last: Observation | None = None
+    first_in_float32: Observation | None = None
+    first_standardized: Observation | None = None
+    why_not: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            self.facts = model_facts(self.model)
+        self.why_not.update(self.trace.missing)
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The batches that were seen, the failing one last."""
+        failing = self.trace.failing_batch
+        return [*self.trace.first_batches, *([failing] if failing is not None else [])]
+
+    @property
+    def last_batch(self) -> Batch | None:
+        """The failing batch, or else the last one that was kept."""
+        return self.batches[-1] if self.batches else None
+
+    def columns(self, of: str) -> dict[str, Array]:
+        """Return the numbers of all seen batches, by leaf of x or y, joined along the rows."""
+        seen: dict[str, list[Array]] = {}
+        for batch in self.batches:
+            for name, array in leaves(getattr(batch, of)):
+                if is_number(array) and array.ndim:
+                    seen.setdefault(f"{of}{name}", []).append(array)
+        return {
+            name: np.concatenate([a for a in arrays if a.shape[1:] == arrays[0].shape[1:]])
+            for name, arrays in seen.items()
+        }
+
+    def scale(self, of: str) -> float | None:
+        """Return the largest root mean square of a column of x or y; None without floats."""
+        found = [scale_of(array).worst for array in self.columns(of).values() if is_float(array)]
+        return max(found) if found else None
+
+    def targets_and_losses(self) -> list[tuple[Array, LossFacts]]:
+        """Return the targets of each output with the loss of that output."""
+        targets = list(self.columns("y").values())
+        losses = self.facts.losses
+        if len(losses) == 1:
+            return [(target, losses[0]) for target in targets]
+        return list(zip(targets, losses, strict=False)) if len(losses) == len(targets) else []
+
+    @property
+    def seen_finite(self) -> bool:
+        """Whether the losses before the failing step, as far as kept, were finite."""
+        return bool(np.isfinite(self.trace.losses[:-1]).all())
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether any layer computes in float16 or bfloat16."""
+        layers: list[Any] = list(self.model._flatten_layers()) if self.model is not None else []
+        return any(str(getattr(layer, "compute_dtype", "")).endswith("float16") for layer in layers)
+
+    def observe(self) -> None:
+        """Run the first and the failing step again, where that is possible."""
+        if self.model is None or not self.batches:
+            self.why_not.setdefault("observation", "no model" if self.model is None else "no batch")
+            return
+        batch = self.batches[-1]
+        if self.trace.initial_weights is None:
+            self.why_not.setdefault("first", "no initial weights")
+        else:
+            self.first = self._observed("first", self.trace.initial_weights, batch)
+        self.last = self._observed("last", self.trace.weights, batch)
+        if self.first is None or self.first.finite:
+            return
+        if self.half_precision:
+            self.first_in_float32 = self._observed(
+                "first_in_float32", self.trace.initial_weights, batch, float32=True
+            )
+        if not self.first.predictions_finite:
+            self.first_standardized = self._observed(
+                "first_standardized",
+                self.trace.initial_weights,
+                Batch(standardized(batch.x), batch.y, batch.sample_weight),
+            )
+
+    def _observed(
+        self, name: str, weights: list[Array] | None, batch: Batch, *, float32: bool = False
+    ) -> Observation | None:
+        from robusttune.diagnosis.observe import observe
+
+        try:
+            return observe(self.model, weights, batch, float32=float32)
+        except Exception as error:  # the model's own code: whatever it raises is evidence
+            _log.debug("the %s step could not be observed", name, exc_info=True)
+            self.why_not[name] = one_line(f"{type(error).__name__}: {error}", 200)
+            return None
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what was measured, as evidence."""
+        trace = self.trace
+        found: dict[str, Any] = {
+            "optimizer": self.facts.optimizer,
+            "learning_rate": self.facts.learning_rate,
+            "ordinary_learning_rate": self.facts.ordinary_rate,
+            "loss_function": [loss.name for loss in self.facts.losses],
+            "input_scale": self.scale("x"),
+            "target_scale": self.scale("y"),
+            "batch_shapes": shapes(self.batches[-1].x) if self.batches else None,
+            "first_batch": self.first.as_evidence() if self.first else None,
+            "failing_batch": self.last.as_evidence() if self.last else None,
+            "start_loss": trace.start_loss,
+        }
+        if trace.losses.size:
+            found["losses"] = trace.losses
+            found["gradient_norms"] = trace.gradient_norms
+            found["first_step"] = trace.first_step
+        if trace.clipped_steps:
+            found["clipped_steps"] = trace.clipped_steps
+        if self.why_not:
+            found["why_not"] = dict(self.why_not)
+        return {name: value for name, value in found.items() if value is not None}

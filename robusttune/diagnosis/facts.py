@@ -1,0 +1,119 @@
+"""What a compiled Keras model says of itself: optimizer, learning rate, losses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The learning rates that Keras itself starts with (optimizers/*.py), except where a paper's
+# own default differs by orders of magnitude: Adadelta 1.0 (arXiv 1212.5701), Adagrad 0.01.
+_DEFAULT_RATES = {
+    "sgd": 0.01,
+    "adagrad": 0.01,
+    "adadelta": 1.0,
+    "ftrl": 0.01,
+    "lion": 1e-4,
+    "muon": 1e-3,
+}
+_DEFAULT_RATE = 1e-3
+# Ten times the default is still ordinary: published recipes lie within that decade.
+_ORDINARY_FACTOR = 10.0
+
+_ALIASES = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "huber_loss": "huber",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LossFacts:
+    """One loss function of a compiled model.
+
+    Args:
+        name: Keras's name of it ("mean_squared_error"), or the user's function's own name.
+        built_in: Whether it is one of Keras's own.
+        from_logits: Whether it takes logits.
+    """
+
+    name: str
+    built_in: bool
+    from_logits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the compiled model says of itself; None where it does not say.
+
+    Args:
+        optimizer: Class name of the optimizer in lower case ("adam").
+        learning_rate: Its learning rate at the end of the fit.
+        losses: Its loss functions, one per output where there are several.
+    """
+
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    losses: tuple[LossFacts, ...] = ()
+
+    @property
+    def ordinary_rate(self) -> float | None:
+        """The upper end of the learning rates that this optimizer is ordinarily used with."""
+        if self.optimizer is None:
+            return None
+        return _ORDINARY_FACTOR * _DEFAULT_RATES.get(self.optimizer, _DEFAULT_RATE)
+
+
+def model_facts(model: Any) -> ModelFacts:
+    """Read the facts of a Keras model; nothing is imported and nothing is changed."""
+    optimizer = getattr(model, "optimizer", None)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    name = type(inner).__name__.lower() if inner is not None else None
+    return ModelFacts(
+        optimizer=name,
+        learning_rate=_rate(inner),
+        losses=tuple(_losses(getattr(model, "loss", None))),
+    )
+
+
+def _rate(optimizer: Any) -> float | None:
+    if optimizer is None:
+        return None
+    try:
+        return float(optimizer.learning_rate)
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def _losses(loss: Any) -> list[LossFacts]:
+    if loss is None:
+        return []
+    if isinstance(loss, Mapping):
+        return [facts for item in loss.values() for facts in _losses(item)]
+    if isinstance(loss, (list, tuple)):
+        return [facts for item in loss for facts in _losses(item)]
+    if isinstance(loss, str):
+        name = _ALIASES.get(loss.lower(), _snake(loss))
+        return [LossFacts(name=_ALIASES.get(name, name), built_in=True)]
+    function = getattr(loss, "fn", loss)
+    module = getattr(function, "__module__", None) or type(loss).__module__
+    name = getattr(function, "__name__", None) or _snake(type(loss).__name__)
+    options = getattr(loss, "_fn_kwargs", None) or {}
+    return [
+        LossFacts(
+            name=_ALIASES.get(name, name),
+            built_in=str(module).split(".")[0] == "keras",
+            from_logits=bool(options.get("from_logits", False)),
+        )
+    ]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

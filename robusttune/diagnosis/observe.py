@@ -1,0 +1,293 @@
+"""One step, looked at closely: predictions, loss, gradients and every layer, at given weights.
+
+All of it runs inside `keras.StatelessScope`: no variable of the model, metric or random state
+changes. Needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from robusttune.diagnosis.arrays import Array, largest, non_finite_share
+from robusttune.diagnosis.labels import Head
+from robusttune.guard.trace import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerView:
+    """What one layer did with one batch.
+
+    Args:
+        name: Name of the layer.
+        kind: Its class name.
+        activation: Name of its activation; None without one.
+        trainable: Whether it has trainable weights of its own.
+        input: First input, shape (batch, ...); None where it has none.
+        output: First output, shape (batch, ...).
+        gradient_norm: Norm of the gradient of its own trainable weights; None without any.
+    """
+
+    name: str
+    kind: str
+    activation: str | None
+    trainable: bool
+    input: Array | None
+    output: Array
+    gradient_norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One forward and backward pass.
+
+    Args:
+        predictions: What the model gave, nested as it gives it.
+        loss: The total loss.
+        gradient_norm: Global norm of the gradient, NaN or inf where it is not finite.
+        layers: Every layer in the order of the calls.
+        heads: The end of the model for each output.
+    """
+
+    predictions: Any
+    loss: float
+    gradient_norm: float
+    layers: list[LayerView] = field(default_factory=list)
+    heads: tuple[Head, ...] = ()
+
+    @property
+    def predictions_finite(self) -> bool:
+        """Whether all predictions are finite."""
+        return non_finite_share(self.predictions) == 0
+
+    @property
+    def loss_finite(self) -> bool:
+        """Whether the loss is finite."""
+        return bool(np.isfinite(self.loss))
+
+    @property
+    def gradient_finite(self) -> bool:
+        """Whether the gradient is finite."""
+        return bool(np.isfinite(self.gradient_norm))
+
+    @property
+    def finite(self) -> bool:
+        """Whether the whole step is finite."""
+        return self.predictions_finite and self.loss_finite and self.gradient_finite
+
+    @property
+    def first_bad_layer(self) -> LayerView | None:
+        """The first layer whose output is not finite although its input is."""
+        for layer in self.layers:
+            if non_finite_share(layer.output) > 0 and non_finite_share(layer.input) == 0:
+                return layer
+        return None
+
+    @property
+    def entrance(self) -> list[Array]:
+        """Inputs of the first trainable layers: those that no trainable layer comes before."""
+        trained: list[Array] = []
+        for layer in self.layers:
+            if layer.trainable:
+                return [*trained, *([] if layer.input is None else [layer.input])]
+        return trained
+
+    def as_evidence(self) -> dict[str, Any]:
+        """Return the numbers of this pass."""
+        bad = self.first_bad_layer
+        return {
+            "predictions_finite": self.predictions_finite,
+            "largest_prediction": largest(self.predictions),
+            "loss": self.loss,
+            "gradient_norm": self.gradient_norm,
+            **({"first_bad_layer": f"{bad.name} ({bad.kind})"} if bad is not None else {}),
+        }
+
+
+def observe(
+    model: Any,
+    weights: Sequence[Array] | None,
+    batch: Batch,
+    *,
+    float32: bool = False,
+    training: bool = True,
+) -> Observation:
+    """Run one forward and backward pass without leaving a trace on the model.
+
+    Args:
+        model: A compiled, built Keras model.
+        weights: In the order of model.get_weights(); None for the model's own.
+        batch: NumPy arrays.
+        float32: Whether layers compute in float32, whatever their own dtype.
+        training: Whether layers behave as in training.
+
+    Raises:
+        Exception: Whatever the model's own code raises.
+    """
+    views: list[tuple[Any, Any, Any]] = []
+    values = [tf.convert_to_tensor(v.value) for v in model.variables]
+    values = with_weights(model, values, weights)
+    trainable = {id(v) for v in model.trainable_variables}
+    watched = [t for v, t in zip(model.variables, values, strict=True) if id(v) in trainable]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(watched)
+        mapping = list(zip(model.variables, values, strict=True))
+        with (
+            keras.StatelessScope(mapping, collect_losses=True),
+            _recording(model, views),
+            in_float32(model) if float32 else contextlib.nullcontext(),
+        ):
+            x = to_tensors(batch.x)
+            predictions = _call(model, x, training)
+            loss = compute_loss(model, x, batch, predictions)
+    gradients = tape.gradient(loss, watched)
+    norms = {
+        id(v): float(tf.norm(tf.cast(tf.convert_to_tensor(g), tf.float64)))
+        for v, g in zip([v for v in model.variables if id(v) in trainable], gradients, strict=True)
+        if g is not None
+    }
+    return Observation(
+        predictions=keras.tree.map_structure(_numpy, predictions),
+        loss=float(loss),
+        gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))),
+        layers=[_view(layer, inputs, outputs, norms) for layer, inputs, outputs in views],
+        heads=tuple(_head(output, views) for output in keras.tree.flatten(predictions)),
+    )
+
+
+def with_weights(model: Any, values: list[Any], weights: Sequence[Array] | None) -> list[Any]:
+    """Return the values of model.variables with those of model.weights replaced."""
+    if weights is None:
+        return values
+    places = {id(v): i for i, v in enumerate(model.variables)}
+    values = list(values)
+    for variable, weight in zip(model.weights, weights, strict=True):
+        values[places[id(variable)]] = tf.convert_to_tensor(weight, dtype=variable.dtype)
+    return values
+
+
+def to_tensors(structure: Any) -> Any:
+    """Return a nested structure with NumPy leaves as tensors."""
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), structure
+    )
+
+
+def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:
+    """Return the model's own total loss, as its train_step computes it."""
+    return model.compute_loss(
+        x=x,
+        y=to_tensors(batch.y),
+        y_pred=predictions,
+        sample_weight=to_tensors(batch.sample_weight),
+    )
+
+
+def _call(model: Any, x: Any, training: bool) -> Any:
+    if getattr(model, "_call_has_training_arg", True):
+        return model(x, training=training)
+    return model(x)
+
+
+@contextlib.contextmanager
+def in_float32(model: Any) -> Iterator[None]:
+    """Let all layers of the model compute in float32 for a while; variables keep their dtype."""
+    layers = list(model._flatten_layers())
+    policies = [layer._dtype_policy for layer in layers]
+    for layer in layers:
+        policy = keras.DTypePolicy("float32")
+        policy._variable_dtype = layer.variable_dtype
+        layer._dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer._dtype_policy = policy
+
+
+@contextlib.contextmanager
+def _recording(model: Any, views: list[tuple[Any, Any, Any]]) -> Iterator[None]:
+    """Note (layer, first input, first output) of each layer's first call.
+
+    The replacement lives in the instance's __dict__, in front of the method of the class, and is
+    gone afterwards: nothing else that runs in this process is touched.
+    """
+    layers = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
+        and "call" not in vars(layer)
+    ]
+    for layer in layers:
+        vars(layer)["call"] = _recorded(layer, layer.call, views)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("call", None)
+
+
+def _recorded(layer: Any, call: Any, views: list[tuple[Any, Any, Any]]) -> Any:
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        outputs = call(*args, **kwargs)
+        if not any(seen is layer for seen, _, _ in views):
+            inputs = keras.tree.flatten(args) or keras.tree.flatten(kwargs)
+            views.append((layer, inputs[0] if inputs else None, keras.tree.flatten(outputs)[0]))
+        return outputs
+
+    return recorded
+
+
+def _view(layer: Any, inputs: Any, outputs: Any, norms: dict[int, float]) -> LayerView:
+    own = [norms[id(v)] for v in layer.trainable_variables if id(v) in norms]
+    return LayerView(
+        name=layer.name,
+        kind=type(layer).__name__,
+        activation=activation_name(layer),
+        trainable=bool(layer.trainable_variables),
+        input=_numpy(inputs),
+        output=np.empty(0) if (array := _numpy(outputs)) is None else array,
+        gradient_norm=float(np.sqrt(sum(norm**2 for norm in own))) if own else None,
+    )
+
+
+def _numpy(value: Any) -> Array | None:
+    if not hasattr(value, "numpy") and not isinstance(value, np.ndarray):
+        return None
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
+
+
+_ACTIVATION_LAYERS = {
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "Softmax": "softmax",
+    "ELU": "elu",
+    "PReLU": "leaky_relu",
+}
+
+
+def activation_name(layer: Any) -> str | None:
+    """Return the name of a layer's activation; None where it has none."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return _ACTIVATION_LAYERS.get(type(layer).__name__)
+    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
+
+
+def _head(output: Any, views: list[tuple[Any, Any, Any]]) -> Head:
+    units = int(output.shape[-1]) if len(output.shape) > 1 else 1
+    shape = tuple(output.shape)
+    for layer, _, result in reversed(views):
+        activation = activation_name(layer)
+        if activation is not None and tuple(getattr(result, "shape", ())) == shape:
+            return Head(units=units, activation=activation)
+        if result is output and activation is None:
+            break
+    return Head(units=units, activation=None)

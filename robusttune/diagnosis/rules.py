@@ -1,0 +1,267 @@
+"""Conclusive rules: what a look at the data, the first step and the failing step settles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
+from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.labels import Mismatch, label_mismatch
+from robusttune.diagnosis.verdict import Verdict
+
+if TYPE_CHECKING:
+    from robusttune.diagnosis.observe import Observation
+
+# A prediction this many times larger than targets and first predictions has diverged by itself:
+# a loss that is non-finite there says nothing of the loss.
+_MODERATE = 100.0
+# Where the square of a float32 comes near its end.
+_RUN_AWAY = 1e15
+# Predictions this large before the first update, on inputs of ordinary size, come from the weights.
+_HUGE = 1e4
+# Root mean square of a column above which data counts as unscaled (standardized data has 1; pixel
+# values, the commonest harmless case of raw data, reach 255 but train at ordinary rates).
+UNSCALED = 10.0
+
+
+def non_finite_data(case: Case) -> Verdict | None:
+    """NaN or inf in a batch that the model does not cope with."""
+    batches = case.batches
+    bad = {
+        f"{of}{name}": non_finite_share(array)
+        for of in ("x", "y", "sample_weight")
+        for batch in batches[-1:]
+        for name, array in leaves(getattr(batch, of))
+        if is_float(array)
+    }
+    bad = {name: share for name, share in bad.items() if share > 0}
+    if not bad or (case.first is not None and case.first.finite):
+        return None
+    columns = _bad_columns(case)
+    where = ", ".join(columns or bad)
+    return Verdict(
+        cause=FailureCause.NON_FINITE_DATA,
+        confidence=0.98 if case.first is not None else 0.9,
+        advice=f"Drop or impute the rows with NaN or inf in {where} before training;"
+        " robusttune.check_data(x, y) names them.",
+        evidence={"non_finite_share": bad, "non_finite_columns": columns},
+    )
+
+
+def _bad_columns(case: Case) -> list[str]:
+    found: list[str] = []
+    for of in ("x", "y"):
+        for name, array in case.columns(of).items():
+            if is_float(array) and array.ndim == 2:
+                bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
+                found += [f"{name} column {index}" for index in bad[:5]]
+    return found
+
+
+def labels(case: Case) -> Verdict | None:
+    """Labels that the head and the loss can never agree with."""
+    found = mismatch(case)
+    if found is None or not found.certain:
+        return None
+    return label_verdict(found, confidence=0.95)
+
+
+def mismatch(case: Case) -> Mismatch | None:
+    """The first disagreement between labels, head and loss of any output."""
+    seen = case.first or case.last
+    heads = seen.heads if seen is not None else ()
+    for index, (target, loss) in enumerate(case.targets_and_losses()):
+        found = label_mismatch(target, loss, heads[index] if index < len(heads) else None)
+        if found is not None:
+            return found
+    return None
+
+
+def label_verdict(found: Mismatch, *, confidence: float) -> Verdict:
+    """Return the verdict of a disagreement."""
+    return Verdict(
+        cause=FailureCause.LABEL_MISMATCH,
+        confidence=confidence,
+        advice=f"{found.reason[0].upper()}{found.reason[1:]}: {found.fix}.",
+        evidence={"label_mismatch": found.reason},
+    )
+
+
+def objective(case: Case) -> Verdict | None:
+    """Training is finite and only a metric is not."""
+    if case.symptom is not Symptom.NON_FINITE_OBJECTIVE or not _trained_well(case):
+        return None
+    names = sorted({name for logs in case.trace.epoch_logs for name in _non_finite(logs)})
+    evidence = {"non_finite_metrics": names}
+    if "loss" in names:
+        return None
+    if "val_loss" in names:
+        validation = {
+            name for logs in case.trace.epoch_logs for name in logs if name.startswith("val_")
+        }
+        plain = [name for name in validation if name != "val_loss"]
+        if plain and not set(plain) & set(names):
+            return Verdict(
+                cause=FailureCause.UNSAFE_LOSS,
+                other_causes=(FailureCause.NON_FINITE_DATA,),
+                confidence=0.75,
+                advice="The loss is non-finite on the validation data only: bound it away from"
+                " where it is undefined (add an epsilon to divisors, logarithms and roots).",
+                evidence=evidence,
+            )
+        return Verdict(
+            cause=FailureCause.NON_FINITE_DATA,
+            other_causes=(FailureCause.UNSAFE_LOSS,),
+            confidence=0.7,
+            advice="Training is finite and validation is not: look for NaN or inf in the"
+            " validation data (robusttune.check_data), then at the loss.",
+            evidence=evidence,
+        )
+    return Verdict(
+        cause=FailureCause.UNSAFE_METRIC,
+        confidence=0.95 if names else 0.75,
+        advice=(
+            f"Guard the division or logarithm in {', '.join(names)} with an epsilon, or tune on"
+            " the loss: training itself is finite."
+            if names
+            else FailureCause.UNSAFE_METRIC.advice
+        ),
+        evidence=evidence,
+    )
+
+
+def _non_finite(logs: Mapping[str, float]) -> list[str]:
+    return [name for name, value in logs.items() if not np.isfinite(value)]
+
+
+def _trained_well(case: Case) -> bool:
+    losses, start = case.trace.losses, case.trace.start_loss
+    if losses.size and not np.isfinite(losses).all():
+        return False
+    if case.last is not None and not case.last.finite:
+        return False
+    limit = None if start is None else case.policy.divergence_factor * max(abs(start), 1e-12)
+    return limit is None or not losses.size or float(np.median(losses[-5:])) <= limit
+
+
+def first_step(case: Case) -> Verdict | None:
+    """The step is non-finite already at the weights from before the fit."""
+    seen = case.first
+    if seen is None or seen.finite:
+        return None
+    if case.first_in_float32 is not None and case.first_in_float32.finite:
+        return Verdict(
+            cause=FailureCause.NUMERIC_OVERFLOW,
+            other_causes=(FailureCause.UNSCALED_DATA,)
+            if (case.scale("x") or 0) > UNSCALED or (case.scale("y") or 0) > UNSCALED
+            else (),
+            confidence=0.93,
+            advice="The first step overflows in half precision and is finite in float32: train in"
+            " float32 or mixed_bfloat16, or scale the data down.",
+        )
+    if not seen.predictions_finite:
+        return _first_predictions(case)
+    if _overflows(case, seen):
+        return _huge_start(case)
+    quantity = "loss" if not seen.loss_finite else "gradient"
+    return unsafe_loss(case, f"the {quantity} of the first step", confidence=0.96)
+
+
+def _first_predictions(case: Case) -> Verdict:
+    seen = case.first
+    assert seen is not None
+    layer = seen.first_bad_layer
+    if case.first_standardized is not None and case.first_standardized.finite:
+        return Verdict(
+            cause=FailureCause.UNSCALED_DATA,
+            other_causes=(FailureCause.BAD_INITIALIZATION,),
+            confidence=0.9,
+            advice=f"Standardize the inputs (root mean square up to {case.scale('x'):.3g}):"
+            " predictions are non-finite before the first update, and finite on standardized"
+            " inputs.",
+        )
+    where = f" in layer {layer.name}" if layer is not None else ""
+    return Verdict(
+        cause=FailureCause.BAD_INITIALIZATION,
+        confidence=0.93,
+        advice=f"Predictions are non-finite{where} before the first update: use a standard"
+        " initializer (glorot_uniform, he_normal), and keep logarithms, roots and divisions in"
+        " layers away from 0.",
+    )
+
+
+def _huge_start(case: Case) -> Verdict:
+    scales = max(case.scale("x") or 0.0, case.scale("y") or 0.0)
+    if scales > _HUGE:
+        return Verdict(
+            cause=FailureCause.UNSCALED_DATA,
+            confidence=0.9,
+            advice=f"Standardize inputs and targets (root mean square up to {scales:.3g}): the"
+            " first loss overflows.",
+        )
+    return Verdict(
+        cause=FailureCause.BAD_INITIALIZATION,
+        confidence=0.9,
+        advice="Predictions are huge before the first update: use a standard initializer"
+        " (glorot_uniform, he_normal).",
+    )
+
+
+def failing_step(case: Case) -> Verdict | None:
+    """The loss or its derivative is undefined at ordinary predictions of the last good weights."""
+    seen = case.last
+    if seen is None or seen.finite or not seen.predictions_finite or _overflows(case, seen):
+        return None
+    if case.half_precision and seen.loss_finite:
+        return None
+    quantity = "loss" if not seen.loss_finite else "gradient"
+    return unsafe_loss(case, f"the {quantity} of the failing step", confidence=0.9)
+
+
+def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
+    """Return the verdict that the loss is undefined where the predictions are finite."""
+    found = mismatch(case)
+    names = ", ".join(loss.name for loss in case.facts.losses) or "the loss"
+    if found is not None:
+        verdict = label_verdict(found, confidence=0.85)
+        return Verdict(
+            cause=verdict.cause,
+            other_causes=(FailureCause.UNSAFE_LOSS,),
+            confidence=0.85,
+            advice=verdict.advice,
+            evidence=verdict.evidence,
+        )
+    zeros = sum(int(np.count_nonzero(array == 0)) for array in case.columns("y").values())
+    detail = f" ({zeros} targets are 0)" if zeros and is_regression(case) else ""
+    return Verdict(
+        cause=FailureCause.UNSAFE_LOSS,
+        confidence=confidence,
+        advice=f"Bound {names} away from where it is undefined{detail}: {what} is non-finite at"
+        " finite predictions. Add an epsilon to divisors and to the arguments of log and sqrt, or"
+        " use the built-in loss.",
+        evidence={"targets_equal_to_0": zeros},
+    )
+
+
+def is_regression(case: Case) -> bool:
+    """Whether the targets are real numbers with more values than classes would have."""
+    return any(
+        is_float(array) and np.unique(array[:1000]).size > 20
+        for array in case.columns("y").values()
+    )
+
+
+def _overflows(case: Case, seen: Observation) -> bool:
+    """Whether the predictions themselves have run away."""
+    if seen is case.first or case.first is None:
+        return largest(seen.predictions) > _RUN_AWAY
+    targets = largest(case.last_batch.y) if case.last_batch is not None else 0.0
+    start = largest(case.first.predictions) if case.first.predictions_finite else 0.0
+    return largest(seen.predictions) > _MODERATE * max(1.0, targets, start)
+
+
+CONCLUSIVE = (non_finite_data, labels, objective, first_step, failing_step)
