@@ -19,41 +19,64 @@ if TYPE_CHECKING:
         SearchSpaceWarning,
         TrialFailure,
     )
+    from robusttune.guard import Guard
     from robusttune.policy import Policy
     from robusttune.records import TrialRecord
     from robusttune.report import Report
+    from robusttune.tuners import (
+        BayesianOptimization,
+        GridSearch,
+        Hyperband,
+        RandomSearch,
+        SklearnTuner,
+        robust,
+    )
 
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {
+    "BayesianOptimization": "tuners",
     "DataError": "errors",
     "FailureCause": "causes",
+    "GridSearch": "tuners",
+    "Guard": "guard",
     "HopelessSearchError": "errors",
+    "Hyperband": "tuners",
     "InstabilityWarning": "errors",
     "Policy": "policy",
+    "RandomSearch": "tuners",
     "Report": "report",
     "RobustTuneError": "errors",
     "RobustTuneWarning": "errors",
     "SearchSpaceWarning": "errors",
+    "SklearnTuner": "tuners",
     "Symptom": "causes",
     "TrialFailure": "errors",
     "TrialRecord": "records",
+    "robust": "tuners",
 }
 
 __all__ = [
+    "BayesianOptimization",
     "DataError",
     "FailureCause",
+    "GridSearch",
+    "Guard",
     "HopelessSearchError",
+    "Hyperband",
     "InstabilityWarning",
     "Policy",
+    "RandomSearch",
     "Report",
     "RobustTuneError",
     "RobustTuneWarning",
     "SearchSpaceWarning",
+    "SklearnTuner",
     "Symptom",
     "TrialFailure",
     "TrialRecord",
+    "robust",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 
 from robusttune.causes import Symptom
 from robusttune.guard.trace import FitTrace
-from robusttune.guard.watch import WatchState, step_loss, watch
+from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, one_line
 
@@ -59,6 +59,9 @@ class Guard(keras.callbacks.Callback):
         self.policy = policy or Policy()
         self.record: TrialRecord | None = None
         self.trace: FitTrace | None = None
+        # What an adapter knows and a single fit does not: it helps the diagnosis.
+        self.trial_params: Mapping[str, Any] = {}
+        self.siblings: Sequence[TrialRecord] = ()
         self._recorder: Any = None
         if keras.backend.backend() != "tensorflow":
             # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
@@ -102,9 +105,13 @@ class Guard(keras.callbacks.Callback):
         assert self.trace is not None
         if self._recorder is not None and not self.failed:
             self._look()  # between two checks, and at the epoch's last step
-        if not self.failed and not self._weights_are_finite():
-            self._fail(Symptom.NON_FINITE_WEIGHTS)
         logs = {} if logs is None else logs
+        if not self.failed:
+            symptom = watch_epoch(self.policy, self._watch, logs.get("loss", math.nan))
+            if symptom is None and not self._weights_are_finite():
+                symptom = Symptom.NON_FINITE_WEIGHTS
+            if symptom is not None:
+                self._fail(symptom)
         if self.failed:
             for name in logs:
                 logs[name] = math.nan
@@ -187,7 +194,7 @@ class Guard(keras.callbacks.Callback):
         assert self.trace is not None
         self.trace.symptom = symptom
         self.trace.epoch = self._epoch
-        self.trace.step = max(self._steps - 1, 0) if step is None else step
+        self.trace.step = max(self._seen_steps, self._steps) - 1 if step is None else step
         _log.info("%s in epoch %d at step %d", symptom, self._epoch, self.trace.step)
         self.model.stop_training = True
         # The epoch does not count: no time is spent on its validation. Set only now, since Keras
@@ -234,11 +241,18 @@ class Guard(keras.callbacks.Callback):
     def _make_record(self, trace: FitTrace) -> TrialRecord:
         from robusttune.diagnosis import judge, judge_quiet
 
+        known: dict[str, Any] = {
+            "model": self.model,
+            "trace": trace,
+            "params": self.trial_params,
+            "siblings": self.siblings,
+            "policy": self.policy,
+        }
         if trace.symptom is not None:
             symptom = trace.symptom
-            verdict = judge(symptom, model=self.model, trace=trace, policy=self.policy)
+            verdict = judge(symptom, **known)
         else:
-            quiet = judge_quiet(model=self.model, trace=trace, policy=self.policy)
+            quiet = judge_quiet(**known)
             if quiet is None:
                 return TrialRecord(trial_id="", status="completed", seconds=trace.seconds)
             symptom, verdict = Symptom.STALLED, quiet

@@ -54,6 +54,21 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
     return Symptom.DIVERGED if state.high >= policy.divergence_patience else None
 
 
+def watch_epoch(policy: Policy, state: WatchState, mean_loss: float) -> Symptom | None:
+    """Return DIVERGED if an epoch was far too high as a whole and at its last step, else None.
+
+    Short epochs end before `divergence_patience` steps are over; without this their metrics would
+    count as a result.
+
+    Args:
+        policy: Thresholds.
+        state: What was seen so far.
+        mean_loss: Mean training loss of the epoch.
+    """
+    beyond = state.high > 0 and mean_loss > loss_limit(policy, state)
+    return Symptom.DIVERGED if beyond else None
+
+
 def loss_limit(policy: Policy, state: WatchState) -> float:
     """Return the loss above which a step counts as far too high; inf before anything was seen.
 

@@ -1,0 +1,49 @@
+"""When going on is pointless: failing that cannot depend on the hyperparameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from robusttune.causes import FailureCause
+from robusttune.records import TrialRecord
+
+# What the data or the code decides, whatever the hyperparameters are.
+_DATA = (FailureCause.NON_FINITE_DATA, FailureCause.LABEL_MISMATCH)
+_CODE = (FailureCause.CODE_ERROR, FailureCause.INVALID_MODEL)
+
+
+def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | None:
+    """Return why no trial can succeed, in one sentence with the fix; None while one might.
+
+    A search is hopeless when all its trials failed, and for one reason: the data (after `after`
+    trials), or the same exception (after twice as many, since a combination of hyperparameters may
+    yet avoid it).
+
+    Args:
+        records: The finished trials.
+        after: Policy.hopeless_after; None: never.
+    """
+    if after is None or len(records) < after or any(r.status != "failed" for r in records):
+        return None
+    causes = {record.cause for record in records}
+    if len(causes) != 1:
+        return None
+    first = records[0]
+    if first.cause in _DATA:
+        return (
+            f"All {len(records)} trials failed with {first.cause}, which does not depend on the"
+            f" hyperparameters. {first.advice or first.cause.advice}"
+        )
+    same = {_signature(record.error) for record in records}
+    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1 and first.error:
+        return (
+            f"All {len(records)} trials failed with the same exception: {first.error}."
+            f" {first.advice or first.cause.advice}"
+        )
+    return None
+
+
+def _signature(error: str | None) -> str | None:
+    """The error without its numbers and addresses, which differ from trial to trial."""
+    return None if error is None else re.sub(r"0x[0-9a-f]+|\d+", "#", error)

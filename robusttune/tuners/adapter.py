@@ -1,0 +1,170 @@
+"""`robust`: any Keras Tuner tuner, made robust by one class put right under it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import warnings
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import keras_tuner
+from keras_tuner.engine import base_tuner
+
+from robusttune.causes import Symptom
+from robusttune.errors import RobustTuneWarning
+from robusttune.guard.fits import guard_every_fit
+from robusttune.policy import Policy
+from robusttune.tuners.oracle import RECORD_FILE, RobustOracle, make_robust
+from robusttune.tuners.session import TrialSession, write_atomically
+
+if TYPE_CHECKING:
+    from robusttune.report import Report
+
+_log = logging.getLogger("robusttune.tuners")
+
+T = TypeVar("T", bound=type)
+
+
+class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
+    """What runs under a tuner: it comes after the tuner's own class, and after `keras_tuner.Tuner`.
+
+    So whatever a user overrides stays in force without calling `super()`, and Keras Tuner's own
+    checks (whether `run_trial` was overridden, say) see the user's class and not this one.
+    """
+
+    robust_policy: Policy
+    _robust_limit_is_set: bool
+
+    def __init__(self, oracle: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(oracle, keras_tuner.Oracle):
+            make_robust(oracle, self.robust_policy, limit_is_set=self._robust_limit_is_set)
+        super().__init__(oracle, *args, **kwargs)
+
+    def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
+        session = TrialSession(self, trial)
+        # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
+        self.__dict__["run_trial"] = session.watched(self.run_trial)
+        try:
+            with guard_every_fit(session.make_guard) as session.guards:
+                super()._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+        finally:
+            del self.__dict__["run_trial"]
+        if trial.status == "COMPLETED":
+            trial.message = None  # of an earlier run that was tried again
+        record = session.record()
+        if session.failure is not None and record.symptom is not Symptom.EXCEPTION:
+            trial.message = session.message(record)
+        path = os.path.join(self.get_trial_dir(trial.trial_id), RECORD_FILE)
+        write_atomically(path, record.to_json())
+        if isinstance(self.oracle, RobustOracle):
+            self.oracle.robusttune_records()[trial.trial_id] = record
+        if record.unstable:
+            _log.warning("trial %s: %s", trial.trial_id, session.message(record))
+
+
+class RobustEntry:
+    """What is called first: the `policy` argument, and what the tuner's own class would break."""
+
+    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(
+                f"policy must be a robusttune.Policy or None, got {policy!r}. None is the default."
+            )
+        self.robust_policy = policy or Policy()
+        given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
+        self._robust_limit_is_set = "max_consecutive_failed_trials" in {
+            **given.arguments,
+            **given.arguments.get("kwargs", {}),
+        }
+        super().__init__(*args, **kwargs)
+
+    def report(self) -> Report:
+        """Return the report of the search so far."""
+        from robusttune.report import Report
+
+        return Report.from_tuner(self)
+
+    def _configure_tensorboard_dir(self, callbacks: Any, trial: Any, execution: int = 0) -> None:
+        # Keras Tuner imports tensorboard here in every trial, and TensorFlow no longer brings it.
+        boards = [c for c in callbacks if type(c).__name__ == "TensorBoard"]
+        if not boards:
+            return
+        try:
+            super()._configure_tensorboard_dir(callbacks, trial, execution)  # type: ignore[misc]
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("tensorboard"):
+                raise
+            _warn_without_tensorboard()
+            for board in boards:
+                board.log_dir = self._get_tensorboard_dir(  # type: ignore[attr-defined]
+                    board.log_dir, trial.trial_id, execution
+                )
+
+
+def robust(tuner_class: T) -> T:
+    """Return a subclass of a Keras Tuner tuner whose searches survive failing trials.
+
+    The signature is that of the class, plus `policy`. Works as a decorator too.
+
+    Args:
+        tuner_class: `keras_tuner.Tuner` or a subclass of it; a subclass of its `BaseTuner`.
+
+    Raises:
+        TypeError: It is not such a class.
+
+    Example:
+        >>> import keras_tuner
+        >>> issubclass(robust(keras_tuner.RandomSearch), keras_tuner.RandomSearch)
+        True
+    """
+    if not (isinstance(tuner_class, type) and issubclass(tuner_class, base_tuner.BaseTuner)):
+        raise TypeError(
+            "tuner_class must be keras_tuner.Tuner, BaseTuner or a subclass of these,"
+            f" got {tuner_class!r}."
+        )
+    if issubclass(tuner_class, RobustBase):
+        return tuner_class
+    return cast(T, _robust_class(cast(Hashable, tuner_class)))
+
+
+@functools.cache
+def _robust_class(tuner_class: Any) -> Any:
+    return type(
+        tuner_class.__name__,
+        (RobustEntry, tuner_class, RobustBase),
+        {
+            "__doc__": _doc(tuner_class),
+            "__module__": tuner_class.__module__,
+            "__qualname__": tuner_class.__qualname__,
+            "__signature__": _signature(tuner_class),
+        },
+    )
+
+
+def _signature(tuner_class: Any) -> inspect.Signature:
+    signature = inspect.signature(tuner_class)
+    parameters = list(signature.parameters.values())
+    at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
+    policy = inspect.Parameter(
+        "policy", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Policy | None"
+    )
+    parameters.insert(at, policy)
+    return signature.replace(parameters=parameters)
+
+
+def _doc(tuner_class: Any) -> str:
+    own = inspect.getdoc(tuner_class) or ""
+    return f"{own}\n\nRobust: takes `policy`, a robusttune.Policy, and has `report()`.\n"
+
+
+@functools.cache
+def _warn_without_tensorboard() -> None:
+    warnings.warn(
+        "tensorboard is not installed: the TensorBoard callback writes its logs, but without the"
+        " hyperparameters. pip install tensorboard adds them.",
+        RobustTuneWarning,
+        stacklevel=2,
+    )

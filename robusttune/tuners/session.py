@@ -1,0 +1,177 @@
+"""TrialSession: one run of one Keras Tuner trial, from its start to its record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from robusttune.causes import Symptom
+from robusttune.diagnosis import judge
+from robusttune.diagnosis.verdict import Verdict
+from robusttune.errors import TrialFailure
+from robusttune.guard import Guard
+from robusttune.guard.callback import seconds_saved
+from robusttune.records import TrialRecord, one_line
+from robusttune.tuners.oracle import RobustOracle
+from robusttune.tuners.results import objective_value, usable_results
+
+
+class TrialSession:
+    """Collects what happens in one trial.
+
+    Args:
+        tuner: The tuner that runs it.
+        trial: The trial.
+    """
+
+    def __init__(self, tuner: Any, trial: Any) -> None:
+        self.tuner = tuner
+        self.trial = trial
+        self.policy = tuner.robust_policy
+        self.guards: list[Guard] = []
+        self.results: Any = None
+        self.failure: Exception | None = None
+        self.began = time.perf_counter()
+
+    def make_guard(self) -> Guard:
+        """Return the guard of the next fit."""
+        guard = Guard(self.policy)
+        guard.trial_params = self.params
+        guard.siblings = self.siblings
+        return guard
+
+    def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `run_trial` with its outcome noted, and without epochs that cannot be used."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            try:
+                self.results = run_trial(*args, **kwargs)
+                usable = usable_results(self.results, self.tuner.oracle.objective)
+                self._reject_broken_weights()
+                return usable
+            except Exception as error:
+                self.failure = error
+                raise
+
+        return run
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The trial's hyperparameter values, without the bookkeeping of Hyperband."""
+        values = self.trial.hyperparameters.values
+        return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+
+    @property
+    def siblings(self) -> list[TrialRecord]:
+        """Records of the other trials of the search that this process knows of."""
+        oracle = self.tuner.oracle
+        if not isinstance(oracle, RobustOracle):
+            return []
+        records = oracle.robusttune_records().items()
+        return [record for trial_id, record in records if trial_id != self.trial.trial_id]
+
+    def record(self) -> TrialRecord:
+        """Return the record of the trial, after it has run."""
+        seen = next((guard for guard in self.guards if guard.failed), None)
+        quiet = next((g for g in self.guards if g.record is not None and g.record.unstable), None)
+        known = seen or quiet
+        failed = self.trial.status != "COMPLETED"
+        if known is not None and known.record is not None:
+            record = known.record
+        elif self.failure is not None:
+            record = self._judged_failure(self.failure)
+        else:
+            record = TrialRecord(trial_id="")
+        error = self.failure
+        return record.replace(
+            trial_id=str(self.trial.trial_id),
+            number=self._number(),
+            status="failed" if failed else "completed",
+            unstable=failed or record.unstable,
+            value=None if failed else self._value(),
+            seconds=time.perf_counter() - self.began,
+            error=None if error is None or isinstance(error, TrialFailure) else _named(error),
+            params=self.params,
+        )
+
+    def message(self, record: TrialRecord) -> str:
+        """Return one line that says what happened to the trial, for people."""
+        where = "" if record.epoch is None else f" in epoch {record.epoch}"
+        where += "" if record.step is None else f" at step {record.step}"
+        return one_line(f"{record.symptom}{where}: {record.cause}. {record.advice or ''}".strip())
+
+    def _judged_failure(self, error: Exception) -> TrialRecord:
+        guard = self.guards[-1] if self.guards else None
+        trace = guard.trace if guard is not None else None
+        objective_only = isinstance(error, TrialFailure)
+        symptom = Symptom.NON_FINITE_OBJECTIVE if objective_only else Symptom.EXCEPTION
+        verdict: Verdict = judge(
+            symptom,
+            model=None if guard is None else getattr(guard, "_model", None),
+            trace=trace,
+            error=None if objective_only else error,
+            params=self.params,
+            siblings=self.siblings,
+            policy=self.policy,
+        )
+        return TrialRecord(
+            trial_id="",
+            status="failed",
+            unstable=True,
+            symptom=symptom,
+            cause=verdict.cause,
+            other_causes=verdict.other_causes,
+            confidence=verdict.confidence,
+            epoch=None if trace is None else trace.epoch,
+            step=None if trace is None else trace.step,
+            seconds_saved=None if trace is None else seconds_saved(trace),
+            advice=one_line(verdict.advice),
+            fix_verified=verdict.fix_verified,
+            evidence=verdict.evidence,
+        )
+
+    def _reject_broken_weights(self) -> None:
+        """An objective that was measured on non-finite weights is no objective."""
+        for guard in self.guards:
+            trace = guard.trace
+            if trace is None or trace.symptom is not Symptom.NON_FINITE_WEIGHTS:
+                continue
+            if not trace.epoch_logs:
+                raise TrialFailure("the weights are not finite")
+
+    def _value(self) -> float | None:
+        objective = self.tuner.oracle.objective
+        value = objective_value(self.results, objective)
+        if value is None:  # reported through oracle.update_trial, as people did before 1.1
+            metrics = self.tuner.oracle.get_trial(self.trial.trial_id).metrics
+            if metrics.exists(objective.name):
+                value = metrics.get_best_value(objective.name)
+        return value
+
+    def _number(self) -> int | None:
+        order = getattr(self.tuner.oracle, "start_order", None) or []
+        return order.index(self.trial.trial_id) if self.trial.trial_id in order else None
+
+
+def write_atomically(path: str, text: str) -> None:
+    """Write a text file so that a reader sees the old file or the new one, never a part."""
+    directory, name = os.path.split(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
