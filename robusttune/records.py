@@ -111,6 +111,12 @@ class TrialRecord:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
+    def message(self) -> str:
+        """Return one line for people: symptom, place, cause and advice."""
+        where = "" if self.epoch is None else f" in epoch {self.epoch}"
+        where += "" if self.step is None else f" at step {self.step}"
+        return one_line(f"{self.symptom}{where}: {self.cause}. {self.advice or ''}")
+
     def to_json(self, max_bytes: int = MAX_BYTES) -> str:
         """Return the record as strict JSON of at most `max_bytes` bytes.
 

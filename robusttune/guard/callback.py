@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 from robusttune.causes import Symptom
-from robusttune.guard.trace import FitTrace
+from robusttune.guard.trace import FitTrace, failure_record
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord, one_line
+from robusttune.records import TrialRecord
 
 _log = logging.getLogger("robusttune.guard")
 
@@ -71,6 +71,11 @@ class Guard(keras.callbacks.Callback):
     def failed(self) -> bool:
         """Whether the last fit went wrong."""
         return self.trace is not None and self.trace.symptom is not None
+
+    @property
+    def fitted(self) -> Any:
+        """The model of the last fit; None before."""
+        return self._model
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
         """Return a fresh guard with the same policy, as tuners copy callbacks for every trial."""
@@ -256,22 +261,7 @@ class Guard(keras.callbacks.Callback):
             if quiet is None:
                 return TrialRecord(trial_id="", status="completed", seconds=trace.seconds)
             symptom, verdict = Symptom.STALLED, quiet
-        return TrialRecord(
-            trial_id="",
-            status="completed" if trace.epoch_logs else "failed",
-            unstable=True,
-            symptom=symptom,
-            cause=verdict.cause,
-            other_causes=verdict.other_causes,
-            confidence=verdict.confidence,
-            epoch=trace.epoch,
-            step=trace.step,
-            seconds=trace.seconds,
-            seconds_saved=seconds_saved(trace),
-            advice=one_line(verdict.advice),
-            fix_verified=verdict.fix_verified,
-            evidence=verdict.evidence,
-        )
+        return failure_record(symptom, verdict, trace)
 
     def _keep_initial_weights(self) -> None:
         weights = self.model.weights
@@ -296,10 +286,3 @@ class Guard(keras.callbacks.Callback):
             if not np.isfinite(np.dot(values, values)) and not np.isfinite(values).all():
                 return False
         return True
-
-
-def seconds_saved(trace: FitTrace) -> float | None:
-    """Return the estimate of the time saved: epochs not run x seconds an epoch; None if unknown."""
-    if trace.epochs is None or trace.epoch is None or trace.seconds_per_epoch is None:
-        return None
-    return max(trace.epochs - trace.epoch - 1, 0) * trace.seconds_per_epoch

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robusttune.causes import Symptom
+from robusttune.records import TrialRecord, one_line
+
+if TYPE_CHECKING:
+    from robusttune.diagnosis.verdict import Verdict
 
 
 @dataclass(slots=True)
@@ -68,3 +72,34 @@ class FitTrace:
     steps_per_epoch: int | None = None
     seconds: float = 0.0
     seconds_per_epoch: float | None = None
+
+
+def seconds_saved(trace: FitTrace) -> float | None:
+    """Return the estimate of the time saved: epochs not run x seconds an epoch; None if unknown."""
+    if trace.epochs is None or trace.epoch is None or trace.seconds_per_epoch is None:
+        return None
+    return max(trace.epochs - trace.epoch - 1, 0) * trace.seconds_per_epoch
+
+
+def failure_record(symptom: Symptom, verdict: Verdict, trace: FitTrace | None) -> TrialRecord:
+    """Return the record of what went wrong, for an adapter to complete.
+
+    It is "completed" where an epoch had been completed, else "failed"; it has no trial_id.
+    """
+    trace = trace or FitTrace()
+    return TrialRecord(
+        trial_id="",
+        status="completed" if trace.epoch_logs else "failed",
+        unstable=True,
+        symptom=symptom,
+        cause=verdict.cause,
+        other_causes=verdict.other_causes,
+        confidence=verdict.confidence,
+        epoch=trace.epoch,
+        step=trace.step,
+        seconds=trace.seconds,
+        seconds_saved=seconds_saved(trace),
+        advice=one_line(verdict.advice),
+        fix_verified=verdict.fix_verified,
+        evidence=verdict.evidence,
+    )

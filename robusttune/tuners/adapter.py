@@ -6,15 +6,17 @@ import functools
 import inspect
 import logging
 import os
+import traceback
 import warnings
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
+from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.errors import FailedTrialError, FatalError
 
-from robusttune.causes import Symptom
-from robusttune.errors import RobustTuneWarning
+from robusttune.errors import RobustTuneWarning, TrialFailure
 from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
 from robusttune.tuners.oracle import RECORD_FILE, RobustOracle, make_robust
@@ -47,22 +49,31 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
         session = TrialSession(self, trial)
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         self.__dict__["run_trial"] = session.watched(self.run_trial)
+        error: Exception | None = None
         try:
             with guard_every_fit(session.make_guard) as session.guards:
-                super()._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+                self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            trial.status, trial.message = TrialStatus.COMPLETED, None
+        except FatalError:  # the tuner is used in a wrong way: Keras Tuner ends the search with it
+            raise
+        except Exception as caught:
+            error = caught
+            failed = isinstance(error, FailedTrialError)  # what the user does not want tried again
+            trial.status = TrialStatus.FAILED if failed else TrialStatus.INVALID
         finally:
             del self.__dict__["run_trial"]
-        if trial.status == "COMPLETED":
-            trial.message = None  # of an earlier run that was tried again
-        record = session.record()
-        if session.failure is not None and record.symptom is not Symptom.EXCEPTION:
-            trial.message = session.message(record)
+        record = session.record(error)
+        if error is not None:
+            trial.message = (
+                record.message() if isinstance(error, TrialFailure) else _traceback(error)
+            )
         path = os.path.join(self.get_trial_dir(trial.trial_id), RECORD_FILE)
         write_atomically(path, record.to_json())
         if isinstance(self.oracle, RobustOracle):
             self.oracle.robusttune_records()[trial.trial_id] = record
         if record.unstable:
-            _log.warning("trial %s: %s", trial.trial_id, session.message(record))
+            shown = None if error is None or isinstance(error, TrialFailure) else error
+            _log.warning("Trial %s: %s", trial.trial_id, record.message(), exc_info=shown)
 
 
 class RobustEntry:
@@ -158,6 +169,10 @@ def _signature(tuner_class: Any) -> inspect.Signature:
 def _doc(tuner_class: Any) -> str:
     own = inspect.getdoc(tuner_class) or ""
     return f"{own}\n\nRobust: takes `policy`, a robusttune.Policy, and has `report()`.\n"
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 @functools.cache

@@ -11,11 +11,10 @@ from typing import Any
 
 from robusttune.causes import Symptom
 from robusttune.diagnosis import judge
-from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
-from robusttune.guard.callback import seconds_saved
-from robusttune.records import TrialRecord, one_line
+from robusttune.guard.trace import failure_record
+from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
 from robusttune.tuners.results import objective_value, usable_results
 
@@ -34,7 +33,6 @@ class TrialSession:
         self.policy = tuner.robust_policy
         self.guards: list[Guard] = []
         self.results: Any = None
-        self.failure: Exception | None = None
         self.began = time.perf_counter()
 
     def make_guard(self) -> Guard:
@@ -48,14 +46,10 @@ class TrialSession:
         """Return `run_trial` with its outcome noted, and without epochs that cannot be used."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            try:
-                self.results = run_trial(*args, **kwargs)
-                usable = usable_results(self.results, self.tuner.oracle.objective)
-                self._reject_broken_weights()
-                return usable
-            except Exception as error:
-                self.failure = error
-                raise
+            self.results = run_trial(*args, **kwargs)
+            usable = usable_results(self.results, self.tuner.oracle.objective)
+            self._reject_broken_weights()
+            return usable
 
         return run
 
@@ -74,65 +68,42 @@ class TrialSession:
         records = oracle.robusttune_records().items()
         return [record for trial_id, record in records if trial_id != self.trial.trial_id]
 
-    def record(self) -> TrialRecord:
-        """Return the record of the trial, after it has run."""
-        seen = next((guard for guard in self.guards if guard.failed), None)
-        quiet = next((g for g in self.guards if g.record is not None and g.record.unstable), None)
-        known = seen or quiet
-        failed = self.trial.status != "COMPLETED"
-        if known is not None and known.record is not None:
-            record = known.record
-        elif self.failure is not None:
-            record = self._judged_failure(self.failure)
-        else:
-            record = TrialRecord(trial_id="")
-        error = self.failure
+    def record(self, error: Exception | None) -> TrialRecord:
+        """Return the record of the trial after it has run.
+
+        Args:
+            error: What ended it; None for a trial that completed.
+        """
+        records = [guard.record for guard in self.guards if guard.record is not None]
+        record = next((r for r in records if r.unstable), None)
+        if record is None:
+            record = TrialRecord(trial_id="") if error is None else self._judged(error)
         return record.replace(
             trial_id=str(self.trial.trial_id),
             number=self._number(),
-            status="failed" if failed else "completed",
-            unstable=failed or record.unstable,
-            value=None if failed else self._value(),
+            status="completed" if error is None else "failed",
+            unstable=error is not None or record.unstable,
+            value=self._value() if error is None else None,
             seconds=time.perf_counter() - self.began,
             error=None if error is None or isinstance(error, TrialFailure) else _named(error),
             params=self.params,
         )
 
-    def message(self, record: TrialRecord) -> str:
-        """Return one line that says what happened to the trial, for people."""
-        where = "" if record.epoch is None else f" in epoch {record.epoch}"
-        where += "" if record.step is None else f" at step {record.step}"
-        return one_line(f"{record.symptom}{where}: {record.cause}. {record.advice or ''}".strip())
-
-    def _judged_failure(self, error: Exception) -> TrialRecord:
+    def _judged(self, error: Exception) -> TrialRecord:
         guard = self.guards[-1] if self.guards else None
         trace = guard.trace if guard is not None else None
         objective_only = isinstance(error, TrialFailure)
         symptom = Symptom.NON_FINITE_OBJECTIVE if objective_only else Symptom.EXCEPTION
-        verdict: Verdict = judge(
+        verdict = judge(
             symptom,
-            model=None if guard is None else getattr(guard, "_model", None),
+            model=None if guard is None else guard.fitted,
             trace=trace,
             error=None if objective_only else error,
             params=self.params,
             siblings=self.siblings,
             policy=self.policy,
         )
-        return TrialRecord(
-            trial_id="",
-            status="failed",
-            unstable=True,
-            symptom=symptom,
-            cause=verdict.cause,
-            other_causes=verdict.other_causes,
-            confidence=verdict.confidence,
-            epoch=None if trace is None else trace.epoch,
-            step=None if trace is None else trace.step,
-            seconds_saved=None if trace is None else seconds_saved(trace),
-            advice=one_line(verdict.advice),
-            fix_verified=verdict.fix_verified,
-            evidence=verdict.evidence,
-        )
+        return failure_record(symptom, verdict, trace)
 
     def _reject_broken_weights(self) -> None:
         """An objective that was measured on non-finite weights is no objective."""
