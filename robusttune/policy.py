@@ -21,6 +21,8 @@ class Policy:
         divergence_factor: A loss this many times worse than the larger of the trial's own start
             and the best constant prediction's loss counts as diverged (> 1).
         divergence_patience: Steps in a row for which that must hold (>= 1): one spike is none.
+        diagnosis_seconds: Time for the replays of one failing trial, in seconds (> 0). A replay
+            that has begun is finished; observations of single steps are not counted.
         hopeless_after: Finished trials, all failed for one reason that no hyperparameter changes,
             after which the search ends with HopelessSearchError (>= 2); None never ends it.
         sanitize: What is done about a search space that asks for failing trials: "fix" changes it
@@ -45,6 +47,9 @@ class Policy:
     history: int = 64
     divergence_factor: float = 10.0
     divergence_patience: int = 5
+
+    # Diagnosis
+    diagnosis_seconds: float = 5.0
 
     # Search
     hopeless_after: int | None = 5
@@ -72,6 +77,7 @@ class Policy:
         _integer("history", self.history, least=8)
         _number("divergence_factor", self.divergence_factor, above=1.0)
         _integer("divergence_patience", self.divergence_patience, least=1)
+        _number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
         if self.hopeless_after is not None:
             _integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
         _require(
