@@ -146,6 +146,8 @@ def _mend_bounds(draft: _Draft, rule: Rule) -> None:
         low, high = math.ceil(low), math.floor(high)
         if low > high:  # no integer between them
             low = high = low if rule.allows(low) else high
+    else:
+        low, high = float(low), float(high)
     draft.set("low", low, low_reason)
     draft.set("high", high, high_reason)
 

@@ -1,0 +1,341 @@
+"""Keras Tuner's HyperParameters and the neutral space; `SpaceSanitizer` mends the former."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import hyperparameters as hp_types
+
+from robusttune.policy import Policy
+from robusttune.space.notices import announce, tell
+from robusttune.space.parameters import Adjustment, Choice, Condition, Float, Int, Parameter, Value
+from robusttune.space.roles import Role, is_number, role_by_name
+from robusttune.space.rules import sanitize
+from robusttune.tuners.witness import Witness
+
+CLIP_NORM = "robusttune/clip_norm"
+
+
+def neutral(hp: Any) -> Parameter | None:
+    """Return a Keras Tuner hyperparameter in neutral terms; None for Fixed and Boolean."""
+    conditions = tuple(Condition(c.name, tuple(c.values)) for c in hp.conditions)
+    given = hp._default  # hp.default is never None, and is copied as if the user had given it
+    if isinstance(hp, hp_types.Choice):
+        default = None if given is None or given == hp.values[0] else given
+        return Choice(hp.name, tuple(hp.values), default, conditions)
+    if not isinstance(hp, (hp_types.Float, hp_types.Int)):
+        return None
+    kind: Any = Int if isinstance(hp, hp_types.Int) else Float
+    parameter: Parameter = kind(
+        hp.name,
+        hp.min_value,
+        hp.max_value,
+        log=hp.sampling != "linear",
+        step=hp.step,
+        default=None if given == hp.min_value else given,
+        reverse=hp.sampling == "reverse_log",
+        conditions=conditions,
+    )
+    return parameter
+
+
+def keras_tuner_hyperparameter(parameter: Parameter, like: Any) -> Any:
+    """Return a Keras Tuner hyperparameter for a neutral one; what that does not have is `like`."""
+    config = like.get_config()
+    config["default"] = parameter.default
+    if isinstance(parameter, Choice):
+        config["values"] = list(parameter.choices)
+    else:
+        sampling = "reverse_log" if parameter.reverse else "log" if parameter.log else "linear"
+        config |= {
+            "min_value": parameter.low,
+            "max_value": parameter.high,
+            "step": parameter.step,
+            "sampling": sampling,
+        }
+    return type(like).from_config(config)
+
+
+class SpaceSanitizer:
+    """Sanitizes the hyperparameters of one search, each once.
+
+    Args:
+        build: The hypermodel's build function, which is asked what a hyperparameter does; None:
+            its name has to say it. Nothing is built for hyperparameters that are sound whatever
+            they do.
+        policy: `sanitize` and `keep` count.
+        known: The adjustments that were made when the search began, of a search that goes on.
+
+    Attributes:
+        adjustments: All adjustments of the search so far, oldest first.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Any], Any] | None,
+        policy: Policy,
+        known: Iterable[Adjustment] = (),
+    ) -> None:
+        self.policy = policy
+        self.adjustments = list(known)
+        self._witness = Witness(build)
+        self._settled: list[tuple[str, Any]] = []
+
+    def settle(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Take hyperparameters as they are: those of a search that goes on were sanitized."""
+        self._settled.extend(
+            (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_settled(hp)
+        )
+
+    def sanitize(self, hyperparameters: keras_tuner.HyperParameters) -> list[Adjustment]:
+        """Replace the hyperparameters that are new and ask for failing trials, in place.
+
+        A sound one stays the object that it is. A build function reads its values by name, so a
+        user's own gets those of the replaced range.
+
+        Args:
+            hyperparameters: Those of the oracle.
+
+        Returns:
+            The new adjustments; with `policy.sanitize == "warn"` none, and nothing is replaced.
+        """
+        fresh = [hp for hp in hyperparameters.space if not self._is_settled(hp)]
+        self.settle(hyperparameters)
+        if self.policy.sanitize == "off":
+            return []
+        parameters = [(hp, parameter) for hp in fresh if (parameter := neutral(hp)) is not None]
+        pairs = {
+            parameter.name: pair
+            for _, parameter in parameters
+            if parameter.name not in self.policy.keep
+            and (pair := two_values(parameter, roles_that_matter(parameter))) is not None
+        }
+        base = {name: one for name, (one, _) in pairs.items()}
+        roles = [
+            (hp, parameter, self._role(hyperparameters, hp, parameter, pairs, base))
+            for hp, parameter in parameters
+        ]
+        made: list[Adjustment] = []
+        for hp, parameter, role in roles:
+            facts = {}
+            if role is Role.LEARNING_RATE and _cap_matters(parameter):
+                facts["optimizers"] = self._witness.optimizers(hyperparameters, hp, base)
+            made.extend(self._apply(hyperparameters, hp, parameter, role, facts))
+        return made
+
+    def cap_batch_size(
+        self, hyperparameters: keras_tuner.HyperParameters, samples: int
+    ) -> list[Adjustment]:
+        """Leave no batch sizes that are larger than the data; as `sanitize`, once it is known.
+
+        Args:
+            hyperparameters: Those of the oracle.
+            samples: Rows of training data (>= 1).
+        """
+        if self.policy.sanitize == "off":
+            return []
+        made: list[Adjustment] = []
+        for hp in list(hyperparameters.space):
+            parameter = neutral(hp)
+            if parameter is not None and role_by_name(parameter) is Role.BATCH_SIZE:
+                facts = {"samples": samples}
+                made.extend(self._apply(hyperparameters, hp, parameter, Role.BATCH_SIZE, facts))
+        return made
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note names that are declared twice with different ranges while the block builds models.
+
+        Keras Tuner takes the first declaration and drops the other silently.
+        """
+        if self.policy.sanitize == "off":
+            yield
+            return
+        first: dict[str, list[tuple[Any, Parameter]]] = {}
+        original = keras_tuner.HyperParameters._retrieve
+
+        def retrieve(container: Any, hp: Any) -> Any:
+            declared = neutral(hp)
+            if declared is not None:
+                seen = first.setdefault(hp.name, [])
+                earlier = next((p for conditions, p in seen if conditions == hp.conditions), None)
+                if earlier is None:
+                    seen.append((copy.deepcopy(hp.conditions), declared))
+                elif str(earlier) != str(declared):
+                    self._note_conflict(earlier, declared)
+            return original(container, hp)
+
+        keras_tuner.HyperParameters._retrieve = retrieve
+        try:
+            yield
+        finally:
+            keras_tuner.HyperParameters._retrieve = original
+
+    def _note_conflict(self, first: Parameter, other: Parameter) -> None:
+        if first.name in self.policy.keep or any(
+            known.parameter == first.name and known.field == "declaration"
+            for known in self.adjustments
+        ):
+            return
+        reason = "declared twice, and Keras Tuner takes the first"
+        self.adjustments.append(
+            Adjustment(first.name, "declaration", str(other), str(first), reason)
+        )
+        tell(f"{first.name}: {first} holds, and not {other}: {reason}.")
+
+    def _role(
+        self,
+        hyperparameters: keras_tuner.HyperParameters,
+        hp: Any,
+        parameter: Parameter,
+        pairs: Mapping[str, tuple[Value, Value]],
+        base: Mapping[str, Value],
+    ) -> Role | None:
+        """Return what a hyperparameter does: what a model shows, or else what its name says."""
+        named = role_by_name(parameter)
+        pair = pairs.get(parameter.name)
+        if pair is None:
+            return named
+        finding = self._witness.ask(hyperparameters, hp, pair, base)
+        if finding is None:
+            return named
+        if not finding.roles:
+            return None if named in finding.indirect else named
+        role = finding.roles[0]
+        if role in _COUNTS and _reaches_zero(parameter):
+            works = self._witness.builds(hyperparameters, hp, 0, base)
+            return None if works else role
+        return role
+
+    def _is_settled(self, hp: Any) -> bool:
+        return any(name == hp.name and hp.conditions == c for name, c in self._settled)
+
+    def _apply(
+        self,
+        hyperparameters: keras_tuner.HyperParameters,
+        hp: Any,
+        parameter: Parameter,
+        role: Role | None,
+        facts: Mapping[str, Any],
+    ) -> list[Adjustment]:
+        """Replace one hyperparameter where that is called for, and announce it."""
+        keep = Policy(keep=self.policy.keep)
+        mended, changes = sanitize(parameter, role, keep, **facts)
+        if not changes:
+            return []
+        announce(parameter, mended, changes, self.policy)
+        if self.policy.sanitize == "warn":
+            return []
+        _replace(hyperparameters, hp, keras_tuner_hyperparameter(mended, hp))
+        self.adjustments.extend(changes)
+        return list(changes)
+
+
+# A number of these that is 0 may be the user's way to leave the layer out.
+_COUNTS = frozenset({Role.UNITS, Role.KERNEL_SIZE})
+
+
+def roles_that_matter(parameter: Parameter) -> list[Role]:
+    """Return the roles with which a parameter would be changed; a harmless one has none.
+
+    A name that tells a role, with which all is well, is believed.
+    """
+    named = role_by_name(parameter)
+    unnamed = sanitize(parameter, None)[0]
+    matter = [role for role in _roles_of(parameter) if sanitize(parameter, role)[0] != unnamed]
+    return matter if named is None or named in matter else []
+
+
+def two_values(parameter: Parameter, roles: Sequence[Role]) -> tuple[Value, Value] | None:
+    """Return two values of a parameter that work in any of some roles; None: there are none.
+
+    They are odd on purpose, so that no other number of a model is likely to be the same.
+    """
+    if not roles:
+        return None
+    works = [sanitize(parameter, role)[0] for role in roles]
+    if isinstance(parameter, Choice):
+        sets = [set(each.choices) for each in works if isinstance(each, Choice)]
+        numbers = list(dict.fromkeys(v for v in parameter.choices if is_number(v)))
+        common = [v for v in numbers if all(v in values for values in sets)]
+        chosen = common if len(common) >= 2 else numbers
+        return (chosen[0], chosen[1]) if len(chosen) >= 2 else None
+    ranges = [each for each in works if not isinstance(each, Choice)]
+    low, high = max(each.low for each in ranges), min(each.high for each in ranges)
+    if not low < high:
+        return None
+    grid = isinstance(parameter, Int) or parameter.step is not None
+    if grid and math.isfinite(parameter.low) and (parameter.low > 0 or not parameter.log):
+        return _two_steps(parameter, low, high)
+    if low > 0 and high / low > 100:
+        return low * (high / low) ** 0.6180339, low * (high / low) ** 0.7320508
+    return low + (high - low) * 0.3819661, low + (high - low) * 0.6180339
+
+
+def _two_steps(parameter: Float | Int, low: float, high: float) -> tuple[Value, Value] | None:
+    """Return two values on the grid of a stepped range, from its low end: small models."""
+    start = parameter.low
+    if parameter.log:
+        ratio = max(parameter.step or 2, 1.1)
+        skipped = max(0, math.ceil(math.log(low / start, ratio) - 1e-9))
+        values = [start * ratio ** (skipped + k) for k in range(6)]
+    else:
+        step = parameter.step if parameter.step is not None and parameter.step > 0 else 1
+        skipped = max(0, math.ceil((low - start) / step - 1e-9))
+        values = [start + step * (skipped + k) for k in range(6)]
+    if isinstance(parameter, Int):
+        values = [int(value) for value in values]
+    values = sorted({value for value in values if low <= value <= high})
+    return (values[len(values) // 3], values[-1]) if len(values) >= 2 else None
+
+
+def _roles_of(parameter: Parameter) -> list[Role]:
+    """Return the roles that models can show of a parameter of this kind."""
+    if isinstance(parameter, Choice):
+        numbers = [v for v in parameter.choices if is_number(v)]
+        if len(numbers) < len(parameter.choices):
+            return []
+        whole = all(isinstance(v, int) for v in numbers)
+    else:
+        whole = isinstance(parameter, Int)
+    return [role for role in Role if role is not Role.BATCH_SIZE and (role in _COUNTS) is whole]
+
+
+def _reaches_zero(parameter: Parameter) -> bool:
+    if isinstance(parameter, Choice):
+        return min(v for v in parameter.choices if is_number(v)) == 0
+    return parameter.low == 0
+
+
+def _cap_matters(parameter: Parameter) -> bool:
+    strictest = sanitize(parameter, Role.LEARNING_RATE, optimizers=["adam"])
+    return strictest != sanitize(parameter, Role.LEARNING_RATE)
+
+
+def _replace(hyperparameters: keras_tuner.HyperParameters, old: Any, new: Any) -> None:
+    for held in (hyperparameters._space, hyperparameters._hps[old.name]):
+        held[next(i for i, hp in enumerate(held) if hp is old)] = new
+    value = hyperparameters.values.get(old.name)
+    if value is not None and not _holds(new, value):
+        hyperparameters.values[old.name] = new.default
+
+
+def _holds(hp: Any, value: Any) -> bool:
+    if isinstance(hp, hp_types.Choice):
+        return value in hp.values
+    return bool(hp.min_value <= value <= hp.max_value)
+
+
+def tune_clip_norm(hyperparameters: keras_tuner.HyperParameters) -> float:
+    """Return the global clip norm of a trial, which becomes a hyperparameter of the search.
+
+    For `Policy(clip="tune")`: 0.1 to 10 in the logarithm, around the usual 1 (Keras Tuner's value
+    in the trial; the default before anything is sampled).
+    """
+    norm: float = hyperparameters.Float(CLIP_NORM, 0.1, 10.0, sampling="log", default=1.0)
+    return norm
