@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from robusttune.diagnosis.arrays import Array, largest, non_finite_share
+from robusttune.diagnosis.arrays import Array, is_float, largest, non_finite_share, scale_of
 from robusttune.diagnosis.labels import Head
 from robusttune.guard.trace import Batch
 
@@ -53,6 +53,8 @@ class Observation:
         gradient_norm: Global norm of the gradient, NaN or inf where it is not finite.
         layers: Every layer in the order of the calls.
         heads: The end of the model for each output.
+        pull: Largest / median absolute derivative of the loss with respect to a prediction: how
+            unevenly the rows pull; inf where one is not finite.
     """
 
     predictions: Any
@@ -60,6 +62,7 @@ class Observation:
     gradient_norm: float
     layers: list[LayerView] = field(default_factory=list)
     heads: tuple[Head, ...] = ()
+    pull: float = 1.0
 
     @property
     def predictions_finite(self) -> bool:
@@ -90,13 +93,16 @@ class Observation:
         return None
 
     @property
-    def entrance(self) -> list[Array]:
-        """Inputs of the first trainable layers: those that no trainable layer comes before."""
-        trained: list[Array] = []
+    def entrance_scale(self) -> float | None:
+        """Largest root mean square of a column of what enters the first trainable layer.
+
+        None where that is no real number (an embedding's indices).
+        """
         for layer in self.layers:
             if layer.trainable:
-                return [*trained, *([] if layer.input is None else [layer.input])]
-        return trained
+                values = layer.input
+                return scale_of(values).worst if values is not None and is_float(values) else None
+        return None
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the numbers of this pass."""
@@ -135,7 +141,7 @@ def observe(
     values = with_weights(model, values, weights)
     trainable = {id(v) for v in model.trainable_variables}
     watched = [t for v, t in zip(model.variables, values, strict=True) if id(v) in trainable]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
         tape.watch(watched)
         mapping = list(zip(model.variables, values, strict=True))
         with (
@@ -147,6 +153,7 @@ def observe(
             predictions = _call(model, x, training)
             loss = compute_loss(model, x, batch, predictions)
     gradients = tape.gradient(loss, watched)
+    pulls = tape.gradient(loss, tf.nest.flatten(predictions))
     norms = {
         id(v): float(tf.norm(tf.cast(tf.convert_to_tensor(g), tf.float64)))
         for v, g in zip([v for v in model.variables if id(v) in trainable], gradients, strict=True)
@@ -158,7 +165,16 @@ def observe(
         gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))),
         layers=[_view(layer, inputs, outputs, norms) for layer, inputs, outputs in views],
         heads=tuple(_head(output, views) for output in keras.tree.flatten(predictions)),
+        pull=max((_pull(np.asarray(p)) for p in pulls if p is not None), default=1.0),
     )
+
+
+def _pull(derivative: Array) -> float:
+    sizes = np.abs(derivative.astype(np.float64))
+    middle = float(np.median(sizes))
+    if not np.isfinite(sizes).all():
+        return float("inf")
+    return float(sizes.max()) / middle if middle > 0 else 1.0
 
 
 def with_weights(model: Any, values: list[Any], weights: Sequence[Array] | None) -> list[Any]:
@@ -291,3 +307,19 @@ def _head(output: Any, views: list[tuple[Any, Any, Any]]) -> Head:
         if result is output and activation is None:
             break
     return Head(units=units, activation=None)
+
+
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM")
+
+
+def is_recurrent(view: LayerView) -> bool:
+    """Whether a layer steps through time."""
+    return view.kind.startswith(_RECURRENT)
+
+
+def is_hidden_activation(view: LayerView, seen: Observation) -> bool:
+    """Whether a layer has an activation that is not the head's, and no gates."""
+    if view.activation is None or view.activation == "softmax" or is_recurrent(view):
+        return False
+    ends = [other.name for other in seen.layers if other.activation is not None]
+    return view.name not in ends[-max(len(seen.heads), 1) :] or (len(ends) == 1 and not seen.heads)

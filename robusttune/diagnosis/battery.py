@@ -1,0 +1,329 @@
+"""Battery: runs the replays of one case, each change on some seeds, within a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from robusttune.diagnosis.arrays import (
+    Array,
+    is_float,
+    leaves,
+    map_leaves,
+    scale_of,
+    shapes,
+    stack,
+)
+from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.changes import Change, Outcome, limit
+from robusttune.diagnosis.labels import Head
+from robusttune.diagnosis.observe import Observation, in_float32, is_hidden_activation, to_tensors
+from robusttune.diagnosis.plain import constant_baseline, plain_loss
+from robusttune.diagnosis.replay import CannotReplayError, Losses, Program
+from robusttune.guard.trace import Batch
+from robusttune.records import one_line
+
+_log = logging.getLogger("robusttune.diagnosis")
+
+SEEDS = 3
+# "Some tens of steps", as many as the time allows: few enough for seconds, enough to leave a bad
+# start. Replays of a small model take 0.2 ms a step.
+_LEAST_STEPS, _MOST_STEPS = 20, 300
+# A battery is about this many runs; the time limit is shared out among them.
+_RUNS = 25
+# A cure must beat the best constant prediction by 5 %: a fit that has learned nothing at all comes
+# as near as its noise.
+MARGIN = 0.95
+
+
+class Battery:
+    """Replays of one case. Nothing of the model changes.
+
+    Args:
+        case: The case; its `first` or `last` observation is needed for heads and shapes.
+        deadline: `time.monotonic()` at which to stop starting replays.
+        hold_out: Whether a cure must also show on batches that were not trained on; where the
+            batches are all of the training data, it must halve the constant prediction's loss.
+
+    Raises:
+        CannotReplayError: There is nothing to replay.
+    """
+
+    def __init__(self, case: Case, deadline: float, *, hold_out: bool = False) -> None:
+        seen = case.first if case.first is not None else case.last
+        if case.model is None or seen is None:
+            raise CannotReplayError(case.why_not.get("observation", "no step could be run again"))
+        self.case = case
+        self.model = case.model
+        self.seen: Observation = seen
+        self.heads: Sequence[Head] = seen.heads
+        self.deadline = deadline
+        self.steps: int | None = None
+        self.start = case.trace.initial_weights or case.trace.weights or case.model.get_weights()
+        self._batches = _alike(case)
+        self._held_out: list[Batch] = []
+        self._margin = MARGIN
+        if hold_out:
+            self._split(case)
+        self._programs: dict[tuple[Any, ...], Program] = {}
+        self._baselines: dict[tuple[bool, bool, bool], float | None] = {}
+        self._losses: dict[tuple[Change, int], Losses] = {}
+        self._ends: dict[tuple[Change, int], float] = {}
+        self.plain_loss = plain_loss(self._batches[0].y, seen.predictions, self.heads)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether no further replay should start."""
+        return time.monotonic() > self.deadline
+
+    def outcome(self, change: Change, seeds: int = 1) -> Outcome | None:
+        """Replay one change; None where time is out or the change cannot be made."""
+        try:
+            for seed in range(seeds):
+                if (change, seed) not in self._losses:
+                    if self.out_of_time and self._losses:
+                        return None
+                    self._losses[change, seed] = self._replay(change, seed)
+            return Outcome(
+                change=change,
+                losses=np.stack([self._losses[change, seed] for seed in range(seeds)]),
+                baseline=self._baseline(change),
+                margin=self._margin,
+                held_out=np.array([self._ends[change, seed] for seed in range(seeds)])
+                if self._held_out
+                else None,
+            )
+        except CannotReplayError:
+            raise
+        except (
+            Exception
+        ) as error:  # the model's own code under a change: what it raises is evidence
+            _log.debug("the replay with %s failed", change, exc_info=True)
+            self.case.why_not[f"replay of {change}"] = one_line(repr(error), 200)
+            return None
+
+    def confirmed(self, outcome: Outcome | None) -> Outcome | None:
+        """Repeat a cure on the other seeds; the outcome is over all of them."""
+        if outcome is None or not outcome.cured:
+            return outcome
+        return self.outcome(outcome.change, seeds=SEEDS) or outcome
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Everything that was replayed so far."""
+        found = []
+        for change in dict.fromkeys(change for change, _ in self._losses):
+            seeds = sum(1 for other, _ in self._losses if other == change)
+            outcome = self.outcome(change, seeds=seeds)
+            if outcome is not None:
+                found.append(outcome)
+        return found
+
+    def _replay(self, change: Change, seed: int) -> Losses:
+        program = self._program(change)
+        weights = _redrawn(self.start, seed)
+        if change.initialization:
+            weights = _standard(self.model, weights, seed)
+        batches = self._data(change, seed)
+        if self.steps is None:
+            self.steps = self._affordable(program, weights, batches, change.rate)
+        losses = program.run(weights, batches, self.steps, change.rate)
+        if self._held_out and np.isfinite(losses).all():
+            rows = _joined(self._changed(self._held_out, change))
+            self._ends[change, seed] = program.evaluate(
+                *to_tensors((rows.x, rows.y, rows.sample_weight))
+            )
+        else:
+            self._ends[change, seed] = np.nan
+        return losses
+
+    def _affordable(self, program: Program, weights: list[Array], batches: Any, rate: float) -> int:
+        """Return how many steps a replay can have, from the time that some of them took."""
+        program.run(weights, batches, 1, 0.0)  # compiles
+        began = time.monotonic()
+        program.run(weights, batches, _LEAST_STEPS, 0.0)
+        each = (time.monotonic() - began) / _LEAST_STEPS
+        left = max(self.deadline - time.monotonic(), 0.0)
+        return int(np.clip(left / _RUNS / max(each, 1e-6), _LEAST_STEPS, _MOST_STEPS))
+
+    def _program(self, change: Change) -> Program:
+        key = (change.plain_loss, change.activation, change.float32, change.clip)
+        if key not in self._programs:
+            if change.plain_loss and self.plain_loss is None:
+                raise ValueError("no plain loss suits the labels")
+            self._programs[key] = Program(
+                self.model,
+                loss=self.plain_loss if change.plain_loss else None,
+                clip=change.clip,
+                setting=lambda: _setting(self.model, self.seen, change),
+            )
+        return self._programs[key]
+
+    def _data(self, change: Change, seed: int) -> Any:
+        batches = self._changed(self._batches, change)
+        if seed:
+            order = np.random.default_rng(seed).permutation(len(batches))
+            batches = [batches[i] for i in order]
+        return to_tensors(
+            (
+                stack([b.x for b in batches]),
+                stack([b.y for b in batches]),
+                stack([b.sample_weight for b in batches]),
+            )
+        )
+
+    def _changed(self, batches: list[Batch], change: Change) -> list[Batch]:
+        """Return the batches as the change has them, by the columns of all trained batches."""
+        rows = _joined(self._batches)
+        if change.inputs:
+            batches = [replace(b, x=standardized_like(b.x, rows.x)) for b in batches]
+        if change.targets:
+            batches = [replace(b, y=standardized_like(b.y, rows.y)) for b in batches]
+        return batches
+
+    def _split(self, case: Case) -> None:
+        """Hold out a quarter of the batches, or ask for more where these are all the data."""
+        batches, steps = self._batches, case.trace.steps_per_epoch
+        if steps is not None and steps <= len(batches):
+            self._margin = 0.5
+        elif len(batches) >= 4:
+            cut = len(batches) - len(batches) // 4
+            self._batches, self._held_out = batches[:cut], batches[cut:]
+        else:
+            raise CannotReplayError("too few batches were kept to tell learning from memory")
+
+    @property
+    def learned(self) -> bool:
+        """Whether the fit itself, as it ended, is better than the best constant prediction."""
+        weights = self.case.trace.weights or self.model.get_weights()
+        program = self._program(Change())
+        rows = _joined([*self._batches, *self._held_out])
+        end = program.loss_at(weights, *to_tensors((rows.x, rows.y, rows.sample_weight)))
+        baseline = self._baseline(Change())
+        if baseline is None:
+            start = program.loss_at(self.start, *to_tensors((rows.x, rows.y, rows.sample_weight)))
+            return bool(end < limit(start, MARGIN))
+        return bool(end < limit(baseline, MARGIN))
+
+    def _baseline(self, change: Change) -> float | None:
+        key = (change.inputs, change.targets, change.plain_loss)
+        if key not in self._baselines:
+            rows = _joined(self._changed(self._batches, change))
+            self._baselines[key] = constant_baseline(
+                self.model,
+                rows,
+                self.seen.predictions,
+                self.heads,
+                self.plain_loss if change.plain_loss else None,
+            )
+        return self._baselines[key]
+
+
+def standardized_like(structure: Any, reference: Any) -> Any:
+    """Standardize real numbers by the columns of `reference`; whole numbers stay."""
+    scales = iter([scale_of(array) for _, array in leaves(reference)])
+
+    def convert(array: Array) -> Array:
+        scale = next(scales)
+        return scale.standardize(array) if is_float(array) else array
+
+    return map_leaves(convert, structure)
+
+
+def _alike(case: Case) -> list[Batch]:
+    """Return the batches of the commonest shape: a replay needs one shape."""
+    batches = case.batches
+    kinds = [shapes((b.x, b.y, b.sample_weight)) for b in batches]
+    commonest = max(kinds, key=kinds.count)
+    return [b for b, kind in zip(batches, kinds, strict=True) if kind == commonest]
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    def join(structures: list[Any]) -> Any:
+        return map_leaves(lambda array: array.reshape(-1, *array.shape[2:]), stack(structures))
+
+    return Batch(
+        join([b.x for b in batches]),
+        join([b.y for b in batches]),
+        join([b.sample_weight for b in batches]),
+    )
+
+
+def _redrawn(weights: Sequence[Array], seed: int) -> list[Array]:
+    """Return weights of the same distribution: kernels with rows, columns and signs shuffled.
+
+    Shuffling keeps what an initializer promises (spread, orthogonality), whichever it was.
+    """
+    if not seed:
+        return list(weights)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for weight in weights:
+        if weight.ndim >= 2 and is_float(weight):
+            rows, columns = weight.shape[-2:]
+            shuffled = weight[..., rng.permutation(rows), :][..., rng.permutation(columns)]
+            signs = rng.choice([-1, 1], columns).astype(weight.dtype)
+            weight = np.asarray(shuffled * signs)
+        drawn.append(weight)
+    return drawn
+
+
+def glorot(shape: Sequence[int]) -> float:
+    """Return the standard deviation of Glorot's initializer (Glorot and Bengio 2010, eq. 16)."""
+    receptive = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
+    return float(np.sqrt(2.0 / (receptive * (shape[-2] + shape[-1]))))
+
+
+def _standard(model: Any, weights: Sequence[Array], seed: int) -> list[Array]:
+    """Return the weights with kernels drawn again with the standard spread, biases 0."""
+    rng = np.random.default_rng(1000 + seed)
+    trainable = {id(v) for v in model.trainable_variables}
+    drawn = []
+    for variable, weight in zip(model.weights, weights, strict=True):
+        if id(variable) in trainable and weight.ndim >= 2:
+            spread = rng.normal(0, glorot(weight.shape), weight.shape)
+            weight = np.asarray(spread, weight.dtype)
+        elif id(variable) in trainable and variable.name == "bias":
+            weight = np.zeros_like(weight)
+        drawn.append(weight)
+    return drawn
+
+
+@contextlib.contextmanager
+def _setting(model: Any, seen: Observation, change: Change) -> Iterator[None]:
+    """The model as the change has it, while its step is traced."""
+    with contextlib.ExitStack() as stack_:
+        if change.float32:
+            stack_.enter_context(in_float32(model))
+        if change.activation:
+            stack_.enter_context(_activations(model, seen, change.activation))
+        yield
+
+
+@contextlib.contextmanager
+def _activations(model: Any, seen: Observation, name: str) -> Iterator[None]:
+    """Give all hidden layers another activation for a while."""
+    hidden = {view.name for view in seen.layers if is_hidden_activation(view, seen)}
+    layers = [layer for layer in model._flatten_layers() if layer.name in hidden]
+    function = keras.activations.get(name)
+    kept = []
+    try:
+        for layer in layers:
+            if hasattr(layer, "activation"):
+                kept.append((layer, layer.activation))
+                layer.activation = function
+            else:
+                vars(layer)["call"] = lambda inputs, *args, **kwargs: function(inputs)
+        yield
+    finally:
+        for layer, activation in kept:
+            layer.activation = activation
+        for layer in layers:
+            vars(layer).pop("call", None)

@@ -1,0 +1,291 @@
+"""Which changes cure the failure: singles first, then pairs; then the cures are ranked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.battery import Battery, glorot
+from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.observe import is_recurrent
+from robusttune.diagnosis.plain import PLAIN
+from robusttune.diagnosis.rules import is_regression
+from robusttune.diagnosis.verdict import Verdict
+
+RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+_LEAST_RATE = 1e-7
+# Standardizing is tried where the largest root mean square of a column is out of this range.
+_SCALE_LOW, _SCALE_HIGH = 0.02, 3.0
+# Kernels whose spread is this many times Glorot's, or less than its inverse, are not standard.
+_SPREAD = 5.0
+# From here on a stack counts as very deep.
+_DEEP = 10
+# One row in a batch whose pull on the predictions is this many times the median row's.
+_PULL = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Cures:
+    """The confirmed cures of a case, the mildest of each kind; None where that kind does not cure.
+
+    Args:
+        rate: A lower learning rate alone.
+        data: Standardized inputs, targets or both.
+        loss: The plain loss.
+        initialization: Standard kernels.
+        float32: Single precision.
+        pair: The mildest cure of two kinds together; looked for only where no single one cures.
+    """
+
+    rate: Outcome | None = None
+    data: Outcome | None = None
+    loss: Outcome | None = None
+    initialization: Outcome | None = None
+    float32: Outcome | None = None
+    pair: Outcome | None = None
+
+    @property
+    def singles(self) -> list[Outcome]:
+        """All cures by one kind of change."""
+        found = (self.float32, self.loss, self.initialization, self.data, self.rate)
+        return [outcome for outcome in found if outcome is not None]
+
+
+def find_cures(battery: Battery) -> Cures:
+    """Replay one kind of change after the other, then pairs."""
+    case = battery.case
+    rates = rate_changes(case)
+    data = data_changes(battery)
+    loss = loss_changes(battery)
+    initialization = initialization_changes(case)
+    float32 = [Change(float32=True)] if case.half_precision else []
+    cures = Cures(
+        rate=_first_cure(battery, rates),
+        data=_first_cure(battery, data),
+        loss=_first_cure(battery, loss),
+        initialization=_first_cure(battery, initialization),
+        float32=_first_cure(battery, float32),
+    )
+    if cures.singles:
+        return cures
+    strongest = data[-1:]
+    pairs = [
+        *(_both(change, rate) for change in strongest for rate in rates),
+        *(_both(change, other) for change in loss for other in strongest),
+        *(_both(change, rate) for change in loss for rate in rates),
+        *(_both(change, rate) for change in initialization for rate in rates),
+        *(_both(change, other) for change in initialization for other in strongest),
+    ]
+    return replace(cures, pair=_first_cure(battery, pairs))
+
+
+def _first_cure(battery: Battery, changes: list[Change]) -> Outcome | None:
+    for change in changes:
+        outcome = battery.confirmed(battery.outcome(change))
+        if outcome is not None and outcome.cured:
+            return outcome
+    return None
+
+
+def _both(one: Change, other: Change) -> Change:
+    return Change(
+        rate=one.rate * other.rate,
+        inputs=one.inputs or other.inputs,
+        targets=one.targets or other.targets,
+        plain_loss=one.plain_loss or other.plain_loss,
+        initialization=one.initialization or other.initialization,
+    )
+
+
+def rate_changes(case: Case) -> list[Change]:
+    """Lower learning rates, the mildest first."""
+    rate = case.facts.learning_rate or 1.0
+    return [Change(rate=factor) for factor in RATES if rate * factor >= _LEAST_RATE]
+
+
+def data_changes(battery: Battery) -> list[Change]:
+    """Standardizations that mean something for this data, single ones first."""
+    case = battery.case
+    entrance = battery.seen.entrance_scale
+    inputs = entrance is not None and not _SCALE_LOW <= entrance <= _SCALE_HIGH
+    scale = case.scale("y") or 0.0
+    targets = (
+        scale > _SCALE_HIGH
+        and is_regression(case)
+        and all(head.activation in (None, "linear") for head in battery.heads)
+        and all(loss.name in PLAIN for loss in case.facts.losses)
+    )
+    found = []
+    if inputs:
+        found.append(Change(inputs=True))
+    if targets:
+        found.append(Change(targets=True))
+    if inputs and targets:
+        found.append(Change(inputs=True, targets=True))
+    return found
+
+
+def loss_changes(battery: Battery) -> list[Change]:
+    """The plain loss, where the model has another one."""
+    losses = battery.case.facts.losses
+    if battery.plain_loss is None or not losses:
+        return []
+    if all(loss.built_in and loss.name in PLAIN for loss in losses):
+        return []
+    return [Change(plain_loss=True)]
+
+
+def initialization_changes(case: Case) -> list[Change]:
+    """Standard kernels, where those of the model are not."""
+    return [Change(initialization=True)] if odd_kernels(case) else []
+
+
+def odd_kernels(case: Case) -> dict[str, float]:
+    """Return the kernels with a spread far from Glorot's: spread / Glorot's by variable path."""
+    weights = case.trace.initial_weights
+    if weights is None or case.model is None:
+        return {}
+    trainable = {id(v) for v in case.model.trainable_variables}
+    found = {}
+    for variable, weight in zip(case.model.weights, weights, strict=True):
+        if id(variable) not in trainable or weight.ndim < 2 or variable.name == "embeddings":
+            continue
+        spread = float(np.std(weight.astype(np.float64))) / glorot(weight.shape)
+        if not 1 / _SPREAD <= spread <= _SPREAD:
+            found[str(variable.path)] = spread
+    return found
+
+
+def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
+    """Rank the cures; None where nothing cures."""
+    case = battery.case
+    if cures.pair is not None:
+        return _pair_verdict(case, cures.pair)
+    if not cures.singles:
+        return None
+    order, confidence = _ranked(battery, cures)
+    best = order[0]
+    cause = best.change.causes[0]
+    if cause is FailureCause.DIVERGENT_LEARNING_RATE and blows_up_by_itself(battery, cures):
+        cause, confidence = FailureCause.EXPLODING_GRADIENTS, 0.8
+    causes = [cause, *(cause for outcome in order for cause in outcome.change.causes)]
+    others = tuple(dict.fromkeys(other for other in causes[1:] if other is not cause))
+    return Verdict(
+        cause=cause,
+        other_causes=others,
+        confidence=confidence,
+        advice=advice(case, cause, best),
+        fix_verified=True,
+        evidence={"fix": fix_of(case, best.change)},
+    )
+
+
+def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
+    """Order the cures by how likely each is the cause.
+
+    Where both a lower rate and standardized data cure, the rate is to blame when it is out of the
+    ordinary for its optimizer, else the data.
+    """
+    case = battery.case
+    rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
+    excess = rate / ordinary if rate and ordinary else 1.0
+    scores: dict[str, float] = {}
+    if cures.float32 is not None:
+        scores["float32"] = 5.0
+    if cures.loss is not None:
+        scores["loss"] = 4.0 if pull(battery) > _PULL else 1.0
+    if cures.initialization is not None:
+        scores["initialization"] = 3.0
+    if cures.data is not None:
+        scores["data"] = 2.0
+    if cures.rate is not None:
+        scores["rate"] = 2.5 if excess > 1 else 1.5
+    order = sorted(scores, key=lambda name: -scores[name])
+    found = [getattr(cures, name) for name in order]
+    if len(order) == 1:
+        return found, 0.95
+    clear = scores[order[0]] - scores[order[1]] >= 0.5
+    return found, 0.85 if clear else 0.7
+
+
+def pull(battery: Battery) -> float:
+    """Return how unevenly the rows pull: largest / median |d loss / d prediction| at the start."""
+    return battery.seen.pull
+
+
+def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
+    """Whether an ordinary rate on ordinary data blows up in a recurrent or very deep stack."""
+    case = battery.case
+    rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
+    if rate is None or ordinary is None or rate > ordinary or cures.data is not None:
+        return False
+    layers = battery.seen.layers
+    deep = sum(layer.trainable for layer in layers) >= _DEEP
+    return deep or any(is_recurrent(layer) for layer in layers)
+
+
+def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
+    causes = outcome.change.causes
+    rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
+    if rate and ordinary and rate > ordinary:
+        causes = tuple(
+            sorted(causes, key=lambda cause: cause is not FailureCause.DIVERGENT_LEARNING_RATE)
+        )
+    else:
+        causes = tuple(
+            sorted(causes, key=lambda cause: cause is FailureCause.DIVERGENT_LEARNING_RATE)
+        )
+    return Verdict(
+        cause=causes[0],
+        other_causes=causes[1:],
+        confidence=0.8,
+        advice=advice(case, causes[0], outcome),
+        fix_verified=True,
+        evidence={"fix": fix_of(case, outcome.change)},
+    )
+
+
+def fix_of(case: Case, change: Change) -> dict[str, Any]:
+    """Return the change as values: what to set and what to do."""
+    rate = case.facts.learning_rate
+    fix: dict[str, Any] = {"change": str(change)}
+    if change.rate != 1 and rate:
+        fix["learning_rate"] = float(f"{rate * change.rate:.3g}")
+    for name in ("inputs", "targets", "plain_loss", "initialization", "float32", "activation"):
+        if getattr(change, name):
+            fix[name] = getattr(change, name)
+    return fix
+
+
+def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
+    """Return one line with the values that fail and those that were seen to train."""
+    change, rate = outcome.change, case.facts.learning_rate or 0.0
+    done = []
+    if change.inputs:
+        done.append(f"standardized inputs (root mean square now {case.scale('x') or 0:.3g})")
+    if change.targets:
+        done.append(f"standardized targets (root mean square now {case.scale('y') or 0:.3g})")
+    if change.plain_loss:
+        done.append("the plain loss of its head")
+    if change.initialization:
+        done.append("standard initialization (glorot or he)")
+    if change.float32:
+        done.append("float32")
+    if change.activation:
+        done.append(f"{change.activation} in the hidden layers")
+    if change.rate != 1:
+        done.append(f"learning rate {rate * change.rate:.3g}")
+    quiet = case.symptom is Symptom.STALLED
+    fails = f"learning rate {rate:.3g} " + ("learns nothing" if quiet else "diverges")
+    if change.rate == 1:
+        fails = "the trial learns nothing as it is" if quiet else "the trial fails as it is"
+    steps, seeds = outcome.losses.shape[1], outcome.losses.shape[0]
+    text = (
+        f"{fails[0].upper()}{fails[1:]}; the same trial learns with {' and '.join(done)}"
+        f" ({steps} steps, {seeds} seeds)."
+    )
+    return text if cause is not FailureCause.EXPLODING_GRADIENTS else f"{text} {cause.advice}"

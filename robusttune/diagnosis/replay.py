@@ -1,0 +1,202 @@
+"""Replays: the fit again from its start, some steps long, with one thing changed.
+
+A replay trains shadow variables: the model's own `call` and `compute_loss` run in a
+`keras.StatelessScope` on their values, and a copy of the optimizer updates them. Neither the model,
+nor its optimizer, nor any random state changes. Needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from robusttune.diagnosis.arrays import Array
+
+Losses = np.ndarray[Any, np.dtype[np.float64]]
+Setting = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+class CannotReplayError(Exception):
+    """The fit cannot be replayed; the message says why."""
+
+
+class Program:
+    """Training steps of one model on shadow variables, compiled once.
+
+    Args:
+        model: A compiled, built Keras model.
+        loss: Takes (y, predictions) and returns the loss; None: the model's own.
+        clip: Global norm that gradients are clipped to; None: what the optimizer itself does.
+        setting: Gives a context manager in which the step is traced.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        loss: Callable[[Any, Any], Any] | None = None,
+        clip: float | None = None,
+        setting: Setting = contextlib.nullcontext,
+    ) -> None:
+        self.model = model
+        self._loss = loss
+        self._clip = clip
+        self._setting = setting
+        self._variables = list(model.variables)
+        trainable = {id(v) for v in model.trainable_variables}
+        self._shadows = [
+            keras.Variable(v.value, trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}")
+            for i, v in enumerate(self._variables)
+        ]
+        self._trained = [
+            shadow
+            for variable, shadow in zip(self._variables, self._shadows, strict=True)
+            if id(variable) in trainable
+        ]
+        self._factor = tf.Variable(1.0, trainable=False)
+        self._optimizer = _copy(model.optimizer, self._factor)
+        self._optimizer.build(self._trained)
+        self._slots = [tf.convert_to_tensor(v.value) for v in self._optimizer.variables]
+        self._run: Any = None
+
+    def run(self, weights: Sequence[Array], batches: Any, steps: int, rate: float) -> Losses:
+        """Train from `weights` over stacked batches, again and again.
+
+        Args:
+            weights: In the order of model.get_weights().
+            batches: (x, y, sample_weight), each leaf of shape (batches, rows, ...).
+            steps: How many steps, >= 1.
+            rate: Factor on the learning rate.
+
+        Returns:
+            The losses without penalties, shape (steps,); NaN from the first non-finite one on.
+        """
+        self._reset(weights)
+        self._factor.assign(rate)
+        if self._run is None:
+            self._run = tf.function(self._loop, autograph=False, reduce_retracing=True)
+        with self._setting():
+            taken = np.asarray(self._run(batches, tf.constant(steps)), np.float64)
+        losses = np.full(steps, np.nan)
+        losses[: len(taken)] = np.where(np.isfinite(taken), taken, np.nan)
+        return losses
+
+    def weights(self) -> list[Array]:
+        """Return the weights of the last run, in the order of model.get_weights()."""
+        places = {id(v): s for v, s in zip(self._variables, self._shadows, strict=True)}
+        return [np.array(places[id(v)]) for v in self.model.weights]
+
+    def loss_at(self, weights: Sequence[Array], x: Any, y: Any, sample_weight: Any) -> float:
+        """Return the loss without penalties at given weights, as in inference."""
+        self._reset(weights)
+        return self.evaluate(x, y, sample_weight)
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any) -> float:
+        """Return the loss without penalties at the weights of the last run, as in inference."""
+        loss, penalty, _ = self._forward(x, y, sample_weight, training=False)
+        return float(loss - penalty)
+
+    def _reset(self, weights: Sequence[Array]) -> None:
+        values = {id(v): w for v, w in zip(self.model.weights, weights, strict=True)}
+        for variable, shadow in zip(self._variables, self._shadows, strict=True):
+            shadow.assign(values.get(id(variable), variable.value))
+        for slot, value in zip(self._optimizer.variables, self._slots, strict=True):
+            slot.assign(value)
+
+    def _loop(self, batches: Any, steps: Any) -> Any:
+        count = tf.shape(tf.nest.flatten(batches)[0])[0]
+
+        def going(step: Any, losses: Any, finite: Any) -> Any:
+            return tf.logical_and(step < steps, finite)
+
+        def body(step: Any, losses: Any, finite: Any) -> Any:
+            x, y, weight = tf.nest.map_structure(
+                lambda leaf: None if leaf is None else leaf[step % count], batches
+            )
+            loss = tf.cast(self._step(x, y, weight), tf.float32)
+            return step + 1, losses.write(step, loss), tf.math.is_finite(loss)
+
+        state = (tf.constant(0), tf.TensorArray(tf.float32, steps), tf.constant(True))
+        taken, losses, _ = tf.while_loop(going, body, state)
+        return losses.stack()[:taken]
+
+    def _step(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss, penalty, state = self._forward(x, y, sample_weight)
+            scaled = self._optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [s.value for s in self._trained])
+        if self._clip is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip)
+        self._optimizer.apply(gradients, self._trained)
+        for variable, shadow in zip(self._variables, self._shadows, strict=True):
+            if not shadow.trainable:
+                shadow.assign(state.get_current_value(variable))
+        return loss - penalty
+
+    def _forward(
+        self, x: Any, y: Any, sample_weight: Any, *, training: bool = True
+    ) -> tuple[Any, Any, Any]:
+        """Return loss and penalties at the shadow weights, and the scope with the new state."""
+        mapping = [(v, s.value) for v, s in zip(self._variables, self._shadows, strict=True)]
+        with keras.StatelessScope(mapping, collect_losses=True) as state:
+            knows = getattr(self.model, "_call_has_training_arg", True)
+            predictions = self.model(x, **({"training": training} if knows else {}))
+            penalty = penalties(self.model)
+            if self._loss is None:
+                loss = self.model.compute_loss(
+                    x=x, y=y, y_pred=predictions, sample_weight=sample_weight
+                )
+            else:
+                loss = self._loss(y, predictions) + penalty
+        return loss, penalty, state
+
+
+def penalties(model: Any) -> Any:
+    """Return the sum of regularizers and added losses; 0 where the model has no other loss."""
+    if model.loss is None or not model.losses:
+        return tf.constant(0.0)
+    return tf.add_n([tf.cast(tf.reduce_sum(loss), tf.float32) for loss in model.losses])
+
+
+class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate, or a schedule of it, times a factor that is set between replays."""
+
+    def __init__(self, base: Any, factor: Any) -> None:
+        self._base = base
+        self._factor = factor
+
+    def __call__(self, step: Any) -> Any:
+        base = self._base(step) if callable(self._base) else self._base
+        return tf.cast(base, tf.float32) * self._factor
+
+
+def _copy(optimizer: Any, factor: Any) -> Any:
+    """Return a fresh optimizer with the same settings whose learning rate is scaled by `factor`.
+
+    Raises:
+        CannotReplayError: There is no optimizer, or it cannot be made again.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise CannotReplayError(f"the optimizer is {type(optimizer).__name__}, not one of Keras")
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return keras.optimizers.LossScaleOptimizer(
+            _copy(inner, factor),
+            initial_scale=optimizer.initial_scale,
+            dynamic_growth_steps=optimizer.dynamic_growth_steps,
+            name=optimizer.name,
+        )
+    try:
+        config = {**optimizer.get_config(), "learning_rate": 1.0}
+        copy = type(optimizer).from_config(config)
+    except Exception as error:  # a user's own class: whatever it raises is the reason
+        raise CannotReplayError(f"the optimizer cannot be made again: {error!r}") from error
+    base = optimizer._learning_rate
+    schedule = isinstance(base, keras.optimizers.schedules.LearningRateSchedule)
+    copy.learning_rate = _Scaled(base if schedule else float(optimizer.learning_rate), factor)
+    return copy

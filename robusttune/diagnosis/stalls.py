@@ -1,0 +1,158 @@
+"""Why a fit learned nothing: which change makes the same trial learn, and what its layers show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robusttune.causes import FailureCause
+from robusttune.diagnosis.battery import Battery
+from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.investigate import (
+    advice,
+    data_changes,
+    fix_of,
+    initialization_changes,
+    loss_changes,
+    rate_changes,
+)
+from robusttune.diagnosis.observe import Observation, is_hidden_activation
+from robusttune.diagnosis.verdict import Verdict
+
+_SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
+_RELUS = frozenset({"relu", "relu6"})
+# Share of the units of a layer that never fire on a batch, from which it counts as dead
+# (AUTOTRAINER, ICSE'21, and DeepDiagnosis, ICSE'22, start at 0.7; one layer must be nearly dead
+# for a whole net to stall).
+_DEAD = 0.9
+# Gradient norm of the first trainable layer / the last (UMLAUT and DeepDiagnosis use 1e-3..1e-4).
+_VANISHING = 1e-3
+_RATES_UP = (10.0, 100.0, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the layers show.
+
+    Args:
+        dead_share: Largest share of dead units of a hidden relu layer after the fit, 0..1.
+        dead_at_start: The same before the fit.
+        gradient_ratio: Gradient norm of the first trainable layer / the last, before the fit.
+        hidden_layers: Hidden layers with an activation.
+        linear: Whether there are hidden layers and none of them is non-linear.
+        saturating: Whether most hidden activations saturate on both sides.
+    """
+
+    dead_share: float
+    dead_at_start: float
+    gradient_ratio: float
+    hidden_layers: int
+    linear: bool
+    saturating: bool
+
+
+def signs(case: Case) -> Signs:
+    """Read the signs off the observations of the first and the last step."""
+    seen = case.first or case.last
+    assert seen is not None
+    hidden = [view for view in seen.layers if is_hidden_activation(view, seen)]
+    names = [view.activation for view in hidden]
+    norms = [view.gradient_norm for view in seen.layers if view.gradient_norm is not None]
+    other = any(view.kind.startswith(_NONLINEAR) for view in seen.layers)
+    return Signs(
+        dead_share=0.0 if case.last is None else _dead_share(case.last),
+        dead_at_start=0.0 if case.first is None else _dead_share(case.first),
+        gradient_ratio=norms[0] / norms[-1] if len(norms) > 1 and norms[-1] > 0 else 1.0,
+        hidden_layers=len(hidden),
+        linear=bool(hidden) and all(name == "linear" for name in names) and not other,
+        saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
+    )
+
+
+_NONLINEAR = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHead", "Attention", "Max")
+
+
+def _dead_share(seen: Observation) -> float:
+    shares = [0.0]
+    for view in seen.layers:
+        if view.activation in _RELUS and is_hidden_activation(view, seen) and view.output.ndim > 1:
+            output = view.output.reshape(-1, view.output.shape[-1])
+            shares.append(float(np.mean(~(output > 0).any(axis=0))))
+    return max(shares)
+
+
+def find_stall(battery: Battery) -> Verdict | None:
+    """Return the cause of a stall, from the change that ends it; None where none does."""
+    case = battery.case
+    found = signs(case)
+    candidates = _candidates(battery, found)
+    cures: list[tuple[FailureCause, Outcome]] = []
+    for cause, changes in candidates:
+        for change in changes:
+            outcome = battery.confirmed(battery.outcome(change))
+            if outcome is not None and outcome.cured:
+                cures.append((cause, outcome))
+                break
+    evidence = {
+        "dead_share": found.dead_share,
+        "dead_share_at_start": found.dead_at_start,
+        "gradient_ratio_first_to_last_layer": found.gradient_ratio,
+    }
+    if not cures:
+        return _capacity(battery, found)
+    cause, outcome = cures[0]
+    others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
+    if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
+        others = (FailureCause.DEAD_RELU, *others)
+    return Verdict(
+        cause=cause,
+        other_causes=others,
+        confidence=0.9 if len(cures) == 1 else 0.75,
+        advice=advice(case, cause, outcome),
+        fix_verified=True,
+        evidence={**evidence, "fix": fix_of(case, outcome.change)},
+    )
+
+
+def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list[Change]]]:
+    """Return what may be the cause, the likeliest first, with the changes that would show it."""
+    case = battery.case
+    rate = case.facts.learning_rate or 0.0
+    ordinary = case.facts.ordinary_rate or rate
+    default = ordinary / 10
+    down = (FailureCause.DIVERGENT_LEARNING_RATE, rate_changes(case))
+    up = (
+        FailureCause.LEARNING_RATE_TOO_LOW,
+        [Change(rate=factor) for factor in _RATES_UP if rate * factor <= ordinary],
+    )
+    data = (FailureCause.UNSCALED_DATA, data_changes(battery))
+    initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
+    loss = (FailureCause.UNSAFE_LOSS, loss_changes(battery))
+    order = [initialization]
+    if rate > ordinary:
+        order.append(down)
+    if rate < default / 10:
+        order.append(up)
+    if found.linear:
+        relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
+        order.append((FailureCause.NO_NONLINEARITY, relu))
+    order.append(data)
+    if found.saturating and (found.hidden_layers >= 3 or found.gradient_ratio < _VANISHING):
+        relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
+        order.append((FailureCause.VANISHING_GRADIENTS, relu))
+    if found.dead_share >= _DEAD:
+        leaky = [Change(activation="leaky_relu")]
+        leaky.append(Change(activation="leaky_relu", initialization=True))
+        order.append((FailureCause.DEAD_RELU, leaky))
+    order.append(loss)
+    if rate >= default / 10:
+        order.append(up)
+    if default / 10 <= rate <= ordinary:
+        order.append(down)
+    return order
+
+
+def _capacity(battery: Battery, found: Signs) -> Verdict | None:
+    return None
