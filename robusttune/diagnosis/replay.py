@@ -50,7 +50,7 @@ class Program:
         self._variables = list(model.variables)
         trainable = {id(v) for v in model.trainable_variables}
         self._shadows = [
-            keras.Variable(v.value, trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}")
+            keras.Variable(np.array(v), trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}")
             for i, v in enumerate(self._variables)
         ]
         self._trained = [
