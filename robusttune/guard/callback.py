@@ -86,7 +86,7 @@ class Guard(keras.callbacks.Callback):
         self.release()
         self.record = None
         self.trace = FitTrace(epochs=self.params.get("epochs"))
-        self._watch = WatchState()
+        self._watch = WatchState(find_baseline=self._find_baseline)
         self._began = self._epoch_began = time.perf_counter()
         self._epoch_seconds: list[float] = []
         self._steps = self._batch = self._seen_steps = 0
@@ -206,6 +206,15 @@ class Guard(keras.callbacks.Callback):
         # leaves its asynchronous path for every callback whose class has this method.
         self.on_test_batch_end = self._stop_evaluating
 
+    def _find_baseline(self) -> float | None:
+        """Loss of the best constant prediction for the first batches; None where unknown."""
+        from robusttune.diagnosis.facts import model_facts
+        from robusttune.diagnosis.quiet import quick_baseline
+
+        assert self.trace is not None
+        self.trace.first_batches = [] if self._recorder is None else list(self._recorder.batches)
+        return quick_baseline(model_facts(self.model), self.trace)
+
     def _stop_evaluating(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.model.stop_evaluating = True
 
@@ -242,6 +251,11 @@ class Guard(keras.callbacks.Callback):
         trace.first_batches = list(self._recorder.batches)
         trace.failing_batch = self._recorder.failing_batch
         trace.missing.update(self._recorder.missing)
+        if trace.failing_batch is None and trace.symptom is not None:
+            step = trace.step
+            if step is not None and step < len(trace.first_batches):  # read off the input
+                trace.failing_batch = trace.first_batches.pop(step)
+                del trace.first_batches[step:]
 
     def _make_record(self, trace: FitTrace) -> TrialRecord:
         from robusttune.diagnosis import judge, judge_quiet

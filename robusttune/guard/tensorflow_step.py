@@ -12,7 +12,9 @@ before it. A failed step is the last one that is written, so the record freezes 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, Literal
@@ -22,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from robusttune.guard.trace import Batch
+from robusttune.records import one_line
 
 # Steps at the start that take the slow branch: they have no history to be compared with, and their
 # batches are kept for the diagnosis.
@@ -239,9 +242,13 @@ class StepRecorder:
         return tf.where(above, self.clip / norm, one), tf.maximum(peak, norm), above
 
     def _send(self, batch: list[Any], usable: Any) -> None:
+        # TensorFlow keeps this function for ever: it must not keep the model.
+        recorder = weakref.ref(self)
+
         def receive(usable: Any, *arrays: np.ndarray[Any, Any]) -> None:
-            if self.on_batch is not None and sum(a.nbytes for a in arrays) <= MAX_BATCH_BYTES:
-                self.on_batch([np.array(a) for a in arrays], not bool(usable))
+            alive = recorder()
+            if alive is not None and alive.on_batch is not None:
+                alive.on_batch(arrays, not bool(usable))
 
         tf.numpy_function(receive, [usable, *batch], [])
 
@@ -280,9 +287,11 @@ class ModelRecorder:
         self._structure: Any = None
         self._last_row: Any = None
         replicas = model.distribute_strategy.num_replicas_in_sync
+        # XLA cannot call the host, but the first batches can be read off its input.
+        self._tapped = bool(model.jit_compile) and replicas == 1
         if replicas > 1:
             self.missing["failing_batch"] = f"{replicas} replicas"
-        elif model.jit_compile:
+        elif self._tapped:
             self.missing["failing_batch"] = "jit_compile"
         self.steps = [
             StepRecorder(
@@ -317,6 +326,8 @@ class ModelRecorder:
         train_function = self.model.train_function
 
         def watched_train_function(iterator: Any) -> Any:
+            if self._tapped and len(self.batches) < WARM_UP_STEPS:
+                iterator = self._tap(iterator)
             logs = train_function(iterator)
             self._last_row = None
             if isinstance(logs, dict) and _LOGS_KEY in logs:
@@ -351,15 +362,38 @@ class ModelRecorder:
         return table[table[:, Row.STEPS] > 0][::-1]
 
     def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
+        if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
+            self.missing["failing_batch"] = f"more than {MAX_BATCH_BYTES >> 20} MiB a batch"
+            return
         leaves = iter(arrays)
         data = tf.nest.map_structure(
-            lambda leaf: next(leaves) if isinstance(leaf, tf.Tensor) else None, self._structure
+            lambda leaf: np.array(next(leaves)) if isinstance(leaf, tf.Tensor) else None,
+            self._structure,
         )
         batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
         if failing:
             self.failing_batch = batch
         else:
             self.batches.append(batch)
+
+    def _tap(self, iterator: Any) -> Any:
+        """Return an iterator over what one call takes from this one, keeping its batches."""
+        taken: list[Any] = []
+        try:
+            source = tf.data.Dataset.from_generator(
+                lambda: iter(taken), output_signature=iterator.element_spec
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            self._tapped = False
+            self.missing["first_batches"] = one_line(f"jit_compile, and {error}")
+            return iterator
+        taken.extend(itertools.islice(iterator, self.model.steps_per_execution))
+        for data in taken:
+            self._structure = data
+            tensors = [leaf for leaf in tf.nest.flatten(data) if isinstance(leaf, tf.Tensor)]
+            self._keep_batch([tensor.numpy() for tensor in tensors], failing=False)
+        self._structure = None
+        return iter(source)
 
 
 def optimizers_of(model: Any) -> list[Any]:

@@ -38,7 +38,7 @@ class FitTrace:
             failing step's loss is the last one. NaN where a step's loss could not be seen.
         gradient_norms: Global gradient norms of the same steps, before clipping, shape (n,).
         first_step: The step of losses[0].
-        start_loss: Median of the first losses of the fit; None before the first step.
+        start_loss: Loss of the first step, of the untrained model; None before it.
         clipped_steps: How many steps the guard clipped.
         first_batches: The first batches of the fit, for replays; empty where the mode hides them.
         failing_batch: The batch of the failing step; None where the mode hides it.

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robusttune.causes import Symptom
 from robusttune.policy import Policy
 
-# The trial's own start is the median of this many losses: one lucky first batch is no yardstick.
+# Where the best constant prediction is not known, the median of this many losses stands in for it.
 START_STEPS = 5
 
 
 @dataclass(slots=True)
 class WatchState:
-    """What the watcher carries from look to look.
+    """What the watcher carries from step to step.
 
     Args:
+        find_baseline: Gives the loss of the best constant prediction, or None where it cannot be
+            told; called once, and only when a loss is suspiciously high.
         first_losses: The first losses of the fit, at most START_STEPS.
-        baseline: Loss of the best constant prediction; None where it is not known.
-        high: Looks in a row at which the loss was beyond its limit.
+        baseline: What `find_baseline` gave, or what stands in for it; None before it is needed.
+        high: Steps in a row at which the loss was beyond its limit.
     """
 
+    find_baseline: Callable[[], float | None] = lambda: None
     first_losses: list[float] = field(default_factory=list)
     baseline: float | None = None
     high: int = 0
 
     @property
     def start(self) -> float | None:
-        """Median of the first losses; None before the first."""
-        return _median(self.first_losses) if self.first_losses else None
+        """The loss of the first step, of the untrained model; None before it."""
+        return self.first_losses[0] if self.first_losses else None
 
 
 def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Symptom | None:
@@ -49,9 +54,10 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
         return None
     if len(state.first_losses) < START_STEPS:
         state.first_losses.append(loss)
-        return None
     state.high = state.high + 1 if loss > loss_limit(policy, state) else 0
-    return Symptom.DIVERGED if state.high >= policy.divergence_patience else None
+    if state.high < policy.divergence_patience:
+        return None
+    return _confirmed(policy, state, loss)
 
 
 def watch_epoch(policy: Policy, state: WatchState, mean_loss: float) -> Symptom | None:
@@ -65,8 +71,9 @@ def watch_epoch(policy: Policy, state: WatchState, mean_loss: float) -> Symptom 
         state: What was seen so far.
         mean_loss: Mean training loss of the epoch.
     """
-    beyond = state.high > 0 and mean_loss > loss_limit(policy, state)
-    return Symptom.DIVERGED if beyond else None
+    if state.high == 0 or not mean_loss > loss_limit(policy, state):
+        return None
+    return _confirmed(policy, state, mean_loss)
 
 
 def loss_limit(policy: Policy, state: WatchState) -> float:
@@ -76,12 +83,23 @@ def loss_limit(policy: Policy, state: WatchState) -> float:
     prediction's loss. Losses that can be negative (a log density) have no natural zero: there the
     limit lies the factor times the size of the start above it.
     """
-    start = state.start
-    if start is None:
+    if state.start is None:
         return math.inf
-    if start <= 0:
-        return start + policy.divergence_factor * max(abs(start), 1.0)
-    return policy.divergence_factor * max(start, state.baseline or 0.0)
+    reference = state.start if state.baseline is None else max(state.start, state.baseline)
+    if reference <= 0:
+        return reference + policy.divergence_factor * max(abs(reference), 1.0)
+    return policy.divergence_factor * reference
+
+
+def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None:
+    """A first batch may be lucky: before the alarm, the limit learns of the baseline."""
+    if state.baseline is None:
+        baseline = state.find_baseline()
+        state.baseline = statistics.median(state.first_losses) if baseline is None else baseline
+    if loss > loss_limit(policy, state):
+        return Symptom.DIVERGED
+    state.high = 0
+    return None
 
 
 def step_loss(mean: float, previous_mean: float, batch: int) -> float:
@@ -93,11 +111,3 @@ def step_loss(mean: float, previous_mean: float, batch: int) -> float:
         batch: Batches so far in this epoch, from 1.
     """
     return mean if batch <= 1 else batch * mean - (batch - 1) * previous_mean
-
-
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
