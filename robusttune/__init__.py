@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from robusttune.guard import Guard
     from robusttune.policy import Policy
     from robusttune.records import TrialRecord
+    from robusttune.regions import Region
     from robusttune.report import Report
     from robusttune.tuners import (
         BayesianOptimization,
@@ -46,6 +47,7 @@ _HOMES = {
     "InstabilityWarning": "errors",
     "Policy": "policy",
     "RandomSearch": "tuners",
+    "Region": "regions",
     "Report": "report",
     "RobustTuneError": "errors",
     "RobustTuneWarning": "errors",
@@ -68,6 +70,7 @@ __all__ = [
     "InstabilityWarning",
     "Policy",
     "RandomSearch",
+    "Region",
     "Report",
     "RobustTuneError",
     "RobustTuneWarning",

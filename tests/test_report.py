@@ -18,7 +18,6 @@ from robusttune.report.frames import (
     CAUSE_TYPES,
     MARGINAL_TYPES,
     TRIAL_TYPES,
-    wilson,
 )
 from robusttune.report.search import read_message
 
@@ -128,15 +127,6 @@ def test_marginals_count_each_active_trial_once():
     assert totals.loc["momentum"].tolist() == [50, 20]
     assert (marginals.ci_low <= marginals.failure_rate).all()
     assert (marginals.failure_rate <= marginals.ci_high).all()
-
-
-@pytest.mark.parametrize(
-    ("failures", "trials", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)],
-)
-def test_wilson_interval_has_its_published_values(failures, trials, low, high):
-    """The interval agrees with tabulated values of Wilson's interval."""
-    assert wilson(failures, trials) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_adjustments_are_texts_and_malformed_ones_are_named():

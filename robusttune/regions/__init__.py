@@ -1,5 +1,7 @@
 """Where in the space of hyperparameters trials fail."""
 
 from robusttune.regions.axes import Axis
+from robusttune.regions.find import find_regions
+from robusttune.regions.region import Condition, Region
 
-__all__ = ["Axis"]
+__all__ = ["Axis", "Condition", "Region", "find_regions"]

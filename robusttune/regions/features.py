@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -32,6 +32,7 @@ class Feature:
         axis: The scale. A product is looked at on the logarithmic one.
         column: Positions on the scale, or indices into `values`; NaN where inactive; shape (n,).
         values: The values of a choice; empty for numbers.
+        numbers: The values themselves, not on the scale; None for a choice.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Feature:
     axis: Axis
     column: Floats
     values: tuple[Any, ...] = ()
+    numbers: Floats | None = None
 
     @cached_property
     def distinct(self) -> Floats:
@@ -57,12 +59,13 @@ class Feature:
 
     def cost(self, alike: int) -> float:
         """Return what one condition costs, in nats: which of the features alike, and where."""
-        places = len(self.values) or 2 * min(len(self.distinct) - 1, 32)
+        places = len(self.values) or 2 * min(len(self.distinct) - 1, 16)
         return float(np.log(alike * places))
 
     def take(self, rows: Bools) -> Feature:
         """Return the feature of some trials only."""
-        return Feature(self.name, self.factors, self.axis, self.column[rows], self.values)
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return replace(self, column=self.column[rows], numbers=numbers)
 
 
 def features_of(params: Mapping[str, Sequence[Any]], axes: Mapping[str, Axis]) -> list[Feature]:
@@ -82,7 +85,7 @@ def _single(axis: Axis, values: Sequence[Any]) -> Feature:
     numeric = axis.kind != "choice" and all(value is None or is_number(value) for value in values)
     if numeric:
         numbers = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
-        return Feature(axis.name, factors, axis, axis.scale(numbers))
+        return Feature(axis.name, factors, axis, axis.scale(numbers), numbers=numbers)
     keys = [None if value is None else json.dumps(plain(value)) for value in values]
     known = {key: value for key, value in zip(keys, values, strict=True) if key is not None}
     order = {key: float(index) for index, key in enumerate(sorted(known))}
@@ -110,13 +113,18 @@ def _products(single: Sequence[Feature]) -> list[Feature]:
             continue
         for sign, symbol in ((1, "*"), (-1, "/")):
             name = f"{left.name} {symbol} {right.name}"
-            column = _log(left) + sign * _log(right)
+            terms = ((left.name, 1), (right.name, sign))
+            numbers = power_product((left.numbers, right.numbers), terms)
             axis = Axis(name=name, kind="float", log=True)
-            product = Feature(name, ((left.name, 1), (right.name, sign)), axis, column)
+            product = Feature(name, terms, axis, axis.scale(numbers), numbers=numbers)
             if len(product.distinct) > 1:
                 products.append(product)
     return products
 
 
-def _log(feature: Feature) -> Floats:
-    return feature.column if feature.axis.log else np.log10(feature.column)
+def power_product(numbers: Sequence[Any], factors: Sequence[tuple[str, int]]) -> Any:
+    """Return the product of numbers or arrays, each to the power 1 or -1 of its factor."""
+    result = numbers[0]
+    for number, (_, exponent) in zip(numbers[1:], factors[1:], strict=True):
+        result = result * number if exponent > 0 else result / number
+    return result

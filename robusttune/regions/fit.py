@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
-from robusttune.regions.axes import Axis, Floats
+from robusttune.regions.axes import Floats
 from robusttune.regions.boxes import Atoms, Bound, Box, Likelihood, beam
 from robusttune.regions.features import Bools, Feature
 
@@ -44,11 +44,43 @@ def fit(
         chosen = _Fit([features[i] for i in indices], failed, [costs[i] for i in indices], places)
         gain, boxes = chosen.best()
         if gain > best[0] + 1e-9:
-            renamed = [
-                Box({indices[i]: bound for i, bound in box.bounds.items()}) for box in boxes
-            ]
+            renamed = [Box({indices[i]: bound for i, bound in box.bounds.items()}) for box in boxes]
             best = gain, renamed
-    return _Fit(features, failed, costs, places).placed(best[1])
+    return best[1]
+
+
+def place(boxes: Sequence[Box], features: Sequence[Feature], failed: Bools) -> list[Box]:
+    """Return the boxes with every border placed exactly, given all the others.
+
+    Args:
+        boxes: What `fit` found, perhaps in a sample of the trials.
+        features: The columns, each of shape (trials,).
+        failed: Which trials failed, shape (trials,).
+    """
+    boxes = list(boxes)
+    everything = np.ones(len(failed), dtype=bool)
+    for _ in range(2):
+        for position, box in enumerate(boxes):
+            rows = left_over(boxes[:position] + boxes[position + 1 :], features, everything)
+            inside = box.holds(features, rows)
+            rates = _rate(failed[inside]), _rate(failed[rows & ~inside])
+            log_odds = (
+                float(np.log((1 - rates[0]) / (1 - rates[1]))),
+                float(np.log(rates[0] / rates[1])),
+            )
+            for index, bound in box.bounds.items():
+                if not bound.codes:
+                    slab = _Slab(features[index], box.without(index).holds(features, rows), failed)
+                    box = box.with_(index, slab.placed(bound, features[index], log_odds))
+            boxes[position] = box
+    return boxes
+
+
+def left_over(boxes: Sequence[Box], features: Sequence[Feature], rows: Bools) -> Bools:
+    """Return those of the given trials that are in none of the boxes."""
+    for box in boxes:
+        rows = rows & ~box.holds(features, rows)
+    return rows
 
 
 class _Fit:
@@ -58,12 +90,20 @@ class _Fit:
         self, features: Sequence[Feature], failed: Bools, costs: Sequence[float], places: int
     ) -> None:
         self.features, self.failed, self.costs = features, failed, costs
+        self.base = float(failed.mean()) if len(failed) else 0.0
         self.everything = np.ones(len(failed), dtype=bool)
         self.atoms = Atoms.of(features, costs, places)
 
     def best(self) -> tuple[float, list[Box]]:
         """Return the largest gain, and its boxes."""
-        first = beam(self.atoms, self.everything, self.failed, width=_WIDTH, depth=_DEPTH)
+        first = beam(
+            self.atoms,
+            self.everything,
+            self.failed,
+            width=_WIDTH,
+            depth=_DEPTH,
+            base_rate=self.base,
+        )
         results = []
         for _, box in first[:_STARTS]:
             boxes = self.refit(self.cover([self.improve(box, self.everything)]))
@@ -72,7 +112,7 @@ class _Fit:
 
     def gain(self, box: Box, rows: Bools) -> float:
         """Return the gain of a box among some trials."""
-        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()))
+        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()), self.base)
         inside = box.holds(self.features, rows)
         gain = likelihood.gain(inside.sum(), (inside & self.failed).sum())
         return float(gain) - box.cost(self.costs)
@@ -87,9 +127,11 @@ class _Fit:
 
     def cover(self, boxes: list[Box]) -> list[Box]:
         """Add boxes for what is left over, while that is worth their cost."""
-        rows = self.left_over(boxes)
+        rows = left_over(boxes, self.features, self.everything)
         while len(boxes) < _MOST_BOXES:
-            found = beam(self.atoms, rows, self.failed, width=_WIDTH, depth=_DEPTH)
+            found = beam(
+                self.atoms, rows, self.failed, width=_WIDTH, depth=_DEPTH, base_rate=self.base
+            )
             better = [self.improve(box, rows) for _, box in found[:2]]
             box = max(better, key=lambda box: self.gain(box, rows), default=None)
             if box is None or self.gain(box, rows) <= 0:
@@ -98,13 +140,6 @@ class _Fit:
             rows = rows & ~box.holds(self.features, rows)
         return boxes
 
-    def left_over(self, boxes: Sequence[Box]) -> Bools:
-        """Return the trials that are in none of the boxes."""
-        rows = self.everything
-        for box in boxes:
-            rows = rows & ~box.holds(self.features, rows)
-        return rows
-
     def refit(self, boxes: list[Box]) -> list[Box]:
         """Fit each box again to what the others leave over, and drop those that are not needed."""
         for _ in range(3):
@@ -112,8 +147,12 @@ class _Fit:
             for index in range(len(boxes)):
                 others = boxes[:index] + boxes[index + 1 :]
                 improved = [*others]
-                improved.insert(index, self.improve(boxes[index], self.left_over(others)))
+                improved.insert(
+                    index,
+                    self.improve(boxes[index], left_over(others, self.features, self.everything)),
+                )
                 boxes = max(boxes, improved, key=self.total)
+            boxes = max([boxes, *self.merged(boxes)], key=self.total)
             for index in reversed(range(len(boxes))):
                 fewer = boxes[:index] + boxes[index + 1 :]
                 if fewer and self.total(fewer) >= self.total(boxes):
@@ -121,6 +160,22 @@ class _Fit:
             if boxes == before:
                 break
         return sorted(boxes, key=lambda box: -self.gain(box, self.everything))
+
+    def merged(self, boxes: list[Box]) -> list[list[Box]]:
+        """Return the boxes with two of them, that differ in one condition only, made one."""
+        results = []
+        for left, right in combinations(boxes, 2):
+            if left.bounds.keys() != right.bounds.keys():
+                continue
+            unlike = [index for index in left.bounds if left.bounds[index] != right.bounds[index]]
+            if len(unlike) != 1:
+                continue
+            union = left.bounds[unlike[0]].union(right.bounds[unlike[0]])
+            joined = left.with_(unlike[0], union) if union.sides else left.without(unlike[0])
+            if joined.bounds:
+                others = [box for box in boxes if box is not left and box is not right]
+                results.append([joined, *others])
+        return results
 
     def improve(self, box: Box, rows: Bools) -> Box:
         """Move, drop and add single conditions while the gain among these trials grows."""
@@ -141,7 +196,7 @@ class _Fit:
         inside = box.holds(self.features, rows).astype(np.float32)
         trials = np.rint(inside @ self.atoms.matrix).astype(np.int64)
         failures = np.rint((inside * self.failed) @ self.atoms.matrix).astype(np.int64)
-        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()))
+        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()), self.base)
         gain = likelihood.gain(trials, failures) - self.atoms.cost
         for index in box.bounds:
             gain[self.atoms.feature == index] = -np.inf
@@ -154,31 +209,11 @@ class _Fit:
         """Return the box with the best place for one condition, the others as they are."""
         feature = self.features[index]
         inside = box.without(index).holds(self.features, rows)
-        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()))
+        likelihood = Likelihood(int(rows.sum()), int((rows & self.failed).sum()), self.base)
         if feature.values:
             return box.with_(index, self._best_codes(feature, inside, likelihood, index))
         bound = _Slab(feature, inside, self.failed).best(likelihood, self.costs[index])
         return box.with_(index, bound) if bound.sides else box.without(index)
-
-    def placed(self, boxes: list[Box]) -> list[Box]:
-        """Return the boxes with every border placed exactly, given all the others."""
-        for _ in range(2):
-            for position, box in enumerate(boxes):
-                rows = self.left_over(boxes[:position] + boxes[position + 1 :])
-                inside = box.holds(self.features, rows)
-                rates = _rate(self.failed[inside]), _rate(self.failed[rows & ~inside])
-                log_odds = (
-                    float(np.log((1 - rates[0]) / (1 - rates[1]))),
-                    float(np.log(rates[0] / rates[1])),
-                )
-                for index, bound in box.bounds.items():
-                    if not bound.codes:
-                        slab = box.without(index).holds(self.features, rows)
-                        feature = self.features[index]
-                        placed = _Slab(feature, slab, self.failed)
-                        box = box.with_(index, placed.placed(bound, feature.axis, log_odds))
-                boxes = boxes[:position] + [box] + boxes[position + 1 :]
-        return boxes
 
     def _best_codes(
         self, feature: Feature, inside: Bools, likelihood: Likelihood, index: int
@@ -229,7 +264,7 @@ class _Slab:
             high=float(self.cuts[high[best] - 1]) if high[best] < count else np.inf,
         )
 
-    def placed(self, bound: Bound, axis: Axis, log_odds: tuple[float, float]) -> Bound:
+    def placed(self, bound: Bound, feature: Feature, log_odds: tuple[float, float]) -> Bound:
         """Return the range with each end at a round number in the middle of its posterior.
 
         Any border between the last healthy and the first failing trial explains the same, and
@@ -237,7 +272,7 @@ class _Slab:
 
         Args:
             bound: The range whose ends are to be placed.
-            axis: The scale.
+            feature: What the range is over.
             log_odds: Log-likelihood of a healthy and of a failed trial that is inside, over that
                 of the same trial outside.
         """
@@ -250,26 +285,32 @@ class _Slab:
         if low > -np.inf:
             # The border before position c, for c = 1..last.
             told = np.cumsum(weight[: last + 1][::-1])[::-1][1:]
-            low = _middle(self.positions[: last + 1], told, axis)
+            low = _middle(self.positions[: last + 1], told, feature)
         if high < np.inf:
             # The border before position c, for c = first+1..
             told = np.cumsum(weight[first:])[:-1]
-            high = _middle(self.positions[first:], told, axis)
+            high = _middle(self.positions[first:], told, feature)
         return Bound(low, high) if low < high else bound
 
 
-def _middle(positions: Floats, told: Floats, axis: Axis) -> float:
+def _middle(positions: Floats, told: Floats, feature: Feature) -> float:
     """Return the roundest border among the middle ones of a posterior.
 
     Args:
         positions: Ascending, shape (n,).
         told: Log-likelihood of a border between each two of them, shape (n - 1,).
-        axis: The scale of the positions, on which the prior is even.
+        feature: What the positions are of; on its scale the prior is even.
     """
+    axis = feature.axis
     mass = np.exp(told - told.max()) * np.diff(positions)
     reached = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
     low, high = np.interp(_MIDDLE, reached, positions)
-    return float(axis.scale(np.array(round_between(axis.unscale(low), axis.unscale(high)))))
+    if feature.is_grid:
+        return float(feature.distinct[feature.distinct <= (low + high) / 2][-1])
+    border = round_between(axis.unscale(low), axis.unscale(high))
+    if axis.kind == "int":
+        border = float(np.floor(border))
+    return float(axis.scale(np.array(border)))
 
 
 def round_between(low: float, high: float) -> float:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from robusttune.records import COLUMNS, TrialRecord, one_line, plain
-from robusttune.regions import Axis
+from robusttune.regions import Axis, Region
 from robusttune.regions.axes import infer_axis, is_number
+from robusttune.regions.significance import wilson
 from robusttune.report.search import has_ended, has_failed
 
 # pandas' nullable types: what is missing is <NA>, in any column.
@@ -54,6 +54,18 @@ MARGINAL_TYPES = {
     "failure_rate": "Float64",
     "ci_low": "Float64",
     "ci_high": "Float64",
+}
+REGION_TYPES = {
+    "region": "string",
+    "trials": "Int64",
+    "failures": "Int64",
+    "failure_rate": "Float64",
+    "baseline_rate": "Float64",
+    "ci_low": "Float64",
+    "ci_high": "Float64",
+    "p_value": "Float64",
+    "dominant_cause": "string",
+    "seconds_lost": "Float64",
 }
 _MAX_INT = 2**63 - 1
 # Bins of a marginal: about 12 trials each, between 3 and 8; values of a choice that are shown.
@@ -152,6 +164,30 @@ def marginals_frame(records: Sequence[TrialRecord], axes: Mapping[str, Axis]) ->
     return typed(rows, MARGINAL_TYPES)
 
 
+def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
+    """Return one row a region: REGION_TYPES, then the bounds of each hyperparameter in any rule.
+
+    Returns:
+        A numeric condition low < value <= high is in <name>_low and <name>_high, the values of a
+        choice are in <name>_values as a JSON list; <NA> where a rule does not speak of it.
+    """
+    rows = [
+        [region.rule, *(getattr(region, name) for name in list(REGION_TYPES)[1:])]
+        for region in regions
+    ]
+    frame = typed(rows, REGION_TYPES)
+    named = {c.name: c.values is None for region in regions for c in region.conditions}
+    for name, numeric in named.items():
+        here = [next((c for c in r.conditions if c.name == name), None) for r in regions]
+        if numeric:
+            frame[f"{name}_low"] = pd.array([c.low if c else None for c in here], dtype="Float64")
+            frame[f"{name}_high"] = pd.array([c.high if c else None for c in here], dtype="Float64")
+        else:
+            texts = [json.dumps(plain(c.values), ensure_ascii=False) if c else None for c in here]
+            frame[f"{name}_values"] = pd.array(texts, dtype="string")
+    return frame
+
+
 def axes_of(records: Sequence[TrialRecord], declared: Mapping[str, Axis]) -> dict[str, Axis]:
     """Return the axes of all hyperparameters that occur, the undeclared ones inferred."""
     names = parameter_names(records)
@@ -159,27 +195,6 @@ def axes_of(records: Sequence[TrialRecord], declared: Mapping[str, Axis]) -> dic
         name: declared.get(name) or infer_axis(name, (r.params.get(name) for r in records))
         for name in names
     }
-
-
-def wilson(failures: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a rate.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-    JASA 22 (1927).
-
-    Args:
-        failures: Number of failures, 0..trials.
-        trials: Number of trials, > 0.
-        confidence: Probability that the interval covers the rate.
-    """
-    z = float(norm.ppf(0.5 + confidence / 2))
-    rate = failures / trials
-    centre = rate + z * z / (2 * trials)
-    half = z * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))
-    scale = 1 + z * z / trials
-    low = (centre - half) / scale if failures else 0.0
-    high = (centre + half) / scale if failures < trials else 1.0
-    return low, high
 
 
 def typed(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pd.DataFrame:

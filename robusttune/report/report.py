@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robusttune.records import TrialRecord
+from robusttune.regions import Axis, Region
 from robusttune.report import frames
 from robusttune.report.files import write_csv
+from robusttune.report.locate import locate
 from robusttune.report.project import read_project
 from robusttune.report.search import Search
-from robusttune.report.summary import headline, summary
+from robusttune.report.suggest import Suggestion, suggest
+from robusttune.report.summary import summary
+from robusttune.report.words import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +41,7 @@ class Report:
 
     def __init__(self, search: Search) -> None:
         self._search = search
+        self._regions: dict[str, list[Region]] = {}
 
     @classmethod
     def from_records(
@@ -84,9 +89,19 @@ class Report:
         return self._search.name
 
     @property
+    def host(self) -> str | None:
+        """Where the search ran: "keras_tuner", "optuna", or None where that is not known."""
+        return self._search.host
+
+    @property
     def records(self) -> tuple[TrialRecord, ...]:
         """The trials that the report is made from, in the order of their numbers."""
         return self._search.records
+
+    @cached_property
+    def axes(self) -> dict[str, Axis]:
+        """Kind and scale of each hyperparameter, by name; inferred where it was not declared."""
+        return frames.axes_of(self.records, self._search.axes)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -111,8 +126,36 @@ class Report:
     @cached_property
     def marginals(self) -> pd.DataFrame:
         """The failure rate per hyperparameter and bin, with 95 % intervals."""
-        axes = frames.axes_of(self.records, self._search.axes)
-        return frames.marginals_frame(self.records, axes)
+        return frames.marginals_frame(self.records, self.axes)
+
+    @cached_property
+    def regions(self) -> pd.DataFrame:
+        """One row an unstable region: its rule, rates, p-value, cause and bounds."""
+        return frames.regions_frame(self.find_regions())
+
+    def find_regions(self, of: str = "unstable") -> list[Region]:
+        """Return the regions of the search space in which trials fail, the most important first.
+
+        Args:
+            of: "unstable" (failed, or went wrong at any time), "stalled", or a FailureCause.
+
+        Returns:
+            Regions that noise alone shows in less than 5 % of all searches; none where there are
+            too few trials to tell.
+
+        Raises:
+            ValueError: `of` is none of these.
+        """
+        if of not in self._regions:
+            self._regions[of] = locate(self.records, self.axes, of)
+        return list(self._regions[of])
+
+    def suggest_space(self) -> list[Suggestion]:
+        """Return what to change in the search space, one change per unstable region.
+
+        Regions whose failures no hyperparameter can avoid (broken data or code) give none.
+        """
+        return suggest(self.find_regions(), self.records, self.axes)
 
     @property
     def adjustments(self) -> pd.DataFrame:
@@ -125,14 +168,15 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """What happened, in two sentences."""
-        return headline(self.records)
+        """What happened and what to do, in two sentences."""
+        return verdict(self.records, self.find_regions(), self.suggest_space())
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return all frames by name, in the order in which they are written."""
         return {
             "trials": self.trials,
             "failures": self.failures,
+            "regions": self.regions,
             "marginals": self.marginals,
             "causes": self.causes,
             "adjustments": self.adjustments,

@@ -1,0 +1,251 @@
+"""Suggest: what to change in the search space, as lines for Keras Tuner and for Optuna."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from robusttune.records import TrialRecord
+from robusttune.regions import Axis, Condition, Region
+from robusttune.regions.axes import is_number
+
+_KIND = {"float": ("Float", "float"), "int": ("Int", "int")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """One change of the search space.
+
+    Args:
+        text: What to do, as a sentence.
+        region: The rule of the region that this leaves out.
+        keras_tuner: Lines to paste into a build function, with `hp` as its hyperparameters.
+        optuna: Lines to paste into an objective, with `trial` as its trial.
+        healthy_trials_lost: Trials of the search that were fine and would not be drawn any more.
+    """
+
+    text: str
+    region: str
+    keras_tuner: str
+    optuna: str
+    healthy_trials_lost: int
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def suggest(
+    regions: Sequence[Region], records: Sequence[TrialRecord], axes: Mapping[str, Axis]
+) -> list[Suggestion]:
+    """Return one change per region whose failures other hyperparameters can avoid."""
+    bounded = {name: _bounded(axis, records) for name, axis in axes.items()}
+    healthy = [record for record in records if not record.unstable and record.status != "failed"]
+    suggestions = []
+    for region in regions:
+        cause = region.dominant_cause
+        if cause is not None and cause.depends_on_parameters is False:
+            continue
+        lost = sum(region.contains(record.params) for record in healthy)
+        suggestions.append(_leave_out(region, bounded, lost))
+    return suggestions
+
+
+def _bounded(axis: Axis, records: Sequence[TrialRecord]) -> Axis:
+    """Return the axis with the bounds that were seen where none are declared."""
+    values = [record.params.get(axis.name) for record in records]
+    seen = [value for value in values if value is not None]
+    if axis.kind == "choice" or axis.choices:
+        unique = {repr(value): value for value in seen}
+        return axis if axis.choices else replace(axis, choices=tuple(unique.values()))
+    numbers = [float(value) for value in seen if is_number(value)] or [0.0]
+    low = _rounded(min(numbers), down=True) if axis.low is None else axis.low
+    high = _rounded(max(numbers), down=False) if axis.high is None else axis.high
+    return replace(axis, low=low, high=high)
+
+
+def _rounded(value: float, *, down: bool) -> float:
+    """Return a bound of two digits that still admits the value."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    whole = math.floor(value / unit) if down else math.ceil(value / unit)
+    return float(f"{whole * unit:.12g}")
+
+
+def _leave_out(region: Region, axes: Mapping[str, Axis], lost: int) -> Suggestion:
+    """Return the change that leaves a region out by narrowing one hyperparameter of its rule.
+
+    A number is narrowed rather than a choice, and one on a logarithmic scale rather than others:
+    that is where a learning rate is.
+    """
+    products = [condition for condition in region.conditions if len(condition.factors) > 1]
+    if products:
+        return _bound_product(region, products[0], axes, lost)
+    first = min(
+        region.conditions,
+        key=lambda condition: (condition.values is not None, not axes[condition.name].log),
+    )
+    others = [condition for condition in region.conditions if condition is not first]
+    axis = axes[first.name]
+    narrowed = _narrowed(axis, first)
+    if narrowed is None:
+        return _refuse(region, lost)
+    text = _sentence(axis, first, narrowed, others)
+    return Suggestion(
+        text=text,
+        region=region.rule,
+        keras_tuner=_keras_tuner(axis, narrowed, others, region),
+        optuna=_optuna(axis, narrowed, others),
+        healthy_trials_lost=lost,
+    )
+
+
+def _narrowed(axis: Axis, condition: Condition) -> Axis | None:
+    """Return what is left of an axis; None where that is not one range, or nothing."""
+    if axis.choices or axis.kind == "choice":
+        keep = tuple(v for v in axis.choices if not condition.holds({axis.name: v}))
+        return replace(axis, choices=keep) if keep else None
+    if condition.low is not None and condition.high is None:
+        return None if condition.low < (axis.low or 0.0) else replace(axis, high=condition.low)
+    if condition.high is not None and condition.low is None:
+        step = axis.step or 1.0
+        low = condition.high + step if axis.kind == "int" else condition.high
+        return None if axis.high is None or low > axis.high else replace(axis, low=low)
+    return None
+
+
+def _sentence(axis: Axis, condition: Condition, narrowed: Axis, others: Sequence[Condition]) -> str:
+    where = f" where {' and '.join(map(str, others))}" if others else ""
+    if axis.choices:
+        kept = ", ".join(map(repr, narrowed.choices))
+        return f"Let {axis.name} be {kept} only{where}."
+    if condition.high is None:
+        return f"Lower the upper bound of {axis.name} to {_number(axis, narrowed.high)}{where}."
+    return f"Raise the lower bound of {axis.name} to {_number(axis, narrowed.low)}{where}."
+
+
+def _keras_tuner(axis: Axis, narrowed: Axis, others: Sequence[Condition], region: Region) -> str:
+    if not others:
+        return f"{_variable(axis.name)} = {_hp(narrowed)}"
+    if len(others) > 1 or others[0].values is None:
+        return _refusal(region)
+    parent = others[0]
+    inside = _listed(parent.values or ())
+    name = _suffixed(axis.name, parent)
+    return (
+        f"with hp.conditional_scope({parent.name!r}, {inside}):\n"
+        f"    {_variable(name)} = {_hp(replace(narrowed, name=name))}\n"
+        f"# and {axis.name!r} as before under the other values of {parent.name!r}"
+    )
+
+
+def _suffixed(name: str, parent: Condition) -> str:
+    return "_".join([name, *(str(value) for value in parent.values or ())])
+
+
+def _hp(axis: Axis) -> str:
+    if axis.choices:
+        return f"hp.Choice({axis.name!r}, {_listed(axis.choices)})"
+    arguments = [repr(axis.name), _number(axis, axis.low), _number(axis, axis.high)]
+    arguments += [f"step={_number(axis, axis.step)}"] * (axis.step is not None)
+    arguments += ['sampling="log"'] * axis.log
+    return f"hp.{_KIND[axis.kind][0]}({', '.join(arguments)})"
+
+
+def _optuna(axis: Axis, narrowed: Axis, others: Sequence[Condition]) -> str:
+    condition = " and ".join(_python(other) for other in others)
+    variable = _variable(axis.name)
+    if axis.choices:
+        call = f"{variable} = trial.suggest_categorical({axis.name!r}, "
+        if not others:
+            return f"{call}{_listed(narrowed.choices)})"
+        return (
+            f"{call}{_listed(axis.choices)})\n"
+            f"if {condition} and {variable} not in {_listed(narrowed.choices)}:\n"
+            "    raise optuna.TrialPruned()"
+        )
+    low, high = _number(axis, narrowed.low), _number(axis, narrowed.high)
+    if others and narrowed.high != axis.high:
+        high = f"{high} if {condition} else {_number(axis, axis.high)}"
+    elif others:
+        low = f"{low} if {condition} else {_number(axis, axis.low)}"
+    arguments = [repr(axis.name), low, high]
+    arguments += [f"step={_number(axis, axis.step)}"] * (axis.step is not None and not axis.log)
+    arguments += ["log=True"] * axis.log
+    return f"{variable} = trial.suggest_{_KIND[axis.kind][1]}({', '.join(arguments)})"
+
+
+def _bound_product(
+    region: Region, product: Condition, axes: Mapping[str, Axis], lost: int
+) -> Suggestion:
+    """Return the change that bounds a product: one factor gets a bound that follows the other."""
+    (first, _), (second, exponent) = product.factors
+    if product.low is None or len(region.conditions) > 1:
+        return _refuse(region, lost)
+    axis, other = axes[first], _variable(second)
+    limit = f"{product.low:.6g}"
+    bound = f"{limit} / {other}" if exponent > 0 else f"{limit} * {other}"
+    undo = f"/ {other}" if exponent > 0 else f"* {other}"
+    lowest = (axis.low or 0.0) * (axes[second].low or 1.0) ** exponent
+    product_axis = Axis(
+        name=f"{first}_{'times' if exponent > 0 else 'per'}_{second}",
+        kind="float",
+        log=True,
+        low=float(f"{min(lowest, product.low / 10):.3g}"),
+        high=product.low,
+    )
+    high = _number(axis, axis.high)
+    log = ", log=True" if axis.log else ""
+    low = _number(axis, axis.low)
+    return Suggestion(
+        text=f"Keep {product.name} below {limit}.",
+        region=region.rule,
+        keras_tuner=f"{_variable(first)} = {_hp(product_axis)} {undo}",
+        optuna=(
+            f"{_variable(first)} = trial.suggest_{_KIND[axis.kind][1]}"
+            f"({first!r}, {low}, min({high}, {bound}){log})"
+        ),
+        healthy_trials_lost=lost,
+    )
+
+
+def _refuse(region: Region, lost: int) -> Suggestion:
+    python = " and ".join(map(_python, region.conditions))
+    return Suggestion(
+        text=f"Leave out {region.rule}.",
+        region=region.rule,
+        keras_tuner=_refusal(region),
+        optuna=f"if {python}:\n    raise optuna.TrialPruned()",
+        healthy_trials_lost=lost,
+    )
+
+
+def _refusal(region: Region) -> str:
+    python = " and ".join(map(_python, region.conditions))
+    return f'if {python}:\n    raise keras_tuner.errors.FailedTrialError("known to be unstable")'
+
+
+def _python(condition: Condition) -> str:
+    """Return a condition as code over variables that are named like the hyperparameters."""
+    text = str(replace(condition, name="\0"))
+    name = condition.name
+    for factor, _ in condition.factors:
+        name = name.replace(factor, _variable(factor))
+    return text.replace("\0", name)
+
+
+def _variable(name: str) -> str:
+    """Return a Python name for a hyperparameter."""
+    word = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return word if word[:1].isalpha() or word[:1] == "_" else f"_{word}"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return repr(list(values))
+
+
+def _number(axis: Axis, value: float | None) -> str:
+    number = value or 0.0
+    return str(int(number)) if axis.kind == "int" else f"{number:.12g}"
