@@ -39,6 +39,7 @@ INF, NAN = math.inf, math.nan
         (Int("x", 1, 8, step=1, log=True), None, Int("x", 1, 8, log=True)),
         (Int("x", 32, 64, step=100), None, Int("x", 32, 64, step=32)),
         (Float("x", 1.0, 10.0, step=100.0, log=True), None, Float("x", 1.0, 10.0, True, 10.0)),
+        (Float("x", 0.0, 1.0, step=1e-100), None, Float("x", 0.0, 1.0)),
         # Any role: defaults and choices.
         (Float("x", 0.0, 1.0, default=2.0), None, Float("x", 0.0, 1.0, default=1.0)),
         (Float("x", 0.0, 1.0, default=NAN), None, Float("x", 0.0, 1.0)),

@@ -22,6 +22,9 @@ _DECADES = 3.0
 # A logarithmic range cannot begin at 0; it begins this many times below its upper bound instead.
 _LOG_SPAN = 1e4
 
+# More steps than this cannot be told apart in the 15 digits of a float.
+_MOST_STEPS = 1e12
+
 _Range: TypeAlias = Float | Int
 
 
@@ -65,8 +68,9 @@ def sanitize(
     if isinstance(parameter, Choice):
         _mend_choices(draft, parameter, rule)
     else:
-        _mend_step(draft)
         _mend_bounds(draft, rule)
+        _mend_step(draft)
+        _limit(draft, rule)
         _mend_scale(draft, rule)
         _fit_step(draft)
     _mend_default(draft)
@@ -95,6 +99,11 @@ class _Draft:
         self.parameter = replace(self.parameter, **{field: value})
         self.reasons.setdefault(field, reason)
 
+    def set_bounds(self, low: float, high: float, low_reason: str, high_reason: str) -> None:
+        kind: Any = int if isinstance(self.parameter, Int) else float
+        self.set("low", kind(low), low_reason)
+        self.set("high", kind(high), high_reason)
+
     def adjustments(self) -> tuple[Adjustment, ...]:
         changed = []
         for field in self.parameter.__slots__:
@@ -116,10 +125,9 @@ def _finite(value: float) -> bool:
 
 
 def _mend_bounds(draft: _Draft, rule: Rule) -> None:
-    """Make both bounds finite, ordered and within what the role allows."""
-    bounds = draft.range
-    low, high = bounds.low, bounds.high
-    low_reason = high_reason = "the bound is not a finite float32 number"
+    """Make both bounds finite and ordered."""
+    low, high = draft.range.low, draft.range.high
+    reason = "the bound is not a finite float32 number"
     if not _finite(low) and not _finite(high):
         low = rule.floor
         high = rule.ceiling if rule.high is not None else max(rule.floor, 1.0)
@@ -127,29 +135,30 @@ def _mend_bounds(draft: _Draft, rule: Rule) -> None:
         low = rule.floor if rule.low is not None and rule.floor <= high else high
     elif not _finite(high):
         high = rule.ceiling if rule.high is not None and rule.ceiling >= low else low
-    if low > high:
-        low, high = high, low
-        low_reason = high_reason = "the bounds are swapped"
+    elif low > high:
+        low, high, reason = high, low, "the bounds are swapped"
+    draft.set_bounds(low, high, reason, reason)
 
-    smallest, largest = low, high
-    if rule.below(smallest):
-        low, low_reason = _floor(rule, largest), rule.why_low
-    elif rule.above(smallest):
+
+def _limit(draft: _Draft, rule: Rule) -> None:
+    """Leave only what the role allows between the bounds."""
+    bounds = draft.range
+    low, high = bounds.low, bounds.high
+    low_reason, high_reason = rule.why_low, rule.why_high
+    if rule.below(low):
+        low = _floor(rule, high)
+    elif rule.above(low):
         low, low_reason = rule.ceiling, rule.why_high
-    if rule.above(largest):
-        high, high_reason = max(rule.ceiling, low), rule.why_high
-    elif rule.below(largest):
+    if rule.above(high):
+        high = max(rule.ceiling, low)
+    elif rule.below(high):
         high, high_reason = low, rule.why_low
-    low = min(low, high)
-    low, high = _on_grid(bounds, low, high, smallest, largest)
+    low, high = _on_grid(bounds, min(low, high), high)
     if isinstance(bounds, Int):
         low, high = math.ceil(low), math.floor(high)
         if low > high:  # no integer between them
             low = high = low if rule.allows(low) else high
-    else:
-        low, high = float(low), float(high)
-    draft.set("low", low, low_reason)
-    draft.set("high", high, high_reason)
+    draft.set_bounds(low, high, low_reason, high_reason)
 
 
 def _floor(rule: Rule, high: float) -> float:
@@ -159,25 +168,25 @@ def _floor(rule: Rule, high: float) -> float:
     return min(rule.floor, float(f"{high / 10**_DECADES:.12g}")) if high > 0 else rule.floor
 
 
-def _on_grid(
-    bounds: _Range, low: float, high: float, smallest: float, largest: float
-) -> tuple[float, float]:
-    """Return bounds that were moved inwards, on values that the steps from `smallest` reach."""
+def _on_grid(bounds: _Range, low: float, high: float) -> tuple[float, float]:
+    """Return bounds that were moved inwards, on values that the steps reach."""
     step = bounds.step
-    if step is None or bounds.reverse or (bounds.log and smallest <= 0):
+    if step is None or bounds.reverse or (bounds.log and bounds.low <= 0):
         return low, high
-    origin, width = Decimal(str(smallest)), Decimal(str(step))
+    start, width = Decimal(str(bounds.low)), Decimal(str(step))
 
     def index(value: float) -> float:
         if bounds.log:
-            return math.log(value / smallest, step)
-        return float((Decimal(str(value)) - origin) / width)
+            return math.log(value / bounds.low, step)
+        return float((Decimal(str(value)) - start) / width)
 
     def value_at(index: int) -> float:
-        return smallest * step**index if bounds.log else float(origin + index * width)
+        return bounds.low * step**index if bounds.log else float(start + index * width)
 
-    first = low if low == smallest else value_at(math.ceil(index(low) - 1e-9))
-    last = high if high == largest else value_at(math.floor(index(high) + 1e-9))
+    if max(abs(index(low)), abs(index(high))) > _MOST_STEPS:
+        return low, high
+    first = low if low == bounds.low else value_at(math.ceil(index(low) - 1e-9))
+    last = high if high == bounds.high else value_at(math.floor(index(high) + 1e-9))
     return (first, last) if low <= first <= last <= high else (low, high)
 
 
@@ -191,6 +200,8 @@ def _mend_scale(draft: _Draft, rule: Rule) -> None:
         if bounds.high < least or bounds.low < 0:
             draft.set("log", False, "a logarithmic range must be positive")
             draft.set("reverse", False, "a logarithmic range must be positive")
+            if isinstance(bounds, Int):
+                draft.set("step", 1, "a linear range of integers has a step")
         else:
             low = 1 if isinstance(bounds, Int) else max(bounds.high / _LOG_SPAN, _SMALLEST)
             draft.set("low", low, "a logarithmic range cannot begin at 0")
@@ -214,36 +225,46 @@ def _mend_scale(draft: _Draft, rule: Rule) -> None:
 
 
 def _mend_step(draft: _Draft) -> None:
-    """Drop a step that is no step: 0, negative, not finite, or a ratio of at most 1."""
+    """Drop a step that is no step: 0, negative, not finite, a ratio of at most 1, or too fine."""
     bounds = draft.range
     step = bounds.step
     if step is None:
         return
+    # An integer range without a step has the step 1; a logarithmic one has any integer.
+    none = 1 if isinstance(bounds, Int) and not bounds.log else None
     least = 1 if bounds.log else 0
     if not _finite(step) or step <= least:
-        # An integer range without a step has the step 1; a logarithmic one has any integer.
-        plain = 1 if isinstance(bounds, Int) and not bounds.log else None
-        draft.set("step", plain, f"a step must be finite and more than {least}")
+        draft.set("step", none, f"a step must be finite and more than {least}")
+    elif isinstance(bounds, Float) and _steps(bounds, step) > _MOST_STEPS:
+        draft.set("step", None, "the step is too fine for the numbers in the range")
+
+
+def _steps(bounds: Float, step: float) -> float:
+    """Return how many steps fit in a range."""
+    if not bounds.log:
+        return (bounds.high - bounds.low) / step
+    if bounds.low <= 0:
+        return 0.0
+    return (math.log(bounds.high) - math.log(bounds.low)) / math.log(step)
 
 
 def _fit_step(draft: _Draft) -> None:
-    """Shorten a step that is longer than the range, and drop one that lost its range."""
+    """Shorten a step that is longer than the range, and drop a ratio that lost its logarithm."""
     bounds = draft.range
-    if bounds.step is None:
+    original = draft.original
+    assert not isinstance(original, Choice)
+    if bounds.step is None or bounds.low == bounds.high:
         return
-    if draft.original.log != bounds.log:  # type: ignore[union-attr]
-        draft.set("step", 1 if isinstance(bounds, Int) else None, "it was the ratio of a log range")
+    if original.log and not bounds.log:
+        none = 1 if isinstance(bounds, Int) else None
+        draft.set("step", none, "it was the ratio of a logarithmic range")
         return
-    if bounds.log:
-        longest: float = bounds.high / bounds.low
-        if isinstance(bounds, Int):
-            longest = math.floor(longest)
-        too_long = bounds.step > longest * (1 + 1e-9) and longest > 1
-    else:
-        longest = bounds.high - bounds.low
-        too_long = bounds.step > longest * (1 + 1e-9) and longest > 0
-    if too_long:
-        draft.set("step", longest, "the step is longer than the range, so that only one value is")
+    longest = bounds.high / bounds.low if bounds.log else bounds.high - bounds.low
+    if isinstance(bounds, Int):
+        longest = math.floor(longest)
+    if bounds.step > longest * (1 + 1e-9) and longest > (1 if bounds.log else 0):
+        reason = "the step is longer than the range, so that there is only one value"
+        draft.set("step", longest, reason)
 
 
 def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
@@ -256,7 +277,7 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
             reason = f"{value} is not a finite float32 number"
         elif is_number(value) and not rule.allows(value):
             reason = rule.why_low if rule.below(value) else rule.why_high
-        elif repr(value) in seen:
+        elif _is_plain(value) and repr(value) in seen:
             reason = f"{value!r} is repeated"
         else:
             seen.add(repr(value))
@@ -268,6 +289,11 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
         kept = [_nearest(choice, rule)]
         reasons.append("no choice is left, and this is the nearest value that works")
     draft.set("choices", tuple(kept), "; ".join(reasons))
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether two values with the same text are the same: not so for any object."""
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _nearest(choice: Choice, rule: Rule) -> Value:
