@@ -21,6 +21,8 @@ from robusttune.report.words import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from optuna import Study
+    from optuna.storages import BaseStorage
 
 
 class Report:
@@ -82,6 +84,33 @@ class Report:
             tuner: Any keras_tuner tuner, of robusttune or not.
         """
         return cls.from_directory(tuner.project_dir)
+
+    @classmethod
+    def from_study(cls, study: Study) -> Report:
+        """Return the report of an Optuna study, of robusttune or not, also of one that runs.
+
+        Args:
+            study: The study.
+        """
+        from robusttune.report.study import read_study
+
+        return cls(read_study(study))
+
+    @classmethod
+    def from_storage(cls, storage: str | BaseStorage, study_name: str | None = None) -> Report:
+        """Return the report of an Optuna study in a storage.
+
+        Args:
+            storage: A storage, its URL, or the path of an SQLite or journal file.
+            study_name: Which study; None: the only one.
+
+        Raises:
+            FileNotFoundError: There is no such file; none is created.
+            ValueError: The storage cannot be read, or which study is meant is not clear.
+        """
+        from robusttune.report.study import open_study
+
+        return cls.from_study(open_study(storage, study_name))
 
     @property
     def name(self) -> str:

@@ -1,0 +1,176 @@
+"""Read an Optuna study, from memory or from its storage; Optuna is imported here only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from robusttune.records import one_line
+from robusttune.regions import Axis
+from robusttune.regions.axes import choice_axis
+from robusttune.report.search import Search
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+ADJUSTMENTS_KEY = "robusttune:adjustments"
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+def read_study(study: Study) -> Search:
+    """Read the trials of a study, also while it runs.
+
+    Args:
+        study: Any Optuna study, watched by robusttune or not.
+    """
+    from robusttune.optuna import records_of
+
+    problems: list[str] = []
+    return Search.of(
+        records_of(study),
+        name=study.study_name,
+        adjustments=_adjustments(study.user_attrs, problems),
+        axes=_axes(study.get_trials(deepcopy=False)),
+        problems=tuple(problems),
+        host="optuna",
+    )
+
+
+def open_study(storage: str | BaseStorage, study_name: str | None = None) -> Study:
+    """Open a study for reading.
+
+    Args:
+        storage: A storage, its URL, or the path of an SQLite or journal file.
+        study_name: Which study; None: the only one.
+
+    Raises:
+        FileNotFoundError: There is no such file; none is created.
+        ValueError: The storage cannot be read, or which study is meant is not clear.
+    """
+    import optuna
+
+    opened = _storage(storage) if isinstance(storage, str) else storage
+    names = optuna.get_all_study_names(opened)
+    if study_name is None and len(names) == 1:
+        study_name = names[0]
+    if study_name not in names:
+        known = ", ".join(map(repr, names[:10])) or "none"
+        asked = "Name the study" if study_name is None else f"There is no study {study_name!r}"
+        raise ValueError(f"{asked}: the storage has {known}.")
+    return optuna.load_study(study_name=study_name, storage=opened)
+
+
+def is_storage(source: str) -> bool:
+    """Whether a source on the command line is meant as an Optuna storage, not as a folder."""
+    return "://" in source or Path(source).is_file()
+
+
+def _storage(source: str) -> BaseStorage:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    path = _file_of(source)
+    if path is not None and not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    if path is not None and not _is_sqlite(path):
+        try:
+            return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no Optuna storage: {one_line(str(error), 200)}") from error
+    if path is not None:
+        _check_tables(path)
+    try:
+        return optuna.storages.RDBStorage(source if "://" in source else f"sqlite:///{path}")
+    except Exception as error:  # whatever the database's driver raises, in its own types
+        raise ValueError(f"Cannot open {source!r}: {one_line(str(error), 300)}") from error
+
+
+def _file_of(source: str) -> Path | None:
+    """Return the file that a source names; None for a database server or one in memory."""
+    if "://" not in source:
+        return Path(source)
+    parts = urlsplit(source)
+    if not parts.scheme.startswith("sqlite") or parts.path in ("", "/", "/:memory:"):
+        return None
+    return Path(unquote(parts.path[1:]))
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+
+
+def _check_tables(path: Path) -> None:
+    """Refuse a database that is not Optuna's: opening it as one would write tables into it."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'studies'"
+        (count,) = connection.execute(query).fetchone()
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"Cannot open {path}: {error}") from error
+    finally:
+        connection.close()
+    if not count:
+        raise ValueError(f"{path} is no Optuna storage: it has no table 'studies'.")
+
+
+def _adjustments(attrs: Mapping[str, Any], problems: list[str]) -> tuple[Any, ...]:
+    stored = attrs.get(ADJUSTMENTS_KEY, [])
+    try:
+        entries = json.loads(stored) if isinstance(stored, str) else stored
+    except ValueError:
+        entries = None
+    if not isinstance(entries, list):
+        problems.append(f"{ADJUSTMENTS_KEY}: not a list")
+        return ()
+    return tuple(entries)
+
+
+def _axes(trials: Iterable[FrozenTrial]) -> dict[str, Axis]:
+    """Return the axes of all hyperparameters; where ranges differ, the hull of them."""
+    axes: dict[str, Axis] = {}
+    seen: set[tuple[str, int]] = set()
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            if (name, id(distribution)) in seen:
+                continue
+            seen.add((name, id(distribution)))
+            axis = _axis(name, distribution)
+            known = axes.get(name)
+            if known is None:
+                axes[name] = axis
+            elif not axis.choices and not known.choices:
+                lows = [low for low in (axis.low, known.low) if low is not None]
+                highs = [high for high in (axis.high, known.high) if high is not None]
+                axes[name] = replace(known, low=min(lows), high=max(highs))
+    return axes
+
+
+def _axis(name: str, distribution: BaseDistribution) -> Axis:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return choice_axis(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        step = None if distribution.step == 1 else float(distribution.step)
+        low, high = float(distribution.low), float(distribution.high)
+        return Axis(name=name, kind="int", log=distribution.log, low=low, high=high, step=step)
+    if isinstance(distribution, FloatDistribution):
+        low, high = distribution.low, distribution.high
+        return Axis(
+            name=name,
+            kind="float",
+            log=distribution.log,
+            low=low,
+            high=high,
+            step=distribution.step,
+        )
+    return Axis(name=name, kind="choice")
