@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
 from robusttune.report import frames
-from robusttune.report.files import write_csv
+from robusttune.report.files import write_csv, write_parquet
 from robusttune.report.locate import locate
 from robusttune.report.project import read_project
 from robusttune.report.search import Search
@@ -198,6 +198,11 @@ class Report:
     @property
     def verdict(self) -> str:
         """What happened and what to do, in two sentences."""
+        return " ".join(filter(None, self.verdict_sentences))
+
+    @property
+    def verdict_sentences(self) -> tuple[str, str]:
+        """What happened, and what to do; the second is empty where nothing failed."""
         return verdict(self.records, self.find_regions(), self.suggest_space())
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -221,6 +226,33 @@ class Report:
     def summary(self, *, width: int = 100, colour: bool = False) -> str:
         """Return the report as text for a terminal, `width` characters wide."""
         return summary(self, width=width, colour=colour)
+
+    def to_parquet(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Write all frames as <directory>/<frame>.parquet and return the paths.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        return write_parquet(self.tables(), directory)
+
+    def html(self, *, embedded: bool = False) -> str:
+        """Return the report as one self-contained page, or as a part of one for a notebook."""
+        from robusttune.report.html import render
+
+        return render(self, embedded=embedded)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report as one self-contained page and return its path.
+
+        The page needs no network, is readable without JavaScript, and runs no text of a trial.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self.html(), encoding="utf-8")
+        return target
+
+    def _repr_html_(self) -> str:
+        return self.html(embedded=True)
 
     def __repr__(self) -> str:
         return f"<Report of {self.name!r}: {len(self.records)} trials>"

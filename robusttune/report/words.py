@@ -16,8 +16,8 @@ FEW_TRIALS = 30
 
 def verdict(
     records: Sequence[TrialRecord], regions: Sequence[Region], suggestions: Sequence[Suggestion]
-) -> str:
-    """Return what happened and what to do about it, in two sentences.
+) -> tuple[str, str]:
+    """Return what happened, and what to do about it; the second is empty where nothing failed.
 
     Args:
         records: The trials.
@@ -25,20 +25,19 @@ def verdict(
         suggestions: What to change in the search space, likewise.
     """
     counts = Counter(record.cause for record in records if record.cause is not None)
+    first = headline(records)
     if not counts:
-        return headline(records)
-    first = headline(records).rstrip(".")
+        return first, ""
+    first = first.rstrip(".")
     if regions:
         region = regions[0]
         cause = region.dominant_cause or counts.most_common(1)[0][0]
-        first += f"; {region.failures} of them where {region.rule}: {spoken(cause)}."
-        advice = suggestions[0].text if suggestions else ""
-        if suggestions and suggestions[0].region != region.rule:
-            advice = ""
-        return f"{first} {advice or cause.advice}"
+        advice = [s.text for s in suggestions if s.region == region.rule]
+        what = f"{first}; {region.failures} of them where {region.rule}: {spoken(cause)}."
+        return what, advice[0] if advice else cause.advice
     cause, count = counts.most_common(1)[0]
-    share = "" if len(counts) == 1 else f"{count} of them "
-    return f"{first}{': ' if not share else '; ' + share + 'by '}{spoken(cause)}. {cause.advice}"
+    share = ": " if len(counts) == 1 else f"; {count} of them: "
+    return f"{first}{share}{spoken(cause)}.", cause.advice
 
 
 def spoken(name: str) -> str:

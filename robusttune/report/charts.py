@@ -1,0 +1,218 @@
+"""Charts: the pictures of a report, each made of plain records and frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from robusttune.causes import FailureCause
+from robusttune.records import TrialRecord
+from robusttune.regions.axes import is_number
+from robusttune.report.draw import SHAPES, Drawing, Point, Scale, mark, number, shortened
+from robusttune.report.search import has_failed
+from robusttune.report.words import spoken
+
+# Marks in one picture; of more trials a regular sample is drawn.
+_MOST_MARKS = 1500
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which colour and shape stands for which cause: the most frequent causes get their own."""
+
+    order: tuple[FailureCause, ...]
+
+    def of(self, cause: FailureCause | None) -> tuple[int, str]:
+        """Return the shape and the class of a cause; None has the last of them."""
+        index = self.order.index(cause) if cause in self.order else SHAPES - 1
+        index = min(index, SHAPES - 1)
+        return index, f"k{index}"
+
+    def legend(self) -> list[tuple[Markup, str]]:
+        """Return each mark with the causes that it stands for."""
+        own = [(self.key(cause), spoken(cause)) for cause in self.order[: SHAPES - 1]]
+        others = self.order[SHAPES - 1 :]
+        return [*own, (self.key(others[0]), ", ".join(map(spoken, others)))] if others else own
+
+    def key(self, cause: FailureCause | None) -> Markup:
+        """Return the mark of a cause, for a legend or a table."""
+        return mark(*self.of(cause))
+
+
+def sampled(records: Sequence[TrialRecord], most: int = _MOST_MARKS) -> Sequence[TrialRecord]:
+    """Return at most `most` records, evenly spread."""
+    every = max(1, math.ceil(len(records) / most))
+    return records[::every]
+
+
+def draw_trials(
+    drawing: Drawing, placed: Iterable[tuple[TrialRecord, Point]], marks: Marks, faded: set[int]
+) -> None:
+    """Draw healthy trials as dots, below the failing ones in the marks of their causes."""
+    dots: dict[str, list[Point]] = {}
+    shapes: dict[tuple[int, str], list[Point]] = {}
+    for record, point in placed:
+        fade = " faded" if id(record) in faded else ""
+        if has_failed(record):
+            shape, kind = marks.of(record.cause)
+            shapes.setdefault((shape, kind + fade), []).append(point)
+        else:
+            kind = "running" if record.status == "running" else "healthy"
+            dots.setdefault(kind + fade, []).append(point)
+    for kind, points in dots.items():
+        drawing.dots(points, kind)
+    for (shape, kind), points in sorted(shapes.items()):
+        drawing.shapes(points, shape, kind)
+
+
+def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup:
+    """Return the failure rate of each bin of one hyperparameter, with its interval."""
+    name = rows[0]["parameter"]
+    numeric = rows[0]["low"] == rows[0]["low"] and rows[0]["low"] is not None
+    rows = rows[:10]
+    worst = max(rows, key=lambda row: row["failure_rate"])
+    drawing = Drawing(
+        300,
+        190,
+        f"Failure rate by {name}: highest, {worst['failure_rate']:.0%}, at {worst['bin']}.",
+    )
+    x, y = Scale(38, 292), Scale(148, 26, 0.0, 1.0)
+    for share in (0.0, 0.5, 1.0):
+        drawing.line([(x.start, y.at(share)), (x.stop, y.at(share))], "grid")
+        drawing.text((x.start - 6, y.at(share) + 3.5), f"{share:.0%}", "tick", "end")
+    wide = (x.stop - x.start) / len(rows)
+    edges = numeric and rows[0]["low"] != rows[0]["high"]
+    every = math.ceil(len(rows) / 5)
+    for index, row in enumerate(rows):
+        left = x.start + index * wide
+        middle = left + wide / 2
+        top = y.at(row["failure_rate"])
+        told = f"{row['bin']}: {row['failures']} of {row['trials']} failed"
+        drawing.box((left + wide * 0.16, top), (wide * 0.68, y.start - top), "bar", told)
+        drawing.line([(middle, y.at(row["ci_low"])), (middle, y.at(row["ci_high"]))], "whisker")
+        if index % every == 0:
+            where = left if edges else middle
+            label = (
+                number(row["low"]) if numeric else shortened(str(row["bin"]), max(4, int(wide / 6)))
+            )
+            drawing.text((where, y.start + 15), label, "tick")
+    if edges:
+        drawing.text((x.stop, y.start + 15), number(rows[-1]["high"]), "tick")
+    drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
+    drawing.text((x.start - 30, 13), shortened(str(name), 40), "name", "start")
+    return drawing.svg()
+
+
+def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
+    """Return all trials in their order: the objective of those that have one, the others above."""
+    shown = sampled(records)
+    values = [record.value for record in shown if record.value is not None]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    log = low > 0 and high / low > 30
+    drawing = Drawing(
+        940,
+        250,
+        f"{len(records)} trials in their order, with the objective of those that have one.",
+    )
+    numbers = [record.number or 0 for record in shown]
+    x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5)
+    room = (high / low) ** 0.05 if log and high > low else (high - low) * 0.06 or 0.5
+    y = (
+        Scale(206, 58, low / room, high * room, log=True)
+        if log and high > low
+        else Scale(206, 58, low - room, high + room)
+    )
+    drawing.box((x.start, 18), (x.stop - x.start, 22), "band")
+    drawing.text((x.start - 6, 33), "no value", "tick", "end")
+    drawing.frame(x, y, "trial", "", ticks=10)
+    placed = [
+        (record, (x.at(record.number or 0), 29.0 if record.value is None else y.at(record.value)))
+        for record in shown
+    ]
+    draw_trials(drawing, placed, marks, set())
+    return drawing.svg()
+
+
+def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
+    """Return the losses around a failure, with the replays; None where there are none to draw."""
+    losses = numbers_of(record.evidence.get("losses"))
+    if not losses:
+        return None
+    first = record.evidence.get("first_step")
+    first = first if isinstance(first, int) and not isinstance(first, bool) else 0
+    replays = [(replay, numbers_of(replay.get("losses"))) for replay in replays_of(record.evidence)]
+    longest = max([len(losses), *(len(values) for _, values in replays)])
+    finite = [
+        v for values in (losses, *(v for _, v in replays)) for v in values if math.isfinite(v)
+    ]
+    baseline = record.evidence.get("baseline_loss")
+    finite += [float(baseline)] if baseline is not None and is_number(baseline) else []
+    if not finite:
+        return None
+    low, high = min(finite), max(finite)
+    log = low > 0 and high / low > 20
+    drawing = Drawing(
+        460,
+        230,
+        f"Loss of trial {record.trial_id} from step {first} to {first + len(losses) - 1}.",
+    )
+    x = Scale(62, 446, first, first + max(longest - 1, 1))
+    room = (high / low) ** 0.06 if log else (high - low) * 0.06 or max(abs(low), 1.0) * 0.1
+    y = (
+        Scale(182, 26, low / room, high * room, log=True)
+        if log
+        else Scale(182, 26, low - room, high + room)
+    )
+    drawing.frame(x, y, "step", "loss")
+    if is_number(baseline):
+        drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
+    for replay, values in replays:
+        kind = "cured" if replay.get("cured") is True else "uncured"
+        drawing.line(_curve(values, first, x, y), f"replay {kind}")
+    shape, kind = marks.of(record.cause)
+    curve = _curve(losses, first, x, y)
+    drawing.line(curve, f"loss {kind}")
+    end = x.at(first + len(losses) - 1), curve[-1][1] if math.isfinite(losses[-1]) else y.stop
+    drawing.shapes([end], shape, kind)
+    if not math.isfinite(losses[-1]):
+        drawing.text(
+            (end[0] - 8, end[1] + 4), f"{losses[-1]}".replace("nan", "NaN"), "label", "end"
+        )
+    return drawing.svg()
+
+
+def _curve(values: Sequence[float], first: int, x: Scale, y: Scale) -> list[Point]:
+    points = [
+        (x.at(first + index), y.at(value))
+        for index, value in enumerate(values)
+        if math.isfinite(value)
+    ]
+    return points or [(x.start, y.stop)]
+
+
+def numbers_of(values: Any) -> list[float]:
+    """Return the numbers of a list in evidence, "nan" and "inf" too; [] where it is none."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return []
+    numbers = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            return []
+        try:
+            numbers.append(float(value))
+        except (ValueError, OverflowError):
+            return []
+    return numbers
+
+
+def replays_of(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the replays in evidence that can be read."""
+    replays = evidence.get("replays")
+    if not isinstance(replays, Sequence) or isinstance(replays, str):
+        return []
+    return [replay for replay in replays if isinstance(replay, Mapping)]

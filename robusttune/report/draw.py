@@ -1,0 +1,192 @@
+"""Draw: scales, ticks and marks as inline SVG, with colours that the style sheet decides on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup, escape
+
+Point = tuple[float, float]
+
+# One outline per shape, around the origin; with its colour it tells causes apart, also in print.
+_SHAPES = (
+    "m-3.5-3.5l7 7m0-7l-7 7",  # cross
+    "m0-4.5l4.2 7.5h-8.4z",  # triangle
+    "m-3.3-3.3h6.6v6.6h-6.6z",  # square
+    "m0-4.6l4.6 4.6-4.6 4.6-4.6-4.6z",  # diamond
+    "m0-4.5v9m-4.5-4.5h9",  # plus
+    "m0 4.5l4.2-7.5h-8.4z",  # triangle that stands on its tip
+)
+SHAPES = len(_SHAPES)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values to positions, and the ticks to write beside them.
+
+    Args:
+        start: Position of the low end, in SVG units.
+        stop: Position of the high end.
+        low: Value at the low end.
+        high: Value at the high end.
+        log: Whether equal ratios are equally far apart.
+        names: The values of a choice, as texts; then low and high do not count.
+    """
+
+    start: float
+    stop: float
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    names: tuple[str, ...] = ()
+
+    def at(self, value: Any) -> float:
+        """Return the position of a value; beyond the ends it is that of the end."""
+        if self.names:
+            share = (self.names.index(value) + 0.5) / len(self.names)
+        elif self.log:
+            low, high = math.log10(self.low), math.log10(self.high)
+            share = (math.log10(max(value, self.low)) - low) / (high - low or 1.0)
+        else:
+            share = (value - self.low) / (self.high - self.low or 1.0)
+        return self.start + min(max(share, 0.0), 1.0) * (self.stop - self.start)
+
+    def ticks(self, count: int = 5) -> list[tuple[float, str]]:
+        """Return about `count` positions with their labels."""
+        if self.names:
+            return [(self.at(name), shortened(name)) for name in self.names]
+        values = _log_ticks(self.low, self.high, count) if self.log else []
+        values = values if len(values) > 1 else _linear_ticks(self.low, self.high, count)
+        return [(self.at(value), number(value)) for value in values]
+
+
+def _linear_ticks(low: float, high: float, count: int) -> list[float]:
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next((unit * m for m in (1, 2, 2.5, 5) if unit * m >= rough), unit * 10)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float, count: int) -> list[float]:
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    every = max(1, math.ceil((last - first + 1) / (count + 1)))
+    return [10.0**power for power in range(first, last + 1, every)]
+
+
+def number(value: float) -> str:
+    """Return a number as a label."""
+    if value != 0 and not 1e-4 <= abs(value) < 1e5:
+        return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.4g}"
+
+
+def shortened(text: str, limit: int = 16) -> str:
+    """Return a text cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass
+class Drawing:
+    """An SVG image that grows by calls; texts are escaped.
+
+    Args:
+        width: In SVG units.
+        height: In SVG units.
+        label: What the image shows, for those who cannot see it.
+    """
+
+    width: float
+    height: float
+    label: str
+    _parts: list[Markup] = field(default_factory=list)
+
+    def svg(self) -> Markup:
+        """Return the image."""
+        return Markup(
+            '<svg viewBox="0 0 {0:g} {1:g}" width="{0:g}" height="{1:g}" role="img"'
+            ' aria-label="{2}">{3}</svg>'
+        ).format(self.width, self.height, self.label, Markup("").join(self._parts))
+
+    def text(self, at: Point, text: str, kind: str = "", anchor: str = "middle") -> None:
+        """Write a text; `kind` is a class of the style sheet."""
+        self._add(
+            '<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>',
+            *map(_digits, at),
+            kind,
+            anchor,
+            text,
+        )
+
+    def line(self, points: Iterable[Point], kind: str) -> None:
+        """Draw a line through points."""
+        steps = " ".join(f"{_digits(x)},{_digits(y)}" for x, y in points)
+        if steps:
+            self._add('<polyline points="{}" class="{}"/>', steps, kind)
+
+    def area(self, points: Iterable[Point], kind: str) -> None:
+        """Fill a polygon."""
+        steps = " ".join(f"{_digits(x)},{_digits(y)}" for x, y in points)
+        self._add('<polygon points="{}" class="{}"/>', steps, kind)
+
+    def box(self, corner: Point, size: Point, kind: str, title: str = "") -> None:
+        """Fill a rectangle; `title` shows under the pointer."""
+        inner = Markup("<title>{}</title>").format(title) if title else ""
+        width, height = (max(0.0, side) for side in size)
+        self._add(
+            '<rect x="{}" y="{}" width="{}" height="{}" class="{}">{}</rect>',
+            *map(_digits, (*corner, width, height)),
+            kind,
+            inner,
+        )
+
+    def dots(self, points: Sequence[Point], kind: str) -> None:
+        """Draw round marks, all in one path."""
+        if points:
+            path = "".join(f"M{_digits(x)} {_digits(y)}h0" for x, y in points)
+            self._add('<path d="{}" class="dot {}"/>', path, kind)
+
+    def shapes(self, points: Sequence[Point], shape: int, kind: str) -> None:
+        """Draw marks of one shape, all in one path."""
+        if points:
+            outline = _SHAPES[shape % SHAPES]
+            path = "".join(f"M{_digits(x)} {_digits(y)}{outline}" for x, y in points)
+            self._add('<path d="{}" class="mark {}"/>', path, kind)
+
+    def frame(self, x: Scale, y: Scale, x_name: str = "", y_name: str = "", ticks: int = 5) -> None:
+        """Draw both axes with grid lines, ticks and names."""
+        bottom, left = y.start, x.start
+        for position, label in y.ticks(4):
+            self.line([(left, position), (x.stop, position)], "grid")
+            self.text((left - 6, position + 3.5), label, "tick", "end")
+        for position, label in x.ticks(ticks):
+            self.line([(position, bottom), (position, bottom + 4)], "axis")
+            self.text((position, bottom + 16), label, "tick")
+        self.line([(left, bottom), (x.stop, bottom)], "axis")
+        if x_name:
+            self.text(((left + x.stop) / 2, bottom + 32), shortened(x_name, 40), "name")
+        if y_name:
+            self.text((left - 6, y.stop - 8), shortened(y_name, 40), "name", "start")
+
+    def _add(self, template: str, *values: Any) -> None:
+        self._parts.append(Markup(template).format(*values))
+
+
+def mark(shape: int, kind: str) -> Markup:
+    """Return one mark as an image of its own, for a legend or a table."""
+    drawing = Markup(
+        '<svg class="key" viewBox="-7 -7 14 14" width="14" height="14" aria-hidden="true">'
+    )
+    return drawing + Markup('<path d="M0 0{}" class="mark {}"/></svg>').format(
+        _SHAPES[shape % SHAPES], escape(kind)
+    )
+
+
+def _digits(value: float) -> str:
+    """Return a coordinate with one decimal at most: a report is to stay small."""
+    return f"{value:.1f}".removesuffix(".0")

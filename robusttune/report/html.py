@@ -1,0 +1,328 @@
+"""HTML: a report as one page that needs neither a network nor JavaScript, and runs no text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from robusttune.causes import FailureCause
+from robusttune.records import TrialRecord, one_line, plain
+from robusttune.regions import Region
+from robusttune.report.charts import Marks, loss_chart, marginal_chart, replays_of, timeline_chart
+from robusttune.report.draw import number, shortened
+from robusttune.report.region_chart import region_chart
+from robusttune.report.search import has_ended, has_failed
+from robusttune.report.words import duration, spoken, too_few
+
+if TYPE_CHECKING:
+    from robusttune.report.report import Report
+
+# What a page shows at most; the tables have all of it.
+_MOST_ROWS = 1000
+_MOST_PARAMETERS = 12
+_MOST_CLOSE_UPS = 6
+_MOST_CELL = 160
+_TRIAL_COLUMNS = (
+    ("number", "#"),
+    ("trial_id", "trial"),
+    ("status", "status"),
+    ("cause", "cause"),
+    ("confidence", "confidence"),
+    ("epoch", "epoch"),
+    ("step", "step"),
+    ("value", "objective"),
+    ("seconds", "seconds"),
+    ("error", "error"),
+)
+
+
+def render(report: Report, *, embedded: bool = False) -> str:
+    """Return the report as HTML.
+
+    Everything that came from a user or an exception is escaped, and the page's own policy lets no
+    script run but the one that sorts the table.
+
+    Args:
+        report: The report.
+        embedded: Whether to return a part of a page, for a notebook, without the long parts.
+    """
+    from robusttune import __version__
+
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        v=_view(report, embedded),
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
+        script_hash=digest,
+        version=__version__,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("robusttune.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_asset("report.html.jinja"))
+
+
+def _view(report: Report, embedded: bool) -> dict[str, Any]:
+    """Return all that the template shows, as plain values and finished pictures."""
+    records = report.records
+    causes = report.causes.to_dict("records")
+    marks = Marks(tuple(FailureCause(row["cause"]) for row in causes))
+    return {
+        "name": report.name,
+        "count": len(records),
+        "embedded": embedded,
+        "host": report.host,
+        "verdict": _verdict(report),
+        "facts": _facts(records),
+        "legend": _legend(records, marks),
+        "regions": [_region(region, report, marks) for region in report.find_regions()],
+        "region_note": _region_note(report),
+        "causes": [_cause(row, marks) for row in causes],
+        "timeline": timeline_chart(records, marks) if records else None,
+        **_marginals(report),
+        **_close_ups(records, marks),
+        "adjustments": _adjustments(report.adjustments),
+        **_trials(report, marks),
+        "problems": report.problems,
+    }
+
+
+def _verdict(report: Report) -> dict[str, str]:
+    what, advice = report.verdict_sentences
+    return {"what": what, "advice": advice}
+
+
+def _facts(records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
+    failed = [record for record in records if has_failed(record)]
+    lost = sum(record.seconds or 0.0 for record in failed)
+    saved = sum(record.seconds_saved or 0.0 for record in records)
+    running = sum(record.status == "running" for record in records)
+    facts = [
+        ("trials", str(len(records))),
+        ("failed", str(sum(record.status == "failed" for record in records))),
+        ("unstable", str(len(failed))),
+    ]
+    facts += [("running", str(running))] * bool(running)
+    facts += [("lost to failures", duration(lost))] * bool(lost)
+    facts += [("saved by stopping early", duration(saved))] * bool(saved)
+    return facts
+
+
+def _legend(records: Sequence[TrialRecord], marks: Marks) -> Markup:
+    """Return what the marks of the pictures mean."""
+    dot = '<svg class="key" viewBox="-7 -7 14 14" width="14" height="14" aria-hidden="true">'
+    healthy = Markup(dot + '<path d="M0 0h0" class="dot healthy"/></svg>')
+    entries = [Markup("<li>{}healthy</li>").format(healthy)]
+    entries += [Markup("<li>{}{}</li>").format(key, name) for key, name in marks.legend()]
+    if any(has_failed(record) and record.cause is None for record in records):
+        entries.append(Markup("<li>{}no cause</li>").format(marks.key(None)))
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(entries))
+
+
+def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
+    suggestions = {suggestion.region: suggestion for suggestion in report.suggest_space()}
+    chart, note = region_chart(region, report.records, report.axes, marks)
+    cause = region.dominant_cause
+    return {
+        "rule": region.rule,
+        "failures": region.failures,
+        "trials": region.trials,
+        "rate": f"{region.failure_rate:.0%}",
+        "interval": f"{region.ci_low:.0%} to {region.ci_high:.0%}",
+        "baseline": f"{region.baseline_rate:.0%}",
+        "p": f"≤ {region.p_value:.3f}" if region.p_value <= 0.005 else f"= {region.p_value:.3f}",
+        "cause": spoken(cause) if cause else "",
+        "advice": cause.advice if cause else "",
+        "lost": duration(region.seconds_lost) if region.seconds_lost else "",
+        "suggestion": suggestions.get(region.rule),
+        "chart": chart,
+        "chart_note": note,
+    }
+
+
+def _region_note(report: Report) -> str:
+    if report.find_regions():
+        return ""
+    note = too_few(report.records)
+    if note:
+        return note
+    ended = [record for record in report.records if has_ended(record)]
+    failed = sum(map(has_failed, ended))
+    if not failed:
+        return ""
+    if failed == len(ended):
+        return "All trials failed, so that the hyperparameters cannot tell why."
+    return "No part of the search space fails more often than noise alone would make it seem."
+
+
+def _cause(row: Mapping[Any, Any], marks: Marks) -> dict[str, Any]:
+    return {
+        "key": marks.key(FailureCause(row["cause"])),
+        "cause": spoken(row["cause"]),
+        "trials": row["trials"],
+        "share": f"{row['share']:.0%}",
+        "lost": duration(row["seconds_lost"]) if row["seconds_lost"] else "",
+        "advice": row["advice"],
+    }
+
+
+def _marginals(report: Report) -> dict[str, Any]:
+    """Return a picture per hyperparameter, those that matter most first."""
+    ended = [record for record in report.records if has_ended(record)]
+    failed = sum(map(has_failed, ended))
+    if not failed:
+        return {"marginals": [], "marginals_note": ""}
+    baseline = failed / len(ended)
+    groups: dict[str, list[Mapping[Any, Any]]] = {}
+    for row in report.marginals.to_dict("records"):
+        groups.setdefault(row["parameter"], []).append(row)
+    groups = {name: rows for name, rows in groups.items() if len(rows) > 1}
+    order = sorted(groups, key=lambda name: -_distance(groups[name], baseline))
+    left = len(order) - _MOST_PARAMETERS
+    return {
+        "marginals": [marginal_chart(groups[n], baseline) for n in order[:_MOST_PARAMETERS]],
+        "marginals_note": f"{left} more are in marginals.csv." if left > 0 else "",
+    }
+
+
+def _distance(rows: Sequence[Mapping[Any, Any]], baseline: float) -> float:
+    """Return how far the rates of some bins are from the whole search's, in standard errors."""
+    spread = math.sqrt(max(baseline * (1 - baseline), 1e-9))
+    errors = [abs(r["failure_rate"] - baseline) * math.sqrt(r["trials"]) / spread for r in rows]
+    return float(sum(errors)) / len(errors)
+
+
+def _close_ups(records: Sequence[TrialRecord], marks: Marks) -> dict[str, Any]:
+    """Return a few failing trials, of different causes first, those with losses first."""
+    failing = [record for record in records if record.cause is not None]
+    drawn = [(record, loss_chart(record, marks)) for record in _most_telling(failing)]
+    left = len(failing) - len(drawn)
+    more = f"{len(drawn)} of {len(failing)} failing trials." if left > 0 else ""
+    return {"close_ups": [_close_up(*item, marks) for item in drawn], "close_note": more}
+
+
+def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
+    telling = sorted(
+        failing,
+        key=lambda record: (
+            "losses" not in record.evidence,
+            "replays" not in record.evidence,
+            -(record.confidence or 0.0),
+        ),
+    )
+    turns: dict[FailureCause | None, int] = {}
+    ranked: list[tuple[int, int, TrialRecord]] = []
+    for record in telling:
+        turns[record.cause] = turns.get(record.cause, 0) + 1
+        ranked.append((turns[record.cause], len(ranked), record))
+    chosen = [record for _, _, record in sorted(ranked)[:_MOST_CLOSE_UPS]]
+    return sorted(chosen, key=lambda record: record.number or 0)
+
+
+def _close_up(record: TrialRecord, chart: Markup | None, marks: Marks) -> dict[str, Any]:
+    sure = "" if record.confidence is None else f"{record.confidence:.0%} sure"
+    step = "" if record.step is None else f"step {record.step}"
+    epoch = "" if record.epoch is None else f"epoch {record.epoch}"
+    params = ", ".join(f"{name} = {_cell(value)}" for name, value in record.params.items())
+    facts = [
+        ("Failed", ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))),
+        ("Also possible", ", ".join(map(spoken, record.other_causes))),
+        ("Error", shortened(record.error or "", 400)),
+        ("Hyperparameters", shortened(params, 400)),
+        ("Replays", "; ".join(map(_replay, replays_of(record.evidence)[:6]))),
+        ("What to do", _advice(record)),
+    ]
+    return {
+        "key": marks.key(record.cause),
+        "trial_id": record.trial_id,
+        "cause": spoken(record.cause or ""),
+        "chart": chart,
+        "facts": [(name, value) for name, value in facts if value],
+    }
+
+
+def _advice(record: TrialRecord) -> str:
+    cured = " A replay with this change was cured." if record.fix_verified else ""
+    return f"{record.advice}{cured}" if record.advice else ""
+
+
+def _replay(replay: Mapping[str, Any]) -> str:
+    change = shortened(one_line(str(replay.get("change", "a change"))), 80)
+    cured = replay.get("cured")
+    outcome = "cured" if cured is True else "not cured" if cured is False else "not clear"
+    return f"{change}: {outcome}"
+
+
+def _adjustments(frame: pd.DataFrame) -> dict[str, Any] | None:
+    if not len(frame):
+        return None
+    rows = [["" if value is None else str(value) for value in row] for row in _rows(frame)]
+    return {"columns": list(frame.columns), "rows": rows}
+
+
+def _trials(report: Report, marks: Marks) -> dict[str, Any]:
+    """Return the table of all trials; of very many, the failing ones first."""
+    frame = report.trials
+    note = ""
+    if len(frame) > _MOST_ROWS:
+        order = frame["cause"].isna().to_numpy().argsort(kind="stable")[:_MOST_ROWS]
+        note = f"{_MOST_ROWS} of {len(frame)} trials, failing ones first; trials.csv has all."
+        frame = frame.iloc[sorted(order)]
+    names = [name for name in frame.columns if name.startswith("params_")]
+    if len(names) > _MOST_PARAMETERS:
+        note += f" {_MOST_PARAMETERS} of {len(names)} hyperparameters; trials.csv has all."
+    names = names[:_MOST_PARAMETERS]
+    base = [(name, label) for name, label in _TRIAL_COLUMNS if frame[name].notna().any()]
+    shown = base + [(name, name.removeprefix("params_")) for name in names]
+    kinds = {name: "n" if pd.api.types.is_numeric_dtype(frame[name]) else "" for name, _ in shown}
+    kinds |= {name: "" for name, _ in shown if pd.api.types.is_bool_dtype(frame[name])}
+    rows = [
+        [
+            (_marked(value, marks) if name == "cause" else _cell(value), kinds[name])
+            for (name, _), value in zip(shown, row, strict=True)
+        ]
+        for row in _rows(frame[[name for name, _ in shown]])
+    ]
+    table = {"columns": [(label, kinds[name]) for name, label in shown], "rows": rows}
+    return {"trials": table if rows else None, "trials_note": note.strip()}
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return the rows as Python values, None where missing."""
+    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in frame]
+    return list(zip(*columns, strict=True))
+
+
+def _marked(cause: str | None, marks: Marks) -> Markup:
+    if cause is None:
+        return Markup("")
+    return marks.key(FailureCause(cause)) + escape(spoken(cause))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return number(value)
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    return shortened(text, _MOST_CELL)
