@@ -111,7 +111,9 @@ def run(sampler: str, shape_name: str, n: int, trials: int, seed: int, ours: boo
             rate = trial.suggest_float("rate", LOW, HIGH, log=True)
             u = math.log(rate / LOW) / math.log(HIGH / LOW)
             others = [trial.suggest_float(f"x{i}", 0, 1) for i in range(1, n)]
-        choice = trial.suggest_categorical("c", ["sgd", "adam", "rmsprop"]) if shape.category else ""
+        choice = (
+            trial.suggest_categorical("c", ["sgd", "adam", "rmsprop"]) if shape.category else ""
+        )
         fails = shape.fails(u, others, choice)
         bad.append(fails)
         if fails or (shape.random and strikes[trial.number]):
@@ -183,7 +185,17 @@ def main() -> None:
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)
-            names = "sampler,shape,parameters,trials,seed,crash_aware,bad,best,seconds".split(",")
+            names = [
+                "sampler",
+                "shape",
+                "parameters",
+                "trials",
+                "seed",
+                "crash_aware",
+                "bad",
+                "best",
+                "seconds",
+            ]
             writer.writerows([names, *rows])
 
 

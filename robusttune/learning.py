@@ -26,7 +26,7 @@ _WINDOW = 300
 # Chance that failures which strike at random are taken for dependent ones, for one search of a
 # given length. benchmarks/trap.py shows what that costs (control with 10 % random failures).
 _ALPHA = 0.02
-_PERMUTATIONS = 199
+_PERMUTATIONS = 99
 # Fewer failures than this of an undetermined kind show no pattern.
 _MIN_FAILURES = 3
 # So many nearest trials must have failed, without exception, for a place to be clearly unstable.
@@ -61,7 +61,7 @@ class Lesson:
 
     caused: Bools
     _space: _Space
-    _points: Floats  # outcomes that count, shape (m, axes)
+    _points: Floats  # the outcomes that count: caused failures and the others, shape (m, axes)
     _failed: Bools  # shape (m,)
     _weights: Floats  # shape (axes,)
 
@@ -90,8 +90,8 @@ class Lesson:
         return float(self._failed[nearest].mean())
 
     def is_unstable(self, params: Mapping[str, Any]) -> bool:
-        """Whether these values lie where trials clearly fail."""
-        return self.risk(params) >= 1.0
+        """Whether most of the nearest trials failed."""
+        return self.risk(params) > 0.5
 
 
 def learn(axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> Lesson:
@@ -236,8 +236,8 @@ def _dependent(points: Floats, group: Bools, shown: Bools, nominal: Bools) -> Bo
     strengths = _strengths(among, labels, nominal)
     rng = np.random.default_rng(0)
     shuffled = np.array([rng.permutation(labels) for _ in range(_PERMUTATIONS)])
-    by_chance = _split_gains(among, shuffled, nominal).max(axis=1)
-    p_value = (1 + int((by_chance >= strengths.max()).sum())) / (1 + _PERMUTATIONS)
+    by_chance = _split_gains(among, shuffled, nominal).max(axis=1, initial=0.0)
+    p_value = (1 + int((by_chance >= strengths.max(initial=0.0)).sum())) / (1 + _PERMUTATIONS)
     if p_value > _ALPHA:
         return dependent
     weights = _weights(strengths, len(among))
@@ -281,8 +281,7 @@ def _split_gains(points: Floats, labels: Bools, nominal: Bools) -> Floats:
     for column in range(points.shape[1]):
         values = points[:, column]
         if nominal[column]:
-            members = np.array([values == value for value in np.unique(values[~np.isnan(values)])])
-            sides = members.reshape(-1, len(values)).T
+            sides = values[:, None] == np.unique(values[~np.isnan(values)])[None, :]
         else:
             sides = _thresholds(values)
         if sides.shape[1]:

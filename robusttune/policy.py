@@ -60,7 +60,7 @@ class Policy:
     probe: bool = False
     probe_seconds: float = 60.0
     avoid_unstable: bool = True
-    free_share: float = 0.1
+    free_share: float = 0.05
 
     def __post_init__(self) -> None:
         if isinstance(self.clip, str):

@@ -142,10 +142,11 @@ def _axes(trials: Sequence[FrozenTrial]) -> list[Axis]:
 
 
 def _axis(name: str, distributions: Sequence[BaseDistribution]) -> Axis:
-    first = distributions[0]
-    if isinstance(first, CategoricalDistribution):
-        return Axis(name=name, kind="choice", choices=first.choices)
     numeric = [d for d in distributions if isinstance(d, (FloatDistribution, IntDistribution))]
+    if not numeric:
+        choices = (d.choices for d in distributions if isinstance(d, CategoricalDistribution))
+        return Axis(name=name, kind="choice", choices=next(choices))
+    first = numeric[0]
     return Axis(
         name=name,
         kind="int" if isinstance(first, IntDistribution) else "float",

@@ -1,0 +1,168 @@
+"""What a search may learn from its failures."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from robusttune.causes import FailureCause
+from robusttune.learning import Outcome, is_free, learn, recent
+from robusttune.regions.axes import Axis
+
+RATE = Axis(name="rate", kind="float", log=True, low=1e-5, high=1.0)
+AXES = [
+    RATE,
+    Axis(name="width", kind="int", low=1, high=64),
+    Axis(name="optimizer", kind="choice", choices=("sgd", "adam", "rmsprop")),
+]
+
+
+def search(fails, n=60, seed=0, cause=None):
+    """Return outcomes of a random search in which `fails(params, rng)` says which trials fail."""
+    rng = np.random.default_rng(seed)
+    outcomes = []
+    for _ in range(n):
+        params = {
+            "rate": float(10 ** rng.uniform(-5, 0)),
+            "width": int(rng.integers(1, 65)),
+            "optimizer": str(rng.choice(["sgd", "adam", "rmsprop"])),
+        }
+        failed = bool(fails(params, rng))
+        outcomes.append(Outcome(params, failed, cause if failed else None))
+    return outcomes
+
+
+def cliff(params, rng):
+    """Fail above a learning rate."""
+    return params["rate"] > 0.02
+
+
+def share_caused(outcomes):
+    """Return the share of the failures that count as caused by hyperparameters."""
+    lesson = learn(AXES, outcomes)
+    failed = np.array([outcome.failed for outcome in outcomes])
+    assert not lesson.caused[~failed].any()
+    return lesson.caused[failed].mean()
+
+
+@pytest.mark.parametrize("cause", [c for c in FailureCause if c.depends_on_parameters is True])
+def test_learn_counts_failures_with_a_cause_in_the_parameters(cause):
+    """One failure is enough where its cause settles it."""
+    lesson = learn(AXES, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)])
+    assert lesson.caused.tolist() == [True, False]
+    assert lesson.taught
+
+
+@pytest.mark.parametrize("cause", [c for c in FailureCause if c.depends_on_parameters is False])
+def test_learn_never_counts_causes_outside_of_the_parameters(cause):
+    """Not even where they happen to strike in one place."""
+    assert share_caused(search(cliff, cause=cause)) == 0
+
+
+@pytest.mark.parametrize("cause", [None, *(c for c in FailureCause if not c.depends_on_parameters)])
+def test_learn_tests_the_dependence_of_undetermined_failures(cause):
+    """Failures of unknown cause, out of memory and timeouts count where they depend on a place."""
+    expected = cause is None or cause.depends_on_parameters is None
+    assert (share_caused(search(cliff, cause=cause)) > 0.95) == expected
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        pytest.param(cliff, id="threshold"),
+        pytest.param(lambda p, r: p["width"] > 52, id="integer"),
+        pytest.param(lambda p, r: p["optimizer"] == "sgd", id="choice"),
+        pytest.param(lambda p, r: p["rate"] * p["width"] > 0.3, id="diagonal"),
+        pytest.param(lambda p, r: p["optimizer"] == "sgd" and p["rate"] > 1e-3, id="both"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_learn_finds_undetermined_failures_of_many_shapes(fails, seed):
+    """Most failures count, whatever shape the unstable region has."""
+    assert share_caused(search(fails, n=100, seed=seed)) > 0.6
+
+
+def test_learn_is_rarely_misled_by_failures_at_random():
+    """One trial in ten fails anywhere: in 60 searches, almost none teaches anything."""
+    at_random = [search(lambda p, r: r.random() < 0.1, seed=seed) for seed in range(60)]
+    assert sum(learn(AXES, outcomes).taught for outcomes in at_random) <= 4
+
+
+def test_learn_leaves_out_the_random_failures_of_a_search_with_a_cliff():
+    """Where some failures depend on the rate, those far from the cliff still teach nothing."""
+    outcomes = search(lambda p, r: cliff(p, r) or r.random() < 0.1, n=150)
+    lesson = learn(AXES, outcomes)
+    stray = np.array([o.failed and o.params["rate"] < 1e-3 for o in outcomes])
+    assert stray.sum() >= 5
+    assert lesson.caused[stray].mean() <= 0.1
+
+
+def test_learn_handles_searches_without_a_contrast():
+    """Nothing, only successes, only failures, no hyperparameters at all."""
+    assert not learn(AXES, []).taught
+    assert not learn(AXES, [Outcome({"rate": 0.1}, False)] * 9).taught
+    assert not learn(AXES, [Outcome({"rate": 0.1}, True)] * 9).taught
+    assert not learn([], [Outcome({}, True)] * 5 + [Outcome({}, False)] * 5).taught
+
+
+def test_lesson_knows_unstable_places():
+    """Far beyond the cliff is unstable, far before it is not."""
+    lesson = learn(AXES, search(cliff))
+    assert lesson.is_unstable({"rate": 0.6, "width": 9, "optimizer": "adam"})
+    assert not lesson.is_unstable({"rate": 1e-4, "width": 9, "optimizer": "adam"})
+    assert lesson.risk({"rate": 0.6}) == 1.0
+
+
+def test_lesson_never_takes_a_failed_point_again():
+    """The very values that failed are unstable after one failure; those beside them are not yet."""
+    cause = FailureCause.INVALID_MODEL
+    failed = {"rate": 0.1, "width": 3, "optimizer": "sgd"}
+    lesson = learn(AXES, [Outcome(failed, True, cause), Outcome({**failed, "width": 40}, False)])
+    assert lesson.is_unstable(failed)
+    assert not lesson.is_unstable({**failed, "width": 4})
+
+
+def test_lesson_on_conditional_parameters():
+    """A parameter that is only there in some trials can be what failing depends on."""
+    rng = np.random.default_rng(0)
+    outcomes = []
+    for _ in range(60):
+        params = {"rate": float(10 ** rng.uniform(-5, 0))}
+        if rng.random() < 0.4:
+            params["width"] = int(rng.integers(1, 65))
+        outcomes.append(Outcome(params, "width" in params))
+    lesson = learn(AXES, outcomes)
+    assert lesson.is_unstable({"rate": 0.01, "width": 30})
+    assert not lesson.is_unstable({"rate": 0.01})
+
+
+def test_learn_reads_odd_values():
+    """Values that are no numbers, unseen choices and unknown hyperparameters do no harm."""
+    outcomes = [*search(cliff), Outcome({"rate": "high", "width": None, "other": []}, True)]
+    lesson = learn(AXES, outcomes)
+    assert lesson.risk({"rate": "?", "optimizer": "lion", "more": 1}) >= 0
+
+
+def test_learn_looks_at_a_bounded_past():
+    """10,000 outcomes cost no more than a few tenths of a second."""
+    outcomes = search(cliff, n=10_000)
+    start = time.perf_counter()
+    lesson = learn(AXES, outcomes)
+    assert time.perf_counter() - start < 5
+    assert len(lesson.caused) == len(outcomes)
+    assert lesson.caused.sum() == 300
+
+
+def test_recent_keeps_the_last_of_both_kinds():
+    """An old failure is not forgotten because many successes followed."""
+    kept = recent([True] + [False] * 1000)
+    assert kept[0] == 0
+    assert len(kept) == 301
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.05, 5), (0.25, 25), (1.0, 100)])
+def test_is_free_spreads_the_share_evenly(share, count):
+    """Of 100 proposals exactly the share is free."""
+    assert sum(is_free(number, share) for number in range(100)) == count
