@@ -29,7 +29,7 @@ def _tensorflow() -> Iterator[None]:
     """Operations without a seed draw one from the eager context."""
     from tensorflow.python.eager import context
 
-    generator = context.context()._rng  # None where no seed was set
+    generator = getattr(context.context(), "_rng", None)  # made when a seed is set
     state = None if generator is None else generator.getstate()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 import logging
 import os
@@ -103,16 +104,12 @@ class RobustEntry:
         boards = [c for c in callbacks if type(c).__name__ == "TensorBoard"]
         if not boards:
             return
-        try:
-            super()._configure_tensorboard_dir(callbacks, trial, execution)  # type: ignore[misc]
-        except ModuleNotFoundError as error:
-            if not (error.name or "").startswith("tensorboard"):
-                raise
+        if importlib.util.find_spec("tensorboard") is None:
             _warn_without_tensorboard()
-            for board in boards:
-                board.log_dir = self._get_tensorboard_dir(  # type: ignore[attr-defined]
-                    board.log_dir, trial.trial_id, execution
-                )
+            for board in boards:  # TensorFlow raises at the first summary: every trial would fail
+                callbacks.remove(board)
+            return
+        super()._configure_tensorboard_dir(callbacks, trial, execution)  # type: ignore[misc]
 
 
 def robust(tuner_class: T) -> T:
@@ -178,8 +175,8 @@ def _traceback(error: Exception) -> str:
 @functools.cache
 def _warn_without_tensorboard() -> None:
     warnings.warn(
-        "tensorboard is not installed: the TensorBoard callback writes its logs, but without the"
-        " hyperparameters. pip install tensorboard adds them.",
+        "The TensorBoard callback is left out of the trials: TensorFlow needs the tensorboard"
+        " package for it. pip install tensorboard brings it.",
         RobustTuneWarning,
         stacklevel=2,
     )
