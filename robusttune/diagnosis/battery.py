@@ -23,7 +23,7 @@ from robusttune.diagnosis.arrays import (
 )
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome, limit
-from robusttune.diagnosis.labels import Head
+from robusttune.diagnosis.facts import Head
 from robusttune.diagnosis.observe import Observation, in_float32, is_hidden_activation, to_tensors
 from robusttune.diagnosis.plain import constant_baseline, plain_loss
 from robusttune.diagnosis.replay import CannotReplayError, Losses, Program

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ _SHAPES = re.compile(
 )
 _PARAMETERS = re.compile(r"InvalidParameterError|FailedTrialError|FatalValueError|FatalTypeError")
 _LIBRARY = ("site-packages", "dist-packages")
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 _BUILDERS = ("keras", "keras_tuner", "tensorflow")
 
 
@@ -118,7 +120,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _user_line(error: BaseException) -> str | None:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         parts = PurePath(frame.filename).parts
-        if not any(library in parts for library in _LIBRARY) and "robusttune" not in parts[-3:-1]:
+        foreign = any(library in parts for library in _LIBRARY) or frame.filename.startswith(
+            _STANDARD_LIBRARY
+        )
+        if not foreign and "robusttune" not in parts[-3:-1]:
             return f"{parts[-1] if parts else frame.filename}:{frame.lineno} in {frame.name}"
     return None
 

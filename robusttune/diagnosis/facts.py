@@ -50,6 +50,19 @@ class LossFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a model for one output.
+
+    Args:
+        units: Size of the last axis of the predictions; None where unknown.
+        activation: Name of the last activation ("softmax"); None where unknown.
+    """
+
+    units: int | None = None
+    activation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What the compiled model says of itself; None where it does not say.
 
@@ -81,6 +94,32 @@ def model_facts(model: Any) -> ModelFacts:
         learning_rate=_rate(inner),
         losses=tuple(_losses(getattr(model, "loss", None))),
     )
+
+
+def last_layer(model: Any) -> Head | None:
+    """Return the end of a model with layers in a row; None where that cannot be read off."""
+    layers = getattr(model, "layers", None) or []
+    if not layers or len(getattr(model, "outputs", None) or ()) != 1:
+        return None
+    shape = tuple(model.outputs[0].shape)
+    return Head(units=shape[-1] if len(shape) > 1 else 1, activation=activation_name(layers[-1]))
+
+
+_ACTIVATION_LAYERS = {
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "Softmax": "softmax",
+    "ELU": "elu",
+    "PReLU": "leaky_relu",
+}
+
+
+def activation_name(layer: Any) -> str | None:
+    """Return the name of a layer's activation; None where it has none."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return _ACTIVATION_LAYERS.get(type(layer).__name__)
+    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
 
 
 def _rate(optimizer: Any) -> float | None:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.arrays import largest
 from robusttune.diagnosis.battery import Battery, glorot
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.observe import is_recurrent
 from robusttune.diagnosis.plain import PLAIN
-from robusttune.diagnosis.rules import is_regression
+from robusttune.diagnosis.rules import UNSCALED, is_regression
 from robusttune.diagnosis.verdict import Verdict
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -26,6 +27,9 @@ _SPREAD = 5.0
 _DEEP = 10
 # One row in a batch whose pull on the predictions is this many times the median row's.
 _PULL = 1e3
+# First predictions this many times the targets, and first gradient norms this large, are no start.
+_HUGE = 100.0
+_STEEP = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
     if cures.pair is not None:
         return _pair_verdict(case, cures.pair)
     if not cures.singles:
-        return None
+        return _without_cure(battery)
     order, confidence = _ranked(battery, cures)
     best = order[0]
     cause = best.change.causes[0]
@@ -223,6 +227,37 @@ def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
     rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
     if rate is None or ordinary is None or rate > ordinary or cures.data is not None:
         return False
+    return is_structured(battery)
+
+
+def _without_cure(battery: Battery) -> Verdict | None:
+    """Return what the first step shows where no change helps; None where it shows nothing."""
+    seen = battery.case.first
+    if seen is None or (seen.entrance_scale or 0.0) > UNSCALED:
+        return None
+    huge = largest(seen.predictions) > _HUGE * max(1.0, largest(battery.case.columns("y")))
+    structure = is_structured(battery)
+    steep = seen.gradient_norm > _STEEP
+    if not huge and not (structure and steep):
+        return None
+    causes = [FailureCause.BAD_INITIALIZATION] if huge else []
+    if structure:
+        causes.insert(0, FailureCause.EXPLODING_GRADIENTS)
+    return Verdict(
+        cause=causes[0],
+        other_causes=tuple(causes[1:]),
+        confidence=0.75,
+        advice=f"The first predictions reach {largest(seen.predictions):.3g} and the first gradient"
+        f" norm {seen.gradient_norm:.3g} on ordinary data: {_lowered(causes[0].advice)}",
+    )
+
+
+def _lowered(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def is_structured(battery: Battery) -> bool:
+    """Whether the model is recurrent or very deep, so that gradients multiply up."""
     layers = battery.seen.layers
     deep = sum(layer.trainable for layer in layers) >= _DEEP
     return deep or any(is_recurrent(layer) for layer in layers)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.diagnosis.arrays import Array, is_number
-from robusttune.diagnosis.facts import LossFacts
+from robusttune.diagnosis.facts import Head, LossFacts
 
 # Targets this far outside a bounded head's range, in this share, are out of reach for training.
 _TOLERANCE = 0.01
@@ -39,19 +39,6 @@ _REGRESSION = frozenset(
 _PROBABILITIES = frozenset({"binary_crossentropy", "binary_focal_crossentropy", "kl_divergence"})
 _CATEGORICAL = frozenset({"categorical_crossentropy", "categorical_focal_crossentropy"})
 _HINGES = frozenset({"hinge", "squared_hinge"})
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of a model for one output.
-
-    Args:
-        units: Size of the last axis of the predictions; None where unknown.
-        activation: Name of the last activation ("softmax"); None where unknown.
-    """
-
-    units: int | None = None
-    activation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from robusttune.diagnosis.arrays import Array, is_float, largest, non_finite_share, scale_of
-from robusttune.diagnosis.labels import Head
+from robusttune.diagnosis.facts import Head, activation_name
 from robusttune.guard.trace import Batch
 
 
@@ -278,23 +278,6 @@ def _numpy(value: Any) -> Array | None:
         return None
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
-
-
-_ACTIVATION_LAYERS = {
-    "ReLU": "relu",
-    "LeakyReLU": "leaky_relu",
-    "Softmax": "softmax",
-    "ELU": "elu",
-    "PReLU": "leaky_relu",
-}
-
-
-def activation_name(layer: Any) -> str | None:
-    """Return the name of a layer's activation; None where it has none."""
-    activation = getattr(layer, "activation", None)
-    if activation is None:
-        return _ACTIVATION_LAYERS.get(type(layer).__name__)
-    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
 
 
 def _head(output: Any, views: list[tuple[Any, Any, Any]]) -> Head:

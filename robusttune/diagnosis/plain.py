@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from robusttune.diagnosis.arrays import Array, leaves
-from robusttune.diagnosis.labels import Head
+from robusttune.diagnosis.facts import Head
 from robusttune.diagnosis.observe import to_tensors
 from robusttune.diagnosis.replay import penalties
 from robusttune.guard.trace import Batch

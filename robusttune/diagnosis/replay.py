@@ -50,7 +50,9 @@ class Program:
         self._variables = list(model.variables)
         trainable = {id(v) for v in model.trainable_variables}
         self._shadows = [
-            keras.Variable(np.array(v), trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}")
+            keras.Variable(
+                np.array(v), trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}"
+            )
             for i, v in enumerate(self._variables)
         ]
         self._trained = [
@@ -98,7 +100,8 @@ class Program:
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any) -> float:
         """Return the loss without penalties at the weights of the last run, as in inference."""
-        loss, penalty, _ = self._forward(x, y, sample_weight, training=False)
+        with self._setting():
+            loss, penalty, _ = self._forward(x, y, sample_weight, training=False)
         return float(loss - penalty)
 
     def _reset(self, weights: Sequence[Array]) -> None:

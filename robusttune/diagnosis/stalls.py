@@ -16,6 +16,7 @@ from robusttune.diagnosis.investigate import (
     fix_of,
     initialization_changes,
     loss_changes,
+    odd_kernels,
     rate_changes,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
@@ -29,7 +30,18 @@ _RELUS = frozenset({"relu", "relu6"})
 _DEAD = 0.9
 # Gradient norm of the first trainable layer / the last (UMLAUT and DeepDiagnosis use 1e-3..1e-4).
 _VANISHING = 1e-3
+_MANY = 3
 _RATES_UP = (10.0, 100.0, 1000.0)
+
+
+_STRUCTURAL = frozenset(
+    {
+        FailureCause.BAD_INITIALIZATION,
+        FailureCause.DEAD_RELU,
+        FailureCause.NO_NONLINEARITY,
+        FailureCause.VANISHING_GRADIENTS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ class Signs:
         hidden_layers: Hidden layers with an activation.
         linear: Whether there are hidden layers and none of them is non-linear.
         saturating: Whether most hidden activations saturate on both sides.
+        odd_kernels: Whether kernels were drawn with a spread far from the standard one.
     """
 
     dead_share: float
@@ -51,6 +64,19 @@ class Signs:
     hidden_layers: int
     linear: bool
     saturating: bool
+    odd_kernels: bool
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether gradients die on their way through saturating layers."""
+        deep = self.hidden_layers >= _MANY or self.gradient_ratio < _VANISHING
+        return self.saturating and deep
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is wrong with the structure."""
+        dead = self.dead_share >= _DEAD
+        return dead or self.linear or self.vanishing or self.odd_kernels
 
 
 def signs(case: Case) -> Signs:
@@ -68,6 +94,7 @@ def signs(case: Case) -> Signs:
         hidden_layers=len(hidden),
         linear=bool(hidden) and all(name == "linear" for name in names) and not other,
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
+        odd_kernels=bool(odd_kernels(case)),
     )
 
 
@@ -83,11 +110,18 @@ def _dead_share(seen: Observation) -> float:
     return max(shares)
 
 
-def find_stall(battery: Battery) -> Verdict | None:
-    """Return the cause of a stall, from the change that ends it; None where none does."""
+def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
+    """Return the cause of a stall, from the change that ends it; None where none does.
+
+    Args:
+        battery: Replays of the case.
+        structural: Whether only causes in the structure of the model are asked for.
+    """
     case = battery.case
     found = signs(case)
     candidates = _candidates(battery, found)
+    if structural:
+        candidates = [each for each in candidates if each[0] in _STRUCTURAL]
     cures: list[tuple[FailureCause, Outcome]] = []
     for cause, changes in candidates:
         for change in changes:
@@ -101,7 +135,7 @@ def find_stall(battery: Battery) -> Verdict | None:
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
     }
     if not cures:
-        return _capacity(battery, found)
+        return None
     cause, outcome = cures[0]
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
     if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
@@ -139,7 +173,7 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
         relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
         order.append((FailureCause.NO_NONLINEARITY, relu))
     order.append(data)
-    if found.saturating and (found.hidden_layers >= 3 or found.gradient_ratio < _VANISHING):
+    if found.vanishing:
         relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
         order.append((FailureCause.VANISHING_GRADIENTS, relu))
     if found.dead_share >= _DEAD:
@@ -152,7 +186,3 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
     if default / 10 <= rate <= ordinary:
         order.append(down)
     return order
-
-
-def _capacity(battery: Battery, found: Signs) -> Verdict | None:
-    return None

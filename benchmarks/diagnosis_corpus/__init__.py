@@ -1,0 +1,1 @@
+"""Trials with known causes: each is broken, or healthy, by construction."""

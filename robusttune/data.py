@@ -1,0 +1,331 @@
+"""check_data: what is wrong with the arrays, before any training. NumPy only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from robusttune.causes import FailureCause
+from robusttune.records import one_line
+
+Kind = Literal[
+    "non_finite",
+    "not_numeric",
+    "empty",
+    "lengths_differ",
+    "constant",
+    "unscaled",
+    "out_of_range",
+    "zeros_in_targets",
+    "labels_not_from_zero",
+]
+
+# Root mean square of a column above which it counts as unscaled; standardized data has 1.
+# UMLAUT (CHI'21) and AUTOTRAINER (ICSE'21) ask for inputs within [-1, 1]; pixels of 0..255 are the
+# commonest harmless exception, so that this is ten times the ordinary.
+UNSCALED = 10.0
+# Columns whose scales differ by more than this slow plain SGD down by as much (the condition number
+# of a linear layer's Hessian E[x x^T] is the square of it).
+_SPREAD = 1e3
+# Samples that are read from a dataset or generator.
+_SAMPLED_BATCHES = 64
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DataFinding:
+    """One thing that is wrong, or risky, with the data.
+
+    Args:
+        kind: What it is.
+        where: "x", "y", or the path of one of several arrays ("x['age']").
+        message: One sentence with the numbers.
+        cause: What training will most likely fail of; None where it is a mere risk.
+        columns: Names or indices of the columns concerned, all of them; empty for the whole array.
+        rows: How many rows are concerned.
+        first_rows: Indices of the first of them.
+        advice: What to do.
+    """
+
+    kind: Kind
+    where: str
+    message: str
+    cause: FailureCause | None = None
+    columns: tuple[str | int, ...] = ()
+    rows: int = 0
+    first_rows: tuple[int, ...] = ()
+    advice: str = field(default="")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message} {self.advice}".rstrip()
+
+
+def check_data(x: Any, y: Any = None) -> list[DataFinding]:
+    """Return what is wrong with the data before any training, the worst first.
+
+    Args:
+        x: Inputs: an array of shape (n, ...), a DataFrame, a nested list or dict of them, or a
+            tf.data.Dataset or other iterable dataset of (x, y) batches, of which the first 64 are
+            read.
+        y: Targets, likewise; None where there are none or where `x` brings them.
+
+    Returns:
+        Findings; empty where nothing stands out.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.array([[1.0, 2.0], [np.nan, 3.0]])
+        >>> [(finding.kind, finding.columns, finding.first_rows) for finding in check_data(x)]
+        [('non_finite', (0,), (1,))]
+    """
+    if _is_dataset(x):
+        x, y = _sample(x)
+    inputs, targets = list(_arrays(x, "x")), list(_arrays(y, "y"))
+    found = [
+        finding
+        for name, array, columns in (*inputs, *targets)
+        for finding in _check(name, array, columns)
+    ]
+    found += _lengths(inputs, targets)
+    found += [finding for name, array, _ in targets for finding in _check_targets(name, array)]
+    order = {cause: rank for rank, cause in enumerate(_ORDER)}
+    return sorted(found, key=lambda finding: order.get(finding.kind, len(order)))
+
+
+_ORDER: tuple[Kind, ...] = (
+    "empty",
+    "lengths_differ",
+    "not_numeric",
+    "non_finite",
+    "out_of_range",
+    "labels_not_from_zero",
+    "unscaled",
+    "zeros_in_targets",
+    "constant",
+)
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+_Named = tuple[str, _Array, tuple[str | int, ...]]
+
+
+def _arrays(data: Any, name: str) -> Iterator[_Named]:
+    """Yield (path, array, names of columns) for each array of nested data."""
+    if data is None:
+        return
+    if hasattr(data, "columns") and hasattr(data, "to_numpy"):  # a DataFrame
+        numeric = data.select_dtypes(include=["number", "bool"])
+        for column in data.columns.difference(numeric.columns, sort=False):
+            yield f"{name}[{column!r}]", np.asarray(data[column], dtype=object), ()
+        if numeric.shape[1]:
+            values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
+            yield name, values, tuple(str(column) for column in numeric.columns)
+    elif isinstance(data, Mapping):
+        for key, item in data.items():
+            yield from _arrays(item, f"{name}[{key!r}]")
+    elif isinstance(data, tuple) or (isinstance(data, list) and any(np.ndim(d) for d in data)):
+        arrays = [np.asarray(item) for item in data if not isinstance(item, (Mapping, list, tuple))]
+        if isinstance(data, list) and len({a.shape for a in arrays}) == 1 and arrays[0].ndim < 2:
+            yield name, np.asarray(data), ()  # a list of rows
+            return
+        for index, item in enumerate(data):
+            yield from _arrays(item, f"{name}[{index}]")
+    else:
+        yield name, np.asarray(data), ()
+
+
+def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[DataFinding]:
+    if array.size == 0:
+        yield DataFinding("empty", name, f"there are no values, shape {array.shape}.")
+        return
+    if array.dtype.kind not in "biuf":
+        yield DataFinding(
+            "not_numeric",
+            name,
+            f"values are {array.dtype}, for example {one_line(repr(array.flat[0]), 40)}.",
+            FailureCause.CODE_ERROR,
+            advice="Encode them as numbers.",
+        )
+        return
+    if array.dtype.kind != "f":
+        columns = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+        yield from _constant(name, columns, names)
+        return
+    columns = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+    if columns.shape[1] > 1 and array.ndim > 2:  # images, sequences: the last axis names columns
+        columns = array.reshape(-1, array.shape[-1])
+    finite = np.isfinite(columns)
+    yield from _non_finite(name, array, columns, finite, names)
+    yield from _out_of_range(name, columns, finite)
+    yield from _constant(name, columns, names)
+    yield from _unscaled(name, np.where(finite, columns, np.nan), names)
+
+
+def _non_finite(
+    name: str, array: _Array, columns: _Array, finite: _Array, names: tuple[str | int, ...]
+) -> Iterator[DataFinding]:
+    bad = ~finite
+    if not bad.any():
+        return
+    rows = np.flatnonzero((~np.isfinite(array)).reshape(len(array), -1).any(axis=1))
+    nan = int(np.isnan(columns).sum())
+    where = _named(np.flatnonzero(bad.any(axis=0)), names) if columns.shape[1] > 1 else ()
+    yield DataFinding(
+        "non_finite",
+        name,
+        f"{nan} NaN and {int(bad.sum()) - nan} inf in {len(rows)} of {len(array)} rows"
+        f"{_in_columns(where)}.",
+        FailureCause.NON_FINITE_DATA,
+        where,
+        len(rows),
+        tuple(int(row) for row in rows[:_NAMED]),
+        "Drop or impute these rows.",
+    )
+
+
+def _out_of_range(name: str, columns: _Array, finite: _Array) -> Iterator[DataFinding]:
+    largest = float(np.abs(columns[finite]).max()) if finite.any() else 0.0
+    limit = float(np.finfo(np.float32).max)
+    if largest > limit:
+        yield DataFinding(
+            "out_of_range",
+            name,
+            f"values up to {largest:.3g} become inf in float32, whose largest number is"
+            f" {limit:.3g}.",
+            FailureCause.NON_FINITE_DATA,
+            advice="Scale or take logarithms in float64 first.",
+        )
+
+
+def _constant(name: str, columns: _Array, names: tuple[str | int, ...]) -> Iterator[DataFinding]:
+    if len(columns) < 2:
+        return
+    same = np.flatnonzero((columns == columns[:1]).all(axis=0))
+    if not len(same) or (len(same) < columns.shape[1] and columns.shape[1] > 64):
+        return  # images have border pixels that never change
+    where = _named(same, names) if columns.shape[1] > 1 else ()
+    yield DataFinding(
+        "constant",
+        name,
+        f"the values never change{_in_columns(where)}.",
+        None,
+        where,
+        advice="Drop them: dividing by their standard deviation gives NaN.",
+    )
+
+
+def _unscaled(name: str, columns: _Array, names: tuple[str | int, ...]) -> Iterator[DataFinding]:
+    with np.errstate(all="ignore"):
+        some = ~np.isnan(columns).all(axis=0)
+        size = np.zeros(columns.shape[1])
+        size[some] = np.sqrt(np.nanmean(np.square(columns[:, some]), axis=0))
+    large = np.flatnonzero(size > UNSCALED)
+    used = size[size > 0]
+    if not len(large):
+        return
+    where = _named(large, names) if columns.shape[1] > 1 else ()
+    ratio = float(used.max() / used.min())
+    spread = f", and columns differ by a factor of {ratio:.3g}" if ratio > _SPREAD else ""
+    yield DataFinding(
+        "unscaled",
+        name,
+        f"the root mean square is up to {float(size.max()):.3g} where standardized data has 1"
+        f"{_in_columns(where)}{spread}.",
+        FailureCause.UNSCALED_DATA,
+        where,
+        advice="Standardize (a Normalization layer, or StandardScaler).",
+    )
+
+
+def _check_targets(name: str, array: _Array) -> Iterator[DataFinding]:
+    if array.dtype.kind not in "biuf" or not array.size:
+        return
+    values = array.astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    whole = bool((values == np.round(values)).all())
+    kinds = np.unique(values)
+    classes = whole and len(kinds) <= 1000 and array.dtype.kind in "iu"
+    if classes and kinds[0] > 0 and kinds[-1] == kinds[0] + len(kinds) - 1:
+        yield DataFinding(
+            "labels_not_from_zero",
+            name,
+            f"integer labels run from {int(kinds[0])} to {int(kinds[-1])}.",
+            FailureCause.LABEL_MISMATCH,
+            advice=f"sparse_categorical_crossentropy wants 0..{len(kinds) - 1}: subtract"
+            f" {int(kinds[0])}.",
+        )
+    zeros = int((values == 0).sum())
+    if zeros and not whole and array.dtype.kind == "f":
+        yield DataFinding(
+            "zeros_in_targets",
+            name,
+            f"{zeros} of {values.size} targets are exactly 0.",
+            None,
+            rows=zeros,
+            advice="A loss or metric that divides by the target, or takes its logarithm, is"
+            " undefined there.",
+        )
+
+
+def _lengths(inputs: list[_Named], targets: list[_Named]) -> Iterator[DataFinding]:
+    lengths = {name: len(array) for name, array, _ in (*inputs, *targets) if array.ndim}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        yield DataFinding(
+            "lengths_differ",
+            "x and y",
+            f"the numbers of rows differ: {told}.",
+            FailureCause.CODE_ERROR,
+        )
+
+
+def _named(indices: _Array, names: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return tuple(names[index] if names else int(index) for index in indices)
+
+
+def _in_columns(columns: tuple[str | int, ...]) -> str:
+    if not columns:
+        return ""
+    more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+    plural = "s" if len(columns) > 1 else ""
+    return f" in column{plural} {', '.join(map(str, columns[:_NAMED]))}{more}"
+
+
+def _is_dataset(data: Any) -> bool:
+    """Whether the data is a tf.data.Dataset, a generator, a Keras PyDataset or a torch loader."""
+    if hasattr(data, "__array__") or isinstance(data, (Mapping, list, tuple, str)):
+        return False
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and isinstance(data, tensorflow.data.Dataset):
+        return True
+    return hasattr(data, "__next__") or (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "dtype")
+    )
+
+
+def _sample(data: Any) -> tuple[Any, Any]:
+    """Return the joined x and y of the first batches; an iterator loses what is read here."""
+    batches = []
+    steps = range(len(data)) if not hasattr(data, "__iter__") else None
+    source = (data[i] for i in steps) if steps is not None else iter(data)
+    for batch, _ in zip(source, range(_SAMPLED_BATCHES), strict=False):
+        batches.append(batch if isinstance(batch, tuple) else (batch, None))
+    if not batches:
+        return np.empty(0), None
+    targets = [batch[1] if len(batch) > 1 else None for batch in batches]
+    return _join([batch[0] for batch in batches]), _join(targets)
+
+
+def _join(parts: list[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    if isinstance(parts[0], Mapping):
+        return {key: _join([part[key] for part in parts]) for key in parts[0]}
+    if isinstance(parts[0], (list, tuple)):
+        return tuple(_join([part[i] for part in parts]) for i in range(len(parts[0])))
+    return np.concatenate([np.atleast_1d(np.asarray(part)) for part in parts])
