@@ -3,21 +3,82 @@
 from __future__ import annotations
 
 import argparse
+import operator
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robusttune import __version__
 
+if TYPE_CHECKING:
+    from robusttune.report import Report
+
 OK = 0
+GATE_FAILED = 1
 BAD_SOURCE = 2
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+_MEASURES: dict[str, Callable[[Report], float]] = {
+    "failure_rate": lambda report: report.failure_rate,
+    "trials": lambda report: len(report.records),
+    "failed": lambda report: sum(record.status == "failed" for record in report.records),
+    "unstable": lambda report: sum(record.unstable for record in report.records),
+    "regions": lambda report: len(report.find_regions()),
+    "seconds_lost": lambda report: float(report.causes["seconds_lost"].sum()),
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on a report, such as "failure_rate > 0.3", that makes the command fail."""
+
+    text: str
+    measure: str
+    compare: str
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str) -> Gate:
+        """Read a condition.
+
+        Raises:
+            argparse.ArgumentTypeError: It is none; the message names what is known.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
+        try:
+            if match is None or match[1] not in _MEASURES:
+                raise ValueError
+            return cls(text.strip(), match[1], match[2], float(match[3]))
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"expected e.g. 'failure_rate>0.3' over {', '.join(_MEASURES)}, got {text!r}"
+            ) from None
+
+    def fails(self, report: Report) -> str | None:
+        """Return a line that says how the report meets the condition; None where it does not."""
+        value = float(_MEASURES[self.measure](report))
+        if not _OPERATORS[self.compare](value, self.limit):
+            return None
+        return f"{self.text}: {self.measure} is {value:.6g}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
+    Args:
+        argv: The arguments; None: those of the process.
+
     Returns:
-        0; 2 for a source that cannot be read.
+        0; 1 where a condition of --fail-on holds; 2 for a source that cannot be read.
     """
     arguments = _parser().parse_args(argv)
     if arguments.command == "demo":
@@ -32,22 +93,54 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"robusttune {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="report on a search, also while it runs")
-    report.add_argument("source", metavar="SOURCE", help="a Keras Tuner project folder")
+    report.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a Keras Tuner project folder, an Optuna storage URL, or an SQLite or journal file",
+    )
     report.add_argument("--csv", metavar="DIR", help="write the tables there")
+    report.add_argument("--html", metavar="FILE", help="write the report there, as one page")
+    report.add_argument("--study", metavar="NAME", help="which study of an Optuna storage")
+    report.add_argument(
+        "--fail-on",
+        metavar="CONDITION",
+        type=Gate.parse,
+        action="append",
+        default=[],
+        help=f"exit with 1 if it holds, e.g. 'failure_rate>0.3'; over {', '.join(_MEASURES)}",
+    )
     demo = commands.add_parser("demo", help="run an unstable search on real data")
     demo.add_argument("directory", nargs="?", default="robusttune-demo", metavar="DIR")
     return parser
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from robusttune.report import Report
+    from rich.console import Console
 
+    console = Console()
     try:
-        report = Report.from_directory(arguments.source)
+        report = _read(arguments.source, arguments.study)
+        width = console.width if console.is_terminal else 100
+        print(report.summary(width=width, colour=console.is_terminal))  # noqa: T201 - its output
+        written = report.to_csv(arguments.csv) if arguments.csv else []
+        written += [report.to_html(arguments.html)] if arguments.html else []
     except (OSError, ValueError) as error:
-        print(f"robusttune: {error}", file=sys.stderr)  # noqa: T201 - the command's own output
+        print(f"robusttune: {error}", file=sys.stderr)  # noqa: T201
         return BAD_SOURCE
-    print(report.summary())  # noqa: T201
-    if arguments.csv:
-        print("\n".join(map(str, report.to_csv(arguments.csv))))  # noqa: T201
-    return OK
+    for path in written:
+        print(path)  # noqa: T201
+    met = [line for gate in arguments.fail_on if (line := gate.fails(report))]
+    for line in met:
+        print(f"robusttune: {line}", file=sys.stderr)  # noqa: T201
+    return GATE_FAILED if met else OK
+
+
+def _read(source: str, study: str | None) -> Report:
+    from robusttune.report import Report
+    from robusttune.report.study import is_storage
+
+    if is_storage(source):
+        return Report.from_storage(source, study)
+    if study is not None:
+        raise ValueError(f"--study is for Optuna storages, and {source!r} is none.")
+    return Report.from_directory(source)

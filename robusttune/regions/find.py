@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robusttune.causes import FailureCause
 from robusttune.regions.axes import Axis, Floats
@@ -46,6 +47,19 @@ def find_regions(
         alpha: Probability of finding a region where there is none, 0..1.
     """
     failed = np.asarray(failed, dtype=bool)
+    # The matrices are small: more threads only wait for each other, for long on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        return _find(params, failed, axes, causes, seconds, alpha)
+
+
+def _find(
+    params: Mapping[str, Sequence[Any]],
+    failed: Bools,
+    axes: Mapping[str, Axis],
+    causes: Sequence[FailureCause | None] | None,
+    seconds: Floats | None,
+    alpha: float,
+) -> list[Region]:
     if not failed.any() or failed.all():
         return []
     features = features_of(params, axes)

@@ -72,40 +72,40 @@ def draw_trials(
 
 def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup:
     """Return the failure rate of each bin of one hyperparameter, with its interval."""
-    name = rows[0]["parameter"]
-    numeric = rows[0]["low"] == rows[0]["low"] and rows[0]["low"] is not None
-    rows = rows[:10]
+    name, rows = rows[0]["parameter"], rows[:10]
     worst = max(rows, key=lambda row: row["failure_rate"])
-    drawing = Drawing(
-        300,
-        190,
-        f"Failure rate by {name}: highest, {worst['failure_rate']:.0%}, at {worst['bin']}.",
-    )
-    x, y = Scale(38, 292), Scale(148, 26, 0.0, 1.0)
+    told = f"highest, {worst['failure_rate']:.0%}, at {worst['bin']}."
+    drawing = Drawing(300, 190, f"Failure rate by {name}: {told}")
+    x, y = Scale(38, 284), Scale(148, 26, 0.0, 1.0)
     for share in (0.0, 0.5, 1.0):
         drawing.line([(x.start, y.at(share)), (x.stop, y.at(share))], "grid")
         drawing.text((x.start - 6, y.at(share) + 3.5), f"{share:.0%}", "tick", "end")
     wide = (x.stop - x.start) / len(rows)
-    edges = numeric and rows[0]["low"] != rows[0]["high"]
-    every = math.ceil(len(rows) / 5)
     for index, row in enumerate(rows):
         left = x.start + index * wide
-        middle = left + wide / 2
-        top = y.at(row["failure_rate"])
+        middle, top = left + wide / 2, y.at(row["failure_rate"])
         told = f"{row['bin']}: {row['failures']} of {row['trials']} failed"
         drawing.box((left + wide * 0.16, top), (wide * 0.68, y.start - top), "bar", told)
         drawing.line([(middle, y.at(row["ci_low"])), (middle, y.at(row["ci_high"]))], "whisker")
-        if index % every == 0:
-            where = left if edges else middle
-            label = (
-                number(row["low"]) if numeric else shortened(str(row["bin"]), max(4, int(wide / 6)))
-            )
-            drawing.text((where, y.start + 15), label, "tick")
-    if edges:
-        drawing.text((x.stop, y.start + 15), number(rows[-1]["high"]), "tick")
+    for share, label in _bin_labels(rows):
+        drawing.text((x.start + share * wide, y.start + 15), label, "tick")
     drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
     drawing.text((x.start - 30, 13), shortened(str(name), 40), "name", "start")
     return drawing.svg()
+
+
+def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
+    """Return labels and where they are, in bins: at the edges of ranges, under single values."""
+    count = len(rows)
+    first, last = rows[0]["low"], rows[-1]["high"]
+    if is_number(first) and first != rows[0]["high"]:
+        edges = [*(row["low"] for row in rows), last]
+        every = math.ceil(count / 4)
+        return [(index, number(edges[index], 2)) for index in range(0, count + 1, every)]
+    every = math.ceil(count / 6)
+    room = max(4, int(42 / count) * every)
+    names = [number(r["low"], 3) if is_number(r["low"]) else str(r["bin"]) for r in rows]
+    return [(i + 0.5, shortened(names[i], room)) for i in range(0, count, every)]
 
 
 def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:

@@ -79,11 +79,12 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
     return [10.0**power for power in range(first, last + 1, every)]
 
 
-def number(value: float) -> str:
-    """Return a number as a label."""
+def number(value: float, digits: int = 4) -> str:
+    """Return a number as a label, with at most `digits` digits."""
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
         return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:.4g}"
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e" in text else text
 
 
 def shortened(text: str, limit: int = 16) -> str:

@@ -142,6 +142,9 @@ def _shade_product(drawing: Drawing, condition: Condition, x: Scale, y: Scale) -
             bound = otherwise if end is None else end
             ends.append(bound / value if exponent > 0 else (value / bound if bound else math.inf))
         low, high = sorted(ends)
+        if low >= y.high or high <= y.low:
+            continue
         border_low.append((x.at(value), y.at(min(max(low, y.low), y.high))))
         border_high.append((x.at(value), y.at(min(max(high, y.low), y.high))))
-    drawing.area([*border_low, *reversed(border_high)], "region")
+    if border_low:
+        drawing.area([*border_low, *reversed(border_high)], "region")

@@ -14,7 +14,7 @@ from robusttune.report import frames
 from robusttune.report.files import write_csv, write_parquet
 from robusttune.report.locate import locate
 from robusttune.report.project import read_project
-from robusttune.report.search import Search
+from robusttune.report.search import Search, has_ended, has_failed
 from robusttune.report.suggest import Suggestion, suggest
 from robusttune.report.summary import summary
 from robusttune.report.words import verdict
@@ -204,6 +204,12 @@ class Report:
     def verdict_sentences(self) -> tuple[str, str]:
         """What happened, and what to do; the second is empty where nothing failed."""
         return verdict(self.records, self.find_regions(), self.suggest_space())
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the ended trials that failed or became unstable, 0..1; 0 without any."""
+        ended = [record for record in self.records if has_ended(record)]
+        return sum(map(has_failed, ended)) / len(ended) if ended else 0.0
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return all frames by name, in the order in which they are written."""

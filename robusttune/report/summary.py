@@ -25,7 +25,7 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
     """
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=colour, highlight=False)
-    console.print(escape(report.verdict), style="bold")
+    console.print(_shown(report.verdict), style="bold")
     causes = report.causes
     if len(causes):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -48,20 +48,25 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
         for region in regions:
             failed = f"{region.failures} of {region.trials}"
             cause = region.dominant_cause or ""
-            table.add_row(escape(region.rule), failed, f"{region.p_value:.3f}", cause)
+            table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", cause)
         console.print()
         console.print(table)
     elif note := too_few(report.records):
         console.print(f"\n{note}")
     for suggestion in report.suggest_space():
-        console.print(f"\n[dim]To leave out[/dim] {escape(suggestion.region)}")
+        console.print(f"\n[dim]To leave out[/dim] {_shown(suggestion.region)}")
         code = suggestion.optuna if report.host == "optuna" else suggestion.keras_tuner
-        console.print(escape(code), soft_wrap=True)
+        console.print(_shown(code), soft_wrap=True)
     adjusted = len(report.adjustments)
     if adjusted:
         console.print(f"\nThe search space was adjusted in {adjusted} place{'s' * (adjusted > 1)}.")
     for problem in report.problems[:5]:
-        console.print(f"Not read: {escape(problem)}", style="dim")
+        console.print(f"Not read: {_shown(problem)}", style="dim")
     if len(report.problems) > 5:
         console.print(f"... and {len(report.problems) - 5} more.", style="dim")
     return out.getvalue().rstrip("\n")
+
+
+def _shown(text: str) -> str:
+    """Return a text that a terminal shows as it is: neither markup nor control characters."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
