@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import logging
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Hashable
@@ -20,8 +21,10 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from robusttune.errors import RobustTuneWarning, TrialFailure
 from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
+from robusttune.tuners.files import write_atomically
 from robusttune.tuners.oracle import RECORD_FILE, RobustOracle, make_robust
-from robusttune.tuners.session import TrialSession, write_atomically
+from robusttune.tuners.search_space import SearchSpace
+from robusttune.tuners.session import TrialSession
 
 if TYPE_CHECKING:
     from robusttune.report import Report
@@ -41,10 +44,23 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
     robust_policy: Policy
     _robust_limit_is_set: bool
 
-    def __init__(self, oracle: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(oracle, keras_tuner.Oracle):
             make_robust(oracle, self.robust_policy, limit_is_set=self._robust_limit_is_set)
-        super().__init__(oracle, *args, **kwargs)
+        space = SearchSpace(
+            None if hypermodel is None else lambda hp: self.hypermodel.build(hp),
+            self.robust_policy,
+        )
+        with space.watching():
+            super().__init__(oracle, hypermodel, *args, **kwargs)
+        if isinstance(self.oracle, RobustOracle):  # a worker's chief has the space
+            space.begin(self.oracle)
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Search as Keras Tuner does, with batch sizes that the data can fill."""
+        if isinstance(self.oracle, RobustOracle):
+            self.oracle.robust_space.cap_batch_size(self.oracle, fit_args, fit_kwargs)
+        super().search(*fit_args, **fit_kwargs)
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         session = TrialSession(self, trial)
@@ -98,6 +114,18 @@ class RobustEntry:
         from robusttune.report import Report
 
         return Report.from_tuner(self)
+
+    def search_space_summary(self, extended: bool = False) -> None:
+        """Print the summary of the search space, and what was changed in it."""
+        super().search_space_summary(extended)  # type: ignore[misc]
+        oracle = self.oracle  # type: ignore[attr-defined]
+        changes = oracle.robust_space.adjustments if isinstance(oracle, RobustOracle) else ()
+        for change in changes:
+            # Keras Tuner's method prints, and this is the rest of what it prints.
+            sys.stdout.write(
+                f"{change.parameter}: {change.field} {change.before} -> {change.after}"
+                f" ({change.reason})\n"
+            )
 
     def _configure_tensorboard_dir(self, callbacks: Any, trial: Any, execution: int = 0) -> None:
         # Keras Tuner imports tensorboard here in every trial, and TensorFlow no longer brings it.

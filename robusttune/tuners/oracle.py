@@ -19,6 +19,7 @@ from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
+from robusttune.tuners.search_space import SearchSpace
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -31,6 +32,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     robust_policy: Policy
     robust_limit_is_set: bool
+    robust_space: SearchSpace
     _robust_records: dict[str, TrialRecord]
 
     def create_trial(self, tuner_id: str) -> Any:
@@ -58,6 +60,11 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         """End a trial."""
         with _lock_released_on_error(self):
             return super().end_trial(*args, **kwargs)
+
+    def update_space(self, hyperparameters: Any) -> None:
+        """Add new hyperparameters to the space; they are sanitized like the first ones."""
+        super().update_space(hyperparameters)
+        self.robust_space.extend(self)
 
     def score_trial(self, trial: Any) -> None:
         """Score a trial; an infinite score counts as the failure that it is, like NaN."""
@@ -107,6 +114,7 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
         limit_is_set or oracle.max_consecutive_failed_trials != _DEFAULT_LIMIT
     )
     robust._robust_records = {}
+    robust.robust_space = SearchSpace(None, policy)  # until a tuner begins the search
 
 
 @functools.cache

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +15,7 @@ from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
 from robusttune.tuners.results import objective_value, usable_results
+from robusttune.tuners.space import tune_clip_norm
 
 
 class TrialSession:
@@ -37,7 +36,11 @@ class TrialSession:
 
     def make_guard(self) -> Guard:
         """Return the guard of the next fit."""
-        guard = Guard(self.policy)
+        policy = self.policy
+        if policy.clip == "tune":
+            norm = tune_clip_norm(self.trial.hyperparameters)
+            policy = dataclasses.replace(policy, clip=norm)
+        guard = Guard(policy)
         guard.trial_params = self.params
         guard.siblings = self.siblings
         return guard
@@ -126,22 +129,6 @@ class TrialSession:
     def _number(self) -> int | None:
         order = getattr(self.tuner.oracle, "start_order", None) or []
         return order.index(self.trial.trial_id) if self.trial.trial_id in order else None
-
-
-def write_atomically(path: str, text: str) -> None:
-    """Write a text file so that a reader sees the old file or the new one, never a part."""
-    directory, name = os.path.split(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _named(error: BaseException) -> str:

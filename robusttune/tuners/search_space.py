@@ -1,0 +1,103 @@
+"""SearchSpace: a Keras Tuner search's space, sanitized once and kept so for the whole search."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from robusttune.policy import Policy
+from robusttune.space import Adjustment
+from robusttune.tuners.files import write_atomically
+from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
+
+if TYPE_CHECKING:
+    from robusttune.tuners.oracle import RobustOracle
+
+_log = logging.getLogger("robusttune.tuners")
+
+PROJECT_FILE = "robusttune.json"
+
+
+class SearchSpace:
+    """Sanitizes what is new in an oracle's space, and stores what it changed with the project.
+
+    Args:
+        build: The hypermodel's build function; None where there is none.
+        policy: `sanitize`, `keep` and `clip` count.
+    """
+
+    def __init__(self, build: Callable[[Any], Any] | None, policy: Policy) -> None:
+        self.policy = policy
+        self._sanitizer = SpaceSanitizer(build, policy)
+        self._began = self._busy = False
+
+    @property
+    def adjustments(self) -> list[Adjustment]:
+        """All changes of the search so far, oldest first."""
+        return self._sanitizer.adjustments
+
+    def watching(self) -> contextlib.AbstractContextManager[None]:
+        """Note names that are declared twice while the block builds models."""
+        return self._sanitizer.watching()
+
+    def begin(self, oracle: RobustOracle) -> None:
+        """Sanitize the initial space, or take that of a search that goes on as it is."""
+        oracle.robust_space = self
+        self._began = True
+        if self.policy.clip == "tune":
+            tune_clip_norm(oracle.hyperparameters)
+        path = _project_file(oracle)
+        if os.path.exists(path):
+            self._sanitizer.adjustments[:0] = _read(path)
+            self._sanitizer.settle(oracle.hyperparameters)
+        elif oracle.start_order:  # begun by Keras Tuner itself
+            self._sanitizer.settle(oracle.hyperparameters)
+        else:
+            self._sanitizer.sanitize(oracle.hyperparameters)
+            self._store(oracle)
+
+    def extend(self, oracle: RobustOracle) -> None:
+        """Sanitize what has been added to the space since."""
+        if not self._began or self._busy:  # finding out what a parameter does builds models
+            return
+        self._busy = True
+        try:
+            if self._sanitizer.sanitize(oracle.hyperparameters):
+                self._store(oracle)
+        finally:
+            self._busy = False
+
+    def cap_batch_size(
+        self, oracle: RobustOracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+    ) -> None:
+        """Leave no batch sizes above the rows of the data, where these can be counted."""
+        x = fit_args[0] if fit_args else fit_kwargs.get("x")
+        rows = getattr(x, "shape", (0,))[:1]
+        if (
+            rows
+            and rows[0]
+            and self._sanitizer.cap_batch_size(oracle.hyperparameters, int(rows[0]))
+        ):
+            self._store(oracle)
+
+    def _store(self, oracle: RobustOracle) -> None:
+        body = {"adjustments": [change.to_dict() for change in self.adjustments]}
+        write_atomically(_project_file(oracle), json.dumps(body, indent=1))
+
+
+def _project_file(oracle: RobustOracle) -> str:
+    return os.path.join(oracle._project_dir, PROJECT_FILE)
+
+
+def _read(path: str) -> list[Adjustment]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            entries = json.load(file)["adjustments"]
+        return [Adjustment.from_dict(entry) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("the adjustments of the search space cannot be read: %s", error)
+        return []
