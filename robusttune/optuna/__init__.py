@@ -9,15 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robusttune.optuna.callback import FailureReportCallback
+    from robusttune.optuna.guard import TrialGuard
+    from robusttune.optuna.objective import robust
+    from robusttune.optuna.records import records_of
     from robusttune.optuna.sampler import CrashAwareSampler
+    from robusttune.optuna.space import sanitize_trial
 
 # Public name -> the module of this package that defines it.
 _HOMES = {
     "CrashAwareSampler": "sampler",
+    "FailureReportCallback": "callback",
+    "TrialGuard": "guard",
+    "records_of": "records",
+    "robust": "objective",
+    "sanitize_trial": "space",
 }
 
 __all__ = [
     "CrashAwareSampler",
+    "FailureReportCallback",
+    "TrialGuard",
+    "records_of",
+    "robust",
+    "sanitize_trial",
 ]
 
 

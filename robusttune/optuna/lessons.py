@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from robusttune.causes import FailureCause
 from robusttune.learning import Lesson, Outcome, learn, recent
+from robusttune.optuna.records import stored_record
+from robusttune.records import TrialRecord
 from robusttune.regions.axes import Axis
-
-RECORD_KEY = "robusttune:record"
 
 # Failures shown for each trial with a value. TPE counts the best tenth of the trials as good ones;
 # with more failures than this a failure would have to be among them.
@@ -103,21 +102,6 @@ class LearningView(Study):
         self._study.stop()
 
 
-def cause_of(trial: FrozenTrial) -> FailureCause | None:
-    """Return the cause in a trial's record; None without a record or a cause."""
-    text = trial.user_attrs.get(RECORD_KEY)
-    if not isinstance(text, str):
-        return None
-    try:
-        body = json.loads(text)
-        cause = body.get("cause")
-        number = body.get("number")
-        # A retried trial copies the attributes of the one that it repeats.
-        return FailureCause(cause) if cause and number in (None, trial.number) else None
-    except (ValueError, AttributeError):
-        return None
-
-
 def _failed(trial: FrozenTrial) -> bool:
     """Whether a finished trial has no usable value; Optuna completes trials with infinite ones."""
     if trial.state is TrialState.COMPLETE:
@@ -127,7 +111,13 @@ def _failed(trial: FrozenTrial) -> bool:
 
 def _outcome(trial: FrozenTrial) -> Outcome:
     failed = _failed(trial)
-    return Outcome(trial.params, failed, cause_of(trial) if failed else None)
+    record = stored_record(trial) if failed else None
+    return Outcome(trial.params, failed, None if record is None else _cause(record))
+
+
+def _cause(record: TrialRecord) -> FailureCause | None:
+    # All that is left of a trial whose worker was killed is its breadcrumb.
+    return FailureCause.CRASHED if record.status == "running" else record.cause
 
 
 def _axes(trials: Sequence[FrozenTrial]) -> list[Axis]:

@@ -1,0 +1,81 @@
+"""FailureReportCallback: a CSV file of a study's failing trials that is always current."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+from optuna.storages.journal import JournalFileOpenLock
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from robusttune.optuna.records import record_of, records_of
+from robusttune.records import TrialRecord
+
+
+class FailureReportCallback:
+    """Keep a CSV file of a study's failing trials, with the columns of `Report.failures`.
+
+    The study is read when the callback is first called, so that a study that goes on begins with
+    its earlier failures, and again only after somebody else has written the file: workers may share
+    it. It is replaced as a whole, so that a reader never sees a part of it.
+
+    Args:
+        path: The file; its folder is created.
+
+    Example:
+        >>> study.optimize(
+        ...     robust(objective), n_trials=100, callbacks=[FailureReportCallback("failures.csv")]
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._failures: dict[int, TrialRecord] = {}
+        self._written: tuple[int, int, int] | None = None
+        self._thread_lock = threading.Lock()
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Add a trial that has ended, if it failed."""
+        with self._thread_lock:
+            record = record_of(trial)
+            if self._written is not None and record.cause is None:
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = JournalFileOpenLock(str(self.path))
+            lock.acquire()
+            try:
+                if self._written is None or self._written != self._state():
+                    known = records_of(study)
+                    self._failures = {int(r.trial_id): r for r in known if r.cause is not None}
+                elif record.cause is not None:
+                    self._failures[trial.number] = record
+                self._write()
+            finally:
+                lock.release()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    def _write(self) -> None:
+        from robusttune.report.files import write_csv
+        from robusttune.report.frames import trials_frame
+
+        frame = trials_frame([self._failures[number] for number in sorted(self._failures)])
+        with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
+            (written,) = write_csv({"failures": frame}, folder)
+            os.replace(written, self.path)
+        self._written = self._state()
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """Return what changes whenever anybody writes the file; None where it is gone."""
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return state.st_ino, state.st_size, state.st_mtime_ns

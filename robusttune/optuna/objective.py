@@ -1,0 +1,123 @@
+"""`robust`: any Optuna objective, made to survive failures and to say why they happened."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import optuna
+from optuna.trial import BaseTrial
+
+from robusttune.causes import Symptom
+from robusttune.errors import HopelessSearchError, TrialFailure
+from robusttune.optuna.results import problem_with
+from robusttune.optuna.session import TrialSession
+from robusttune.optuna.space import sanitize_trial
+from robusttune.policy import Policy
+from robusttune.records import TrialRecord
+
+_log = logging.getLogger("robusttune.optuna")
+
+# What an objective takes and returns; a trial's class is the user's choice (FixedTrial, say).
+Objective: TypeAlias = Callable[[Any], Any]
+
+
+def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
+    """Return an objective whose failures are recorded and do not end the study.
+
+    Suggestions are sanitized (`sanitize_trial`). An exception, and a result that is no number, is
+    diagnosed, and its record is stored with the trial before it ends; then NaN is returned, so that
+    Optuna stores the trial as failed, calls the callbacks, and goes on. A trial that a `TrialGuard`
+    found failing before its first epoch ended has failed, whatever the objective returns. Pruning
+    stays pruning, and KeyboardInterrupt ends the study as it does without this.
+
+    Args:
+        objective: Takes a trial and returns a number, or one for each objective of the study.
+        policy: `hopeless_after`, and what the sanitizer, the guard and the diagnosis look at; None
+            is Policy().
+
+    Raises:
+        HopelessSearchError: From the objective that is returned, where all trials failed for one
+            reason that no parameter changes.
+
+    Example:
+        >>> import optuna
+        >>> from robusttune.optuna import robust
+        >>> def objective(trial):
+        ...     x = trial.suggest_float("x", -1, 1)
+        ...     return x if x > 0 else float("nan")
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(robust(objective), n_trials=4)
+        >>> sorted({trial.state.name for trial in study.trials})
+        ['COMPLETE', 'FAIL']
+    """
+    if not callable(objective):
+        raise TypeError(f"objective must be callable, got {objective!r}.")
+    chosen = policy or Policy()
+
+    @functools.wraps(objective)
+    def robust_objective(trial: BaseTrial) -> Any:
+        watched = sanitize_trial(trial, chosen)
+        session = TrialSession(watched, chosen, returns=True)
+        session.open()
+        try:
+            return _run(objective, watched, session)
+        finally:
+            session.close()
+
+    return robust_objective
+
+
+def _run(objective: Objective, trial: BaseTrial, session: TrialSession) -> Any:
+    try:
+        result = objective(trial)
+    except (optuna.TrialPruned, HopelessSearchError):
+        raise
+    except Exception as error:
+        failure = _failure_of(session, error)
+        _log.warning(
+            "Trial %d failed (%s): %s",
+            trial.number,
+            failure.cause,
+            failure.advice,
+            exc_info=None if isinstance(error, TrialFailure) else error,
+        )
+        session.raise_if_hopeless(failure)
+        return math.nan
+    except BaseException as error:
+        session.interrupted(error)
+        raise
+    return _checked(result, trial, session)
+
+
+def _failure_of(session: TrialSession, error: Exception) -> TrialRecord:
+    if isinstance(error, TrialFailure):
+        if error.record is not None:
+            return session.note(error.record.replace(status="failed"))
+        return session.judge(Symptom.NON_FINITE_OBJECTIVE, error)
+    if session.failure is not None:  # what the guard saw is why the rest went wrong
+        return session.note(
+            session.failure.replace(status="failed", error=f"{type(error).__name__}: {error}")
+        )
+    return session.judge(Symptom.EXCEPTION, error)
+
+
+def _checked(result: Any, trial: BaseTrial, session: TrialSession) -> Any:
+    """Return the objective's result, NaN where the trial has failed."""
+    directions = trial.study.directions if isinstance(trial, optuna.Trial) else None
+    problem = problem_with(result, directions)
+    seen = session.failure
+    if problem is None and (seen is None or seen.status != "failed"):
+        return result
+    if seen is not None:
+        failure = session.note(seen.replace(status="failed"))
+    elif problem is not None and problem.symptom is Symptom.EXCEPTION:
+        failure = session.judge(problem.symptom, TypeError(problem.text))
+    else:
+        failure = session.judge(Symptom.NON_FINITE_OBJECTIVE)
+    _log.warning("Trial %d failed (%s): %s", trial.number, failure.cause, failure.advice)
+    session.raise_if_hopeless(failure)
+    return math.nan

@@ -1,0 +1,185 @@
+"""Records in an Optuna study: one JSON string a trial, written before the trial ends."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from datetime import datetime
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.study import Study
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.records import MAX_BYTES, Status, TrialRecord
+
+RECORD_KEY = "robusttune:record"
+
+_STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "completed",
+    TrialState.FAIL: "failed",
+    TrialState.PRUNED: "pruned",
+    TrialState.RUNNING: "running",
+}
+
+
+def write_record(trial: BaseTrial, record: TrialRecord) -> None:
+    """Store a record with a trial that has not ended, as a string that every storage takes.
+
+    A storage encodes the string as JSON once more; what counts for its limits is that length.
+    """
+    limit = MAX_BYTES
+    text = record.to_json(limit)
+    while len(json.dumps(text)) > MAX_BYTES and limit > 1_000:
+        limit = int(limit * 0.8)
+        text = record.to_json(limit)
+    trial.set_user_attr(RECORD_KEY, text)
+
+
+def leave_breadcrumb(trial: BaseTrial) -> None:
+    """Note who runs a trial, so that a reader can tell a killed worker's trial from a running one.
+
+    It replaces the record that a retried trial copied from the one that it repeats.
+    """
+    worker = {"host": platform.node(), "pid": os.getpid(), "began": _process_start(os.getpid())}
+    number = trial.number
+    write_record(trial, TrialRecord(trial_id=str(number), number=number, evidence=worker))
+
+
+def stored_record(trial: FrozenTrial | BaseTrial) -> TrialRecord | None:
+    """Return the trial's own record or breadcrumb; None without one that can be read."""
+    text = trial.user_attrs.get(RECORD_KEY)
+    if not isinstance(text, str):
+        return None
+    try:
+        record = TrialRecord.from_json(text)
+    except ValueError:
+        return None
+    # A retried trial copies the attributes of the one that it repeats.
+    return record if record.number in (None, trial.number) else None
+
+
+def records_of(study: Study) -> list[TrialRecord]:
+    """Return one record for each trial that was started, in the order of their numbers.
+
+    State, value and parameters are Optuna's; the rest is what was recorded. A failed trial without
+    a record is failed, unstable and of unknown cause. A trial that still counts as running, but
+    whose worker is gone (by the storage's heartbeat, or its process on this machine), has crashed.
+
+    Args:
+        study: Any study; it need not have been watched.
+    """
+    stale = _stale_trials(study)
+    return [
+        _record_of(trial, trial._trial_id in stale)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in _STATUS
+    ]
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Return the record of one trial that was started."""
+    return _record_of(trial, stale=False)
+
+
+def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
+    stored = stored_record(trial)
+    left_running = stored is not None and stored.status == "running"
+    record = TrialRecord(trial_id="") if stored is None or left_running else stored
+    record = record.replace(
+        trial_id=str(trial.number),
+        number=trial.number,
+        status=_STATUS[trial.state],
+        seconds=_seconds(trial) if record.seconds is None else record.seconds,
+        params=trial.params,
+    )
+    if trial.state is TrialState.RUNNING:
+        gone = stale or (left_running and stored is not None and _worker_is_gone(stored.evidence))
+        return _crashed(record) if gone else record
+    if trial.state is TrialState.FAIL:
+        return _failed(record, worker_vanished=left_running)
+    return _with_values(record, trial.values)
+
+
+def _failed(record: TrialRecord, worker_vanished: bool) -> TrialRecord:
+    if record.cause is not None:
+        return record.replace(unstable=True, value=None)
+    if worker_vanished:
+        return _crashed(record)
+    cause = FailureCause.UNKNOWN
+    return record.replace(unstable=True, cause=cause, advice=cause.advice, value=None)
+
+
+def _crashed(record: TrialRecord) -> TrialRecord:
+    cause = FailureCause.CRASHED
+    return record.replace(
+        status="failed",
+        unstable=True,
+        symptom=Symptom.CRASHED,
+        cause=cause,
+        confidence=1.0,
+        advice=cause.advice,
+    )
+
+
+def _with_values(record: TrialRecord, values: list[float] | None) -> TrialRecord:
+    if not values:
+        return record
+    if len(values) > 1:
+        return record.replace(evidence={**record.evidence, "values": values})
+    if math.isfinite(values[0]) or record.unstable:
+        return record.replace(value=values[0])
+    cause = FailureCause.UNKNOWN
+    return record.replace(
+        unstable=True,
+        symptom=Symptom.NON_FINITE_OBJECTIVE,
+        cause=cause,
+        advice=cause.advice,
+        evidence={"objective": values[0]},
+    )
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    if trial.datetime_start is None:
+        return None
+    end = trial.datetime_complete or datetime.now()
+    return max((end - trial.datetime_start).total_seconds(), 0.0)
+
+
+def _stale_trials(study: Study) -> set[int]:
+    """Return the trials whose worker's heart stopped beating, where the storage listens."""
+    storage: BaseStorage = study._storage
+    if not is_heartbeat_enabled(storage):
+        return set()
+    assert isinstance(storage, BaseHeartbeat)
+    return set(storage._get_stale_trial_ids(study._study_id))
+
+
+def _worker_is_gone(worker: Any) -> bool:
+    """Whether a worker of this machine has ended; what runs elsewhere cannot be seen from here."""
+    pid = worker.get("pid")
+    if worker.get("host") != platform.node() or not isinstance(pid, int) or pid <= 0:
+        return False
+    if os.name != "posix":  # os.kill would end the process on Windows
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's process
+        return False
+    began = _process_start(pid)
+    return began is not None and worker.get("began") not in (None, began)
+
+
+def _process_start(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since the machine did; None off Linux."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None

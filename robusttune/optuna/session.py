@@ -1,0 +1,158 @@
+"""TrialSession: one run of one Optuna trial, from its breadcrumb to its record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis import Verdict, judge
+from robusttune.errors import HopelessSearchError, TrialFailure
+from robusttune.hopeless import why_hopeless
+from robusttune.optuna.records import leave_breadcrumb, record_of, write_record
+from robusttune.policy import Policy
+from robusttune.records import TrialRecord
+
+_KEY = "_robusttune_session"
+# So many of the latest trials are shown to the diagnosis of a failing one.
+_SIBLINGS = 100
+
+
+class TrialSession:
+    """Collects what happens in one trial.
+
+    Args:
+        trial: The trial; objects that share its `__dict__` share the session.
+        policy: Thresholds and switches.
+        returns: Whether the objective's failures are returned as NaN (under `robust`), and not
+            raised.
+    """
+
+    def __init__(self, trial: BaseTrial, policy: Policy, *, returns: bool) -> None:
+        self.trial = trial
+        self.policy = policy
+        self.returns = returns
+        self.failure: TrialRecord | None = None
+        self._blind = False  # whether the last value that was reported was NaN
+        self.began = time.perf_counter()
+        leave_breadcrumb(trial)
+
+    @staticmethod
+    def of(trial: BaseTrial) -> TrialSession | None:
+        """Return the session that a trial is in; None where there is none."""
+        session: TrialSession | None = trial.__dict__.get(_KEY)
+        return session
+
+    def open(self) -> None:
+        """Attach the session to its trial."""
+        self.trial.__dict__[_KEY] = self
+        self.trial.__dict__["report"] = self._report
+        self.trial.__dict__["should_prune"] = self._should_prune
+
+    def close(self) -> None:
+        """Leave the trial as it was."""
+        for name in (_KEY, "report", "should_prune"):
+            self.trial.__dict__.pop(name, None)
+
+    def note(self, record: TrialRecord) -> TrialRecord:
+        """Store the record of a failure; of several in one trial the gravest, then the first."""
+        graver = self.failure is not None and self.failure.status != "failed" == record.status
+        if self.failure is None or graver:
+            self.failure = self._completed(record)
+            write_record(self.trial, self.failure)
+        return self.failure
+
+    def judge(self, symptom: Symptom, error: BaseException | None = None) -> TrialRecord:
+        """Diagnose a failure that no guard saw, and store its record."""
+        verdict = judge(
+            symptom,
+            error=error,
+            params=self.trial.params,
+            siblings=self.siblings(),
+            policy=self.policy,
+        )
+        return self.note(_failure(symptom, verdict, error))
+
+    def interrupted(self, error: BaseException) -> None:
+        """Record that the trial was ended from outside."""
+        verdict = Verdict(
+            cause=FailureCause.CRASHED, confidence=1.0, advice="Interrupted: run the trial again."
+        )
+        self.note(_failure(Symptom.CRASHED, verdict, error))
+
+    def siblings(self) -> list[TrialRecord]:
+        """Return records of the latest finished trials of the study."""
+        return [record_of(trial) for trial in self._finished()[-_SIBLINGS:]]
+
+    def raise_if_hopeless(self, failure: TrialRecord) -> None:
+        """End the search where no trial can succeed.
+
+        Raises:
+            HopelessSearchError: All trials failed for one reason that no parameter changes.
+        """
+        if failure.status != "failed":
+            return
+        finished = self._finished()
+        if any(trial.state is not TrialState.FAIL for trial in finished):
+            return
+        records = [record_of(trial) for trial in finished[-_SIBLINGS:]]
+        reason = why_hopeless([*records, failure], self.policy.hopeless_after)
+        if reason is not None:
+            raise HopelessSearchError(reason)
+
+    def _finished(self) -> Sequence[FrozenTrial]:
+        if not isinstance(self.trial, optuna.Trial):
+            return []
+        trials = self.trial.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state.is_finished()]
+
+    def _completed(self, record: TrialRecord) -> TrialRecord:
+        number = self.trial.number
+        return record.replace(
+            trial_id=str(number),
+            number=number,
+            unstable=True,
+            value=None,
+            seconds=time.perf_counter() - self.began,
+            params=self.trial.params,
+        )
+
+    # Set on the trial while the session is open. A failing epoch has no value to prune by: NaN
+    # would make every pruner end the trial as pruned, where it has failed.
+
+    def _report(self, value: float, step: int) -> None:
+        self._blind = _is_nan(value)
+        if not self._blind:
+            type(self.trial).report(self.trial, value, step)
+
+    def _should_prune(self) -> bool:
+        return not self._blind and type(self.trial).should_prune(self.trial)
+
+
+def _is_nan(value: Any) -> bool:
+    try:
+        return math.isnan(float(value))
+    except (TypeError, ValueError):  # Optuna says what is wrong with it
+        return False
+
+
+def _failure(symptom: Symptom, verdict: Verdict, error: BaseException | None) -> TrialRecord:
+    shown = error is not None and not isinstance(error, TrialFailure)
+    return TrialRecord(
+        trial_id="",
+        status="failed",
+        unstable=True,
+        symptom=symptom,
+        cause=verdict.cause,
+        other_causes=verdict.other_causes,
+        confidence=verdict.confidence,
+        advice=verdict.advice or verdict.cause.advice,
+        fix_verified=verdict.fix_verified,
+        error=f"{type(error).__name__}: {error}" if shown else None,
+        evidence=verdict.evidence,
+    )
