@@ -72,6 +72,8 @@ INF, NAN = math.inf, math.nan
             Role.LEARNING_RATE,
             Choice("lr", (0.01, 1.0)),
         ),
+        (Choice("lr", (1, 0.1)), Role.LEARNING_RATE, Choice("lr", (1.0, 0.1))),
+        (Choice("lr", (1, 0)), Role.LEARNING_RATE, Choice("lr", (1.0,))),
         (Choice("lr", (100.0, 1000.0)), Role.LEARNING_RATE, Choice("lr", (10.0,))),
         # Every other role's limits.
         (Float("m", 0.0, 1.0), Role.MOMENTUM, Float("m", 0.0, 0.999)),
@@ -158,6 +160,13 @@ def test_batch_size_is_capped_by_the_data():
     asked = Int("batch_size", 16, 1024, step=16)
     assert sanitize(asked, Role.BATCH_SIZE)[0] is asked
     assert sanitize(asked, Role.BATCH_SIZE, samples=100)[0] == Int("batch_size", 16, 96, step=16)
+
+
+def test_range_test_caps_a_learning_rate():
+    """The cap is three times the highest rate that survived, and says so."""
+    lr, adjustments = sanitize(Float("lr", 1e-4, 1.0, log=True), Role.LEARNING_RATE, survived=0.02)
+    assert lr == Float("lr", 1e-4, 0.06, log=True)
+    assert "0.02 was the highest rate that survived a range test" in adjustments[0].reason
 
 
 def test_policy_decides():
@@ -279,9 +288,7 @@ def test_sanitize_never_widens(asked, role, optimizers):
     result, _ = sanitize(asked, role, optimizers=optimizers)
     assert type(result) is type(asked)
     if isinstance(asked, Choice):
-        assert len(result.choices) == 1 or {repr(v) for v in result.choices} <= {
-            repr(v) for v in asked.choices
-        }
+        assert len(result.choices) == 1 or set(result.choices) <= set(asked.choices)
     elif all(abs(v) < 3e38 for v in (asked.low, asked.high)) and result.low < result.high:
         low, high = sorted((asked.low, asked.high))
         assert low <= result.low

@@ -218,9 +218,9 @@ def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
             return None
         after: Any = adjustment.after
         if isinstance(held, Choice) and field == "choices":
-            after = tuple(v for v in dict.fromkeys(held.choices) if plain(v) in adjustment.after)
-            if len(after) != len(adjustment.after):
-                return None
+            if any(plain(value) != value for value in held.choices):
+                return None  # an object that JSON does not have is not read back from it
+            after = tuple(adjustment.after)
         held = replace(held, **{field: after})
     return held
 

@@ -41,6 +41,7 @@ class Rule:
         ceiling: What takes the place of a bound above that.
         scale: Whether orders of magnitude matter, so that a range of several decades is sampled in
             the logarithm.
+        real: Whether it has to be a float, even if it is a whole number.
         why_low: Reason given for a raised lower bound.
         why_high: Reason given for a lowered upper bound.
     """
@@ -52,6 +53,7 @@ class Rule:
     high_works: bool = True
     ceiling: float = 1.0
     scale: bool = False
+    real: bool = False
     why_low: str = ""
     why_high: str = ""
 
@@ -87,6 +89,10 @@ LEARNING_RATE_CAPS = {
 }
 LEARNING_RATE_CAP = 10.0  # any other optimizer, or one that is not known
 
+# A range test (Smith 2017, arXiv 1506.01186) caps the range at this many times the highest rate
+# that survived: other configurations than those that were tested may stand a little more.
+SURVIVED_MARGIN = 3.0
+
 # A lower bound of 0 becomes this, or a thousandth of the upper bound where that is less: inside the
 # interval (1e-6, 1) of Bengio 2012, section 3.1.1.
 LEARNING_RATE_FLOOR = 1e-5
@@ -101,6 +107,7 @@ RULES = {
         high=LEARNING_RATE_CAP,
         ceiling=LEARNING_RATE_CAP,
         scale=True,
+        real=True,  # Keras refuses an integer
         why_low="a learning rate of 0 or less does not train",
     ),
     # Largest momentum in Sutskever et al. 2013, section 3: 0.999.
@@ -151,13 +158,18 @@ RULES = {
 
 
 def rule_for(
-    role: Role | None, *, optimizers: Collection[str] = (), samples: int | None = None
+    role: Role | None,
+    *,
+    optimizers: Collection[str] = (),
+    survived: float | None = None,
+    samples: int | None = None,
 ) -> Rule:
     """Return the rule of a role, given what is known of the training.
 
     Args:
         role: None: nothing is known of the parameter, any finite value works.
         optimizers: Names of the optimizer classes that the search can use; empty: not known.
+        survived: Highest learning rate that survived a range test; None: there was none.
         samples: Rows of training data; None: not known.
     """
     if role is None:
@@ -168,12 +180,14 @@ def rule_for(
         caps = [LEARNING_RATE_CAPS.get(name, LEARNING_RATE_CAP) for name in names]
         cap = max(caps, default=LEARNING_RATE_CAP)
         whose = f" with {', '.join(sorted(names))}" if names else ""
-        return replace(
-            rule,
-            high=cap,
-            ceiling=cap,
-            why_high=f"a learning rate above {cap:g} practically never trains{whose}",
-        )
+        why = f"a learning rate above {cap:g} practically never trains{whose}"
+        if survived is not None and survived * SURVIVED_MARGIN < cap:
+            cap = survived * SURVIVED_MARGIN
+            why = (
+                f"{survived:.2g} was the highest rate that survived a range test, and"
+                f" {SURVIVED_MARGIN:g} times that is the cap"
+            )
+        return replace(rule, high=cap, ceiling=cap, why_high=why)
     if role is Role.BATCH_SIZE and samples is not None and samples >= 1:
         return replace(
             rule,

@@ -34,6 +34,7 @@ def sanitize(
     policy: Policy | None = None,
     *,
     optimizers: Collection[str] = (),
+    survived: float | None = None,
     samples: int | None = None,
 ) -> tuple[Parameter, tuple[Adjustment, ...]]:
     """Return the parameter with what cannot be meant mended, and what was changed.
@@ -48,6 +49,8 @@ def sanitize(
             parameter comes back as it is, with the changes that would be made.
         optimizers: Names of the optimizer classes that the search can use (e.g. "adam"), which
             set the cap of a learning rate; empty: not known.
+        survived: Highest learning rate that survived a range test, three times which is its cap;
+            None: there was no test.
         samples: Rows of training data, which cap a batch size; None: not known.
 
     Returns:
@@ -63,7 +66,7 @@ def sanitize(
     policy = policy or Policy()
     if policy.sanitize == "off" or parameter.name in policy.keep:
         return parameter, ()
-    rule = rule_for(role, optimizers=optimizers, samples=samples)
+    rule = rule_for(role, optimizers=optimizers, survived=survived, samples=samples)
     draft = _Draft(parameter)
     if isinstance(parameter, Choice):
         _mend_choices(draft, parameter, rule)
@@ -272,7 +275,12 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
     kept: list[Value] = []
     seen: set[str] = set()
     reasons: list[str] = []
-    for value in choice.choices:
+    for given in choice.choices:
+        value = given
+        if rule.real and is_number(given) and _finite(given):
+            value = float(given)
+            if not _same(value, given):
+                reasons.append(f"{given!r} must be a float")
         if is_number(value) and not _finite(value):
             reason = f"{value} is not a finite float32 number"
         elif is_number(value) and not rule.allows(value):
@@ -283,12 +291,11 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
             seen.add(repr(value))
             kept.append(value)
             continue
-        if reason not in reasons:
-            reasons.append(reason)
+        reasons.append(reason)
     if not kept:
         kept = [_nearest(choice, rule)]
         reasons.append("no choice is left, and this is the nearest value that works")
-    draft.set("choices", tuple(kept), "; ".join(reasons))
+    draft.set("choices", tuple(kept), "; ".join(dict.fromkeys(reasons)))
 
 
 def _is_plain(value: object) -> bool:
@@ -302,7 +309,7 @@ def _nearest(choice: Choice, rule: Rule) -> Value:
     above = bool(numbers) and rule.above(numbers[0])
     value = rule.ceiling if above else rule.floor
     whole = all(isinstance(number, int) for number in choice.choices)
-    if not whole:
+    if rule.real or not whole:
         return float(value)
     return math.floor(value) if above else math.ceil(value)
 

@@ -147,6 +147,29 @@ class SpaceSanitizer:
                 made.extend(self._apply(hyperparameters, hp, parameter, Role.BATCH_SIZE, facts))
         return made
 
+    def shown_role(self, hyperparameters: keras_tuner.HyperParameters, hp: Any) -> Role | None:
+        """Return what a model shows that a hyperparameter does; None where it shows nothing."""
+        parameter = neutral(hp)
+        pair = None if parameter is None else two_values(parameter, [Role.LEARNING_RATE])
+        finding = None if pair is None else self._witness.ask(hyperparameters, hp, pair, {})
+        return finding.roles[0] if finding is not None and finding.roles else None
+
+    def cap_learning_rate(
+        self, hyperparameters: keras_tuner.HyperParameters, hp: Any, survived: float
+    ) -> list[Adjustment]:
+        """Cap a learning rate after a range test; as `sanitize`.
+
+        Args:
+            hyperparameters: Those of the oracle.
+            hp: One of them, a learning rate.
+            survived: The highest rate that survived (> 0).
+        """
+        parameter = neutral(hp)
+        if parameter is None or self.policy.sanitize == "off":
+            return []
+        facts = {"survived": survived}
+        return self._apply(hyperparameters, hp, parameter, Role.LEARNING_RATE, facts)
+
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Note names that are declared twice with different ranges while the block builds models.

@@ -38,6 +38,33 @@ class Finding:
     indirect: frozenset[Role]
 
 
+def point(
+    hyperparameters: keras_tuner.HyperParameters,
+    hp: Any,
+    values: Mapping[str, Value],
+    fill: Callable[[Any], Value] = lambda other: other.default,
+) -> keras_tuner.HyperParameters:
+    """Return a point of a search space at which a hyperparameter is active.
+
+    Args:
+        hyperparameters: The search space, which stays as it is.
+        hp: One of it.
+        values: Values by name; those of its parents give way where it would not be active.
+        fill: Gives the value of every other hyperparameter that is active.
+    """
+    trial = hyperparameters.copy()
+    trial.values = dict(values)
+    for condition in hp.conditions:
+        if trial.values.get(condition.name) not in condition.values:
+            trial.values[condition.name] = condition.values[0]
+    for other in trial.space:
+        if not trial.is_active(other):
+            trial.values.pop(other.name, None)
+        elif other.name not in trial.values:
+            trial.values[other.name] = fill(other)
+    return trial
+
+
 class Witness:
     """Builds models with chosen values, within a budget, and without disturbing the search.
 
@@ -117,16 +144,7 @@ class Witness:
     def _model(
         self, hyperparameters: keras_tuner.HyperParameters, hp: Any, values: Mapping[str, Value]
     ) -> Build | None:
-        trial = hyperparameters.copy()
-        trial.values = dict(values)
-        for condition in hp.conditions:
-            if trial.values.get(condition.name) not in condition.values:
-                trial.values[condition.name] = condition.values[0]
-        for each in trial.space:
-            if trial.is_active(each):
-                trial.values.setdefault(each.name, each.default)
-            else:
-                trial.values.pop(each.name, None)
+        trial = point(hyperparameters, hp, values)
         key = repr(sorted(trial.values.items()))
         if key not in self._seen:
             if len(self._seen) >= _MOST_BUILDS or self._seconds >= _MOST_SECONDS:
