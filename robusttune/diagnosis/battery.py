@@ -33,11 +33,12 @@ from robusttune.records import one_line
 _log = logging.getLogger("robusttune.diagnosis")
 
 SEEDS = 3
-# "Some tens of steps", as many as the time allows: few enough for seconds, enough to leave a bad
-# start. Replays of a small model take 0.2 ms a step.
-_LEAST_STEPS, _MOST_STEPS = 20, 300
-# A battery is about this many runs; the time limit is shared out among them.
-_RUNS = 25
+# Steps of a replay: the first of these that the time allows, so that a busy machine comes to the
+# same verdict. A small model takes 0.2 ms a step.
+_STEPS = (300, 100, 40)
+# A battery is about this many runs of full length; the time limit is shared out among them.
+_RUNS = 12
+_TIMED = 10
 # A cure must beat the best constant prediction by 5 %: a fit that has learned nothing at all comes
 # as near as its noise.
 MARGIN = 0.95
@@ -148,10 +149,10 @@ class Battery:
         """Return how many steps a replay can have, from the time that some of them took."""
         program.run(weights, batches, 1, 0.0)  # compiles
         began = time.monotonic()
-        program.run(weights, batches, _LEAST_STEPS, 0.0)
-        each = (time.monotonic() - began) / _LEAST_STEPS
+        program.run(weights, batches, _TIMED, 0.0)
+        each = (time.monotonic() - began) / _TIMED
         left = max(self.deadline - time.monotonic(), 0.0)
-        return int(np.clip(left / _RUNS / max(each, 1e-6), _LEAST_STEPS, _MOST_STEPS))
+        return next((n for n in _STEPS if n * each * _RUNS <= left), _STEPS[-1])
 
     def _program(self, change: Change) -> Program:
         key = (change.plain_loss, change.activation, change.float32, change.clip)
@@ -198,6 +199,11 @@ class Battery:
             self._batches, self._held_out = batches[:cut], batches[cut:]
         else:
             raise CannotReplayError("too few batches were kept to tell learning from memory")
+
+    @property
+    def split(self) -> tuple[list[Batch], list[Batch]]:
+        """The batches that are trained on, and those held out."""
+        return self._batches, self._held_out
 
     @property
     def learned(self) -> bool:

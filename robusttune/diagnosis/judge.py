@@ -14,6 +14,7 @@ from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
 from robusttune.diagnosis.randomness import untouched_randomness
+from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.guard.trace import FitTrace
 from robusttune.policy import Policy
@@ -103,6 +104,8 @@ def judge_quiet(
         return None
 
 
+# A verdict that is taken over from another trial is no surer than this.
+_AS_EARLIER = 0.9
 _OUTRIGHT = {
     Symptom.TIMEOUT: FailureCause.TIMEOUT,
     Symptom.CRASHED: FailureCause.CRASHED,
@@ -138,7 +141,26 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
 
 
 def _replayed(case: Case) -> Verdict:
-    """Let replays decide; without them, the learning rate against the data."""
+    """Let an earlier trial or replays decide; without them, the learning rate and the data."""
+    search = search_evidence(case.params, case.facts.learning_rate, case.siblings)
+    evidence: dict[str, Any] = {"search": search.as_evidence()} if case.siblings else {}
+    earlier = earlier_like_this(case.symptom, case.params, search.parameter, case.siblings)
+    if earlier is not None and earlier.cause is not None:
+        return Verdict(
+            cause=earlier.cause,
+            other_causes=earlier.other_causes,
+            confidence=min(earlier.confidence or 0.0, _AS_EARLIER),
+            advice=f"As trial {earlier.trial_id}: {earlier.advice}",
+            evidence={**evidence, "as_trial": earlier.trial_id},
+        )
+    verdict, replayed = _battery(case)
+    return weighed(replace(verdict, evidence={**verdict.evidence, **replayed, **evidence}), search)
+
+
+def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
+    """Return the verdict of the replays, or else the suspicion, with the numbers of the replays."""
+    if case.model is None or not case.batches:
+        return fallback.suspect(case), {}
     from robusttune.diagnosis.battery import Battery
     from robusttune.diagnosis.changes import Change
     from robusttune.diagnosis.investigate import find_cures, verdict_of
@@ -148,14 +170,14 @@ def _replayed(case: Case) -> Verdict:
     try:
         battery = Battery(case, deadline=began + case.policy.diagnosis_seconds)
         unchanged = battery.outcome(Change())
-        verdict = verdict_of(battery, find_cures(battery)) if unchanged is not None else None
+        verdict = None if unchanged is None else verdict_of(battery, find_cures(battery))
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
-        return fallback.suspect(case)
+        return fallback.suspect(case), {}
     evidence = {
         "replays": [outcome.as_evidence() for outcome in battery.outcomes],
+        "reproduced": None if unchanged is None else not unchanged.cured,
         "baseline_loss": None if unchanged is None else unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,
     }
-    verdict = verdict or fallback.suspect(case)
-    return replace(verdict, evidence={**verdict.evidence, **evidence})
+    return verdict or fallback.suspect(case), evidence

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.verdict import Verdict
 from robusttune.records import TrialRecord
 
 # Rates within this factor of each other are the same for the purpose of a verdict.
 _SAME_RATE = 1.5
 # Fewer trials than this on a side say nothing.
 _ENOUGH = 3
+_SHIFT = 0.05
 _NAMES = ("learning_rate", "lr", "rate", "eta", "step_size")
 
 
@@ -154,3 +156,21 @@ def _threshold(bad: Sequence[float], good: Sequence[float]) -> float | None:
     )
     wrong = sum(rate < best for rate in bad) + sum(rate >= best for rate in good)
     return best if wrong <= 1 and any(rate < best for rate in good) else None
+
+
+def weighed(verdict: Verdict, search: SearchEvidence) -> Verdict:
+    """Return the verdict with its confidence moved by what the search says, never its cause.
+
+    A threshold in the learning rate speaks for the rate and against anything else; failures at
+    all rates the other way round.
+    """
+    if verdict.cause is FailureCause.UNKNOWN:
+        return verdict
+    rate = verdict.cause is FailureCause.DIVERGENT_LEARNING_RATE
+    if search.speaks_for_rate:
+        shift = _SHIFT if rate else -_SHIFT
+    elif search.speaks_against_rate:
+        shift = -_SHIFT if rate else _SHIFT
+    else:
+        return verdict
+    return replace(verdict, confidence=float(min(max(verdict.confidence + shift, 0.05), 0.99)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis.battery import Battery
+from robusttune.diagnosis.capacity import learnable
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.investigate import (
@@ -31,7 +32,11 @@ _DEAD = 0.9
 # Gradient norm of the first trainable layer / the last (UMLAUT and DeepDiagnosis use 1e-3..1e-4).
 _VANISHING = 1e-3
 _MANY = 3
-_RATES_UP = (10.0, 100.0, 1000.0)
+# A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
+_ALL_DEAD = 0.999
+_GONE = 1e-5
+# A layer of at most so many units is a bottleneck.
+_NARROW = 3
 
 
 _STRUCTURAL = frozenset(
@@ -56,6 +61,7 @@ class Signs:
         linear: Whether there are hidden layers and none of them is non-linear.
         saturating: Whether most hidden activations saturate on both sides.
         odd_kernels: Whether kernels were drawn with a spread far from the standard one.
+        widths: Units of the hidden layers that have weights.
     """
 
     dead_share: float
@@ -65,6 +71,7 @@ class Signs:
     linear: bool
     saturating: bool
     odd_kernels: bool
+    widths: tuple[int, ...] = ()
 
     @property
     def vanishing(self) -> bool:
@@ -95,6 +102,7 @@ def signs(case: Case) -> Signs:
         linear=bool(hidden) and all(name == "linear" for name in names) and not other,
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
         odd_kernels=bool(odd_kernels(case)),
+        widths=tuple(view.output.shape[-1] for view in seen.layers[:-1] if view.trainable),
     )
 
 
@@ -135,7 +143,8 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
     }
     if not cures:
-        return None
+        verdict = _extreme(found) or (None if structural else _capacity(battery, found))
+        return None if verdict is None else replace(verdict, evidence=evidence)
     cause, outcome = cures[0]
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
     if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
@@ -159,7 +168,7 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
     down = (FailureCause.DIVERGENT_LEARNING_RATE, rate_changes(case))
     up = (
         FailureCause.LEARNING_RATE_TOO_LOW,
-        [Change(rate=factor) for factor in _RATES_UP if rate * factor <= ordinary],
+        [Change(rate=10.0**k) for k in range(1, 10) if rate * 10.0**k <= 2 * ordinary],
     )
     data = (FailureCause.UNSCALED_DATA, data_changes(battery))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
@@ -186,3 +195,34 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
     if default / 10 <= rate <= ordinary:
         order.append(down)
     return order
+
+
+def _extreme(found: Signs) -> Verdict | None:
+    """Return what the layers show by themselves, where no change was enough."""
+    if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
+        cause = FailureCause.DEAD_RELU
+        told = "a whole layer of relu units never fires, from the start"
+    elif found.vanishing and found.gradient_ratio < _GONE:
+        cause = FailureCause.VANISHING_GRADIENTS
+        told = f"the first layer's gradient is {found.gradient_ratio:.1g} of the last one's"
+    else:
+        return None
+    return Verdict(
+        cause=cause, confidence=0.8, advice=f"{cause.advice} Seen: {told}.", fix_verified=None
+    )
+
+
+def _capacity(battery: Battery, found: Signs) -> Verdict | None:
+    """Return insufficient capacity where the model is narrow and an ordinary net learns."""
+    widths = found.widths
+    if (widths and min(widths) > _NARROW) or not learnable(*battery.split):
+        return None
+    others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
+    shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"
+    return Verdict(
+        cause=FailureCause.INSUFFICIENT_CAPACITY,
+        other_causes=others,
+        confidence=0.8,
+        advice=f"Give the model more units or layers: with {shape} it learns nothing, and two"
+        " layers of 32 relu units do learn from the same batches.",
+    )
