@@ -111,22 +111,12 @@ def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
 def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
     """Return all trials in their order: the objective of those that have one, the others above."""
     shown = sampled(records)
-    values = [record.value for record in shown if record.value is not None]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    log = low > 0 and high / low > 30
-    drawing = Drawing(
-        940,
-        250,
-        f"{len(records)} trials in their order, with the objective of those that have one.",
-    )
+    values = [record.value for record in shown if record.value is not None] or [0.0]
+    told = f"{len(records)} trials in their order, with the objective of those that have one."
+    drawing = Drawing(940, 250, told)
     numbers = [record.number or 0 for record in shown]
     x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5)
-    room = (high / low) ** 0.05 if log and high > low else (high - low) * 0.06 or 0.5
-    y = (
-        Scale(206, 58, low / room, high * room, log=True)
-        if log and high > low
-        else Scale(206, 58, low - room, high + room)
-    )
+    y = Scale.around(206, 58, values, log=max(values) > 30 * min(values))
     drawing.box((x.start, 18), (x.stop - x.start, 22), "band")
     drawing.text((x.start - 6, 33), "no value", "tick", "end")
     drawing.frame(x, y, "trial", "", ticks=10)
@@ -154,20 +144,10 @@ def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
     finite += [float(baseline)] if baseline is not None and is_number(baseline) else []
     if not finite:
         return None
-    low, high = min(finite), max(finite)
-    log = low > 0 and high / low > 20
-    drawing = Drawing(
-        460,
-        230,
-        f"Loss of trial {record.trial_id} from step {first} to {first + len(losses) - 1}.",
-    )
+    last = first + len(losses) - 1
+    drawing = Drawing(460, 230, f"Loss of trial {record.trial_id} from step {first} to {last}.")
     x = Scale(62, 446, first, first + max(longest - 1, 1))
-    room = (high / low) ** 0.06 if log else (high - low) * 0.06 or max(abs(low), 1.0) * 0.1
-    y = (
-        Scale(182, 26, low / room, high * room, log=True)
-        if log
-        else Scale(182, 26, low - room, high + room)
-    )
+    y = Scale.around(182, 26, finite, log=max(finite) > 20 * min(finite))
     drawing.frame(x, y, "step", "loss")
     if is_number(baseline):
         drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
@@ -177,7 +157,7 @@ def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
     shape, kind = marks.of(record.cause)
     curve = _curve(losses, first, x, y)
     drawing.line(curve, f"loss {kind}")
-    end = x.at(first + len(losses) - 1), curve[-1][1] if math.isfinite(losses[-1]) else y.stop
+    end = x.at(last), curve[-1][1] if math.isfinite(losses[-1]) else y.stop
     drawing.shapes([end], shape, kind)
     if not math.isfinite(losses[-1]):
         drawing.text(

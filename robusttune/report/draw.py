@@ -20,6 +20,8 @@ _SHAPES = (
     "m0-4.5v9m-4.5-4.5h9",  # plus
     "m0 4.5l4.2-7.5h-8.4z",  # triangle that stands on its tip
 )
+# Numbers beyond this are drawn at the end of a scale.
+_HUGE = 1e150
 SHAPES = len(_SHAPES)
 
 
@@ -42,6 +44,27 @@ class Scale:
     high: float = 1.0
     log: bool = False
     names: tuple[str, ...] = ()
+
+    @classmethod
+    def around(
+        cls, start: float, stop: float, values: Sequence[float], *, log: bool, room: float = 0.05
+    ) -> Scale:
+        """Return a scale that holds all values with some room at its ends.
+
+        Args:
+            start: Position of the low end, in SVG units.
+            stop: Position of the high end.
+            values: Finite numbers, at least one; beyond 1e150 they are drawn at the end.
+            log: Whether equal ratios are to be equally far apart; only for positive values.
+            room: At each end, as a share of the range.
+        """
+        low, high = (min(max(value, -_HUGE), _HUGE) for value in (min(values), max(values)))
+        if log and low > 0:
+            low, high = max(low, 1 / _HUGE), max(high, 1 / _HUGE)
+            factor = (high / low) ** room if high > low else 2.0
+            return cls(start, stop, low / factor, high * factor, log=True)
+        margin = (high - low) * room or max(abs(low), 1.0) * 0.1
+        return cls(start, stop, low - margin, high + margin)
 
     def at(self, value: Any) -> float:
         """Return the position of a value; beyond the ends it is that of the end."""

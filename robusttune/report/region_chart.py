@@ -75,13 +75,7 @@ def _scale(values: Sequence[Any], axis: Axis, start: float, stop: float) -> Scal
     if axis.kind == "choice" or not all(map(is_number, values)) or not values:
         names = sorted({_text(value) for value in values}) or ["none"]
         return Scale(start, stop, names=tuple(names[:12]))
-    low, high = float(min(values)), float(max(values))
-    log = axis.log and low > 0
-    if log:
-        room = (high / low) ** 0.04 if high > low else 2.0
-        return Scale(start, stop, low / room, high * room, log=True)
-    room = (high - low) * 0.04 or max(abs(low), 1.0) * 0.1
-    return Scale(start, stop, low - room, high + room)
+    return Scale.around(start, stop, [float(value) for value in values], log=axis.log)
 
 
 def _text(value: Any) -> str:
