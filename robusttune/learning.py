@@ -251,7 +251,8 @@ def _dependent(points: Floats, group: Bools, shown: Bools, nominal: Bools) -> Bo
 
 
 def _strengths(points: Floats, labels: Bools, nominal: Bools) -> Floats:
-    return _split_gains(points, labels[None, :], nominal)[0]
+    strengths: Floats = _split_gains(points, labels[None, :], nominal)[0]
+    return strengths
 
 
 def _weights(strengths: Floats, n: int) -> Floats:

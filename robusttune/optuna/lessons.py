@@ -36,7 +36,7 @@ class StudyLesson:
     Args:
         lesson: Says which places are unstable.
         shown: Failed trials by number, as trials with the worst values that were measured.
-        space: The parameters that the latest complete trials have in common.
+        space: The parameters that the latest trials have in common.
     """
 
     lesson: Lesson
@@ -56,14 +56,14 @@ def lesson_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection
     lesson = learn(_axes(finished), [_outcome(trial) for trial in finished])
     caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
     successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
-    space = _common_distributions(successes)
-    failures = [
-        trial
-        for trial in caused
-        # A trial that failed before it had drawn all parameters would shrink the sampler's space.
-        if trial.state is TrialState.FAIL and space.items() <= trial.distributions.items()
-    ]
-    return StudyLesson(lesson, _shown(failures, successes, directions), space)
+    failures = [trial for trial in caused if trial.state is TrialState.FAIL]
+    common = _common_distributions(successes)
+    # A trial that failed before it had drawn all parameters would shrink the sampler's space.
+    whole = [t for t in failures if common.items() <= t.distributions.items()]
+    least = min((len(trial.params) for trial in successes), default=0)
+    grown = [trial for trial in failures if len(trial.params) >= least]
+    space = _common_distributions([*successes, *grown])
+    return StudyLesson(lesson, _shown(whole, successes, directions), space)
 
 
 class LearningView(Study):
