@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import math
 import random
+import threading
 import warnings
 
 import hypothesis.strategies as st
@@ -315,6 +316,64 @@ def test_overriding_a_range_is_no_second_declaration():
     sanitizer = SpaceSanitizer(adam, Policy())
     with sanitizer.watching():
         adam(hps)
+    assert sanitizer.adjustments == []
+
+
+def test_hyperparameters_that_a_trial_declares_first_are_mended_before_use():
+    """What appears in a trial for the first time is used there at once, so it is mended at once."""
+
+    def build(hp):
+        hp.Int("units", 1, 8)
+        return hp.Float("learning_rate", 0.0, 10.0), hp.Choice("dropout", [1.0, 0.5])
+
+    sanitizer = SpaceSanitizer(build, Policy())
+    values, warned = [], []
+    for _ in range(2):  # twice: with tune_new_entries=False each trial declares it anew
+        trial = keras_tuner.HyperParameters()
+        trial.Int("units", 1, 8)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with sanitizer.watching(mend=True):
+                values.append(build(trial))
+        warned.append(len(caught))
+        assert str(neutral(trial.space[1])) == "Float(1e-05, 10.0, log)"
+        assert trial.values == {"units": 1, "learning_rate": 1e-5, "dropout": 0.5}
+    assert values == [(1e-5, 0.5)] * 2
+    assert warned == [2, 0]
+    assert [(a.parameter, a.field) for a in sanitizer.adjustments] == [
+        ("learning_rate", "low"),
+        ("learning_rate", "log"),
+        ("dropout", "choices"),
+    ]
+
+
+def test_what_a_trial_has_used_stays_in_the_range():
+    """Oracles turn a trial's values back into probabilities, so these must stay in the range."""
+    hps = keras_tuner.HyperParameters()
+    hps.Int("units", 1, 8)
+    sanitizer = SpaceSanitizer(None, Policy())
+    sanitizer.sanitize(hps)
+    hps.Float("learning_rate", 0.0, 10.0)  # a trial had the default, 0
+    hps.Float("momentum", 0.0, 1.0)
+    with pytest.warns(SearchSpaceWarning) as caught:
+        made = sanitizer.sanitize(hps)
+    assert "left as it is, since trials have the value 0.0" in str(caught[0].message)
+    assert [a.parameter for a in made] == ["momentum"]
+    assert hps.space[1].value_to_prob(0.0) == 0.0
+
+
+def test_only_this_thread_is_heard():
+    """Another search in another thread declares what it likes."""
+    sanitizer = SpaceSanitizer(None, Policy())
+    retrieve = keras_tuner.HyperParameters._retrieve
+    found = []
+    with sanitizer.watching(mend=True):
+        thread = threading.Thread(target=lambda: found.append(populated(adam).space[0].max_value))
+        thread.start()
+        thread.join()
+        assert keras_tuner.HyperParameters._retrieve is not retrieve
+    assert found == [10.0]
+    assert keras_tuner.HyperParameters._retrieve is retrieve
     assert sanitizer.adjustments == []
 
 

@@ -22,7 +22,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::robusttune.errors.SearchSpaceWarning"),
-    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),  # multivariate
 ]
 
 
@@ -70,7 +70,7 @@ def quiet(study, objective, n_trials):
 def test_suggestions_are_sanitized_and_stored_so(storage):
     """What is sampled lies in the mended range, and the study stores that range."""
     study = optuna.create_study(storage=storage, sampler=optuna.samplers.TPESampler(seed=0))
-    quiet(study, under(unsound), 20)
+    quiet(study, under(unsound), 5)
     for trial in study.trials:
         assert trial.distributions["lr"] == optuna.distributions.FloatDistribution(
             1e-5, 10.0, log=True
@@ -138,13 +138,13 @@ def test_resumed_study_goes_on_as_it_began(storage):
     """Whatever the policy of the day, the ranges of the study's first day hold."""
     name = "resumed"
     study = optuna.create_study(storage=storage, study_name=name)
-    quiet(study, under(unsound), 3)
+    quiet(study, under(unsound), 2)
     noted = study.user_attrs[KEY]
     for policy in (Policy(), Policy(sanitize="off"), Policy(keep=frozenset({"lr"}))):
         again = optuna.load_study(storage=storage, study_name=name)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            again.optimize(under(unsound, policy), n_trials=3)
+            again.optimize(under(unsound, policy), n_trials=2)
         assert again.user_attrs[KEY] == noted
     assert len({str(t.distributions) for t in again.trials}) == 1
 
@@ -154,7 +154,6 @@ def test_resumed_study_goes_on_as_it_began(storage):
     [
         optuna.samplers.TPESampler(seed=0, multivariate=True, n_startup_trials=3),
         optuna.samplers.RandomSampler(seed=0),
-        optuna.samplers.QMCSampler(seed=0),
     ],
     ids=lambda sampler: type(sampler).__name__,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras_tuner
@@ -14,8 +14,16 @@ from keras_tuner.engine import hyperparameters as hp_types
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
 from robusttune.space.parameters import Adjustment, Choice, Condition, Float, Int, Parameter, Value
-from robusttune.space.roles import Role, is_number, role_by_name
+from robusttune.space.questions import (
+    COUNTS,
+    cap_matters,
+    reaches_zero,
+    roles_that_matter,
+    two_values,
+)
+from robusttune.space.roles import Role, role_by_name
 from robusttune.space.rules import sanitize
+from robusttune.tuners.declarations import declarations_heard
 from robusttune.tuners.witness import Witness
 
 CLIP_NORM = "robusttune/clip_norm"
@@ -85,6 +93,7 @@ class SpaceSanitizer:
         self.adjustments = list(known)
         self._witness = Witness(build)
         self._settled: list[tuple[str, Any]] = []
+        self._declared: dict[str, list[tuple[Any, Parameter]]] = {}
 
     def settle(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Take hyperparameters as they are: those of a search that goes on were sanitized."""
@@ -96,7 +105,9 @@ class SpaceSanitizer:
         """Replace the hyperparameters that are new and ask for failing trials, in place.
 
         A sound one stays the object that it is. A build function reads its values by name, so a
-        user's own gets those of the replaced range.
+        user's own gets those of the replaced range. What appears later was declared in a trial and
+        has its default there, which oracles take for a value of the range: such a hyperparameter
+        stays as it is where its default could not; `watching(mend=True)` comes before that.
 
         Args:
             hyperparameters: Those of the oracle.
@@ -104,6 +115,7 @@ class SpaceSanitizer:
         Returns:
             The new adjustments; with `policy.sanitize == "warn"` none, and nothing is replaced.
         """
+        late = bool(self._settled)
         fresh = [hp for hp in hyperparameters.space if not self._is_settled(hp)]
         self.settle(hyperparameters)
         if self.policy.sanitize == "off":
@@ -122,10 +134,10 @@ class SpaceSanitizer:
         ]
         made: list[Adjustment] = []
         for hp, parameter, role in roles:
-            facts = {}
-            if role is Role.LEARNING_RATE and _cap_matters(parameter):
+            facts: dict[str, Any] = {}
+            if role is Role.LEARNING_RATE and cap_matters(parameter):
                 facts["optimizers"] = self._witness.optimizers(hyperparameters, hp, base)
-            made.extend(self._apply(hyperparameters, hp, parameter, role, facts))
+            made.extend(self._apply(hyperparameters, hp, parameter, role, facts, late=late))
         return made
 
     def cap_batch_size(
@@ -170,34 +182,53 @@ class SpaceSanitizer:
         facts = {"survived": survived}
         return self._apply(hyperparameters, hp, parameter, Role.LEARNING_RATE, facts)
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Note names that are declared twice with different ranges while the block builds models.
+    def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
+        """Watch what is declared while the block builds models, in this thread.
 
-        Keras Tuner takes the first declaration and drops the other silently.
+        A name that is declared twice with different ranges is noted: Keras Tuner takes the first
+        declaration and drops the other silently.
+
+        Args:
+            mend: Whether a hyperparameter that is new is sanitized before it has a value, by its
+                name. For trials: what appears in one for the first time is used there at once.
         """
         if self.policy.sanitize == "off":
-            yield
-            return
-        first: dict[str, list[tuple[Any, Parameter]]] = {}
-        original = keras_tuner.HyperParameters._retrieve
+            return contextlib.nullcontext()
 
-        def retrieve(container: Any, hp: Any) -> Any:
+        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             declared = neutral(hp)
-            if declared is not None:
-                seen = first.setdefault(hp.name, [])
-                earlier = next((p for conditions, p in seen if conditions == hp.conditions), None)
-                if earlier is None:
-                    seen.append((copy.deepcopy(hp.conditions), declared))
-                elif str(earlier) != str(declared):
-                    self._note_conflict(earlier, declared)
-            return original(container, hp)
+            if declared is None:
+                return hp
+            self._compare_declarations(hp, declared)
+            new = mend and not container._exists(hp.name, hp.conditions)
+            return self._admit(hp, declared) if new else hp
 
-        keras_tuner.HyperParameters._retrieve = retrieve
-        try:
-            yield
-        finally:
-            keras_tuner.HyperParameters._retrieve = original
+        return declarations_heard(hear)
+
+    def _admit(self, hp: Any, declared: Parameter) -> Any:
+        """Return a new hyperparameter of a trial as it may be used."""
+        fix = Policy(keep=self.policy.keep)
+        mended, changes = sanitize(declared, role_by_name(declared), fix)
+        known = self._is_settled(hp)
+        if not known:
+            self._settled.append((hp.name, copy.deepcopy(hp.conditions)))
+        if not changes:
+            return hp
+        if not known:
+            announce(declared, mended, changes, self.policy)
+        if self.policy.sanitize == "warn":
+            return hp
+        if not known:
+            self.adjustments.extend(changes)
+        return keras_tuner_hyperparameter(mended, hp)
+
+    def _compare_declarations(self, hp: Any, declared: Parameter) -> None:
+        seen = self._declared.setdefault(hp.name, [])
+        first = next((p for conditions, p in seen if conditions == hp.conditions), None)
+        if first is None:
+            seen.append((copy.deepcopy(hp.conditions), declared))
+        elif str(first) != str(declared):
+            self._note_conflict(first, declared)
 
     def _note_conflict(self, first: Parameter, other: Parameter) -> None:
         if first.name in self.policy.keep or any(
@@ -230,7 +261,7 @@ class SpaceSanitizer:
         if not finding.roles:
             return None if named in finding.indirect else named
         role = finding.roles[0]
-        if role in _COUNTS and _reaches_zero(parameter):
+        if role in COUNTS and reaches_zero(parameter):
             works = self._witness.builds(hyperparameters, hp, 0, base)
             return None if works else role
         return role
@@ -245,99 +276,27 @@ class SpaceSanitizer:
         parameter: Parameter,
         role: Role | None,
         facts: Mapping[str, Any],
+        *,
+        late: bool = False,
     ) -> list[Adjustment]:
         """Replace one hyperparameter where that is called for, and announce it."""
         keep = Policy(keep=self.policy.keep)
         mended, changes = sanitize(parameter, role, keep, **facts)
         if not changes:
             return []
+        new = keras_tuner_hyperparameter(mended, hp)
+        if late and not _holds(new, hp.default):
+            tell(
+                f"{hp.name}: {parameter} should be searched as {mended}, and is left as it is,"
+                f" since trials have the value {hp.default!r}."
+            )
+            return []
         announce(parameter, mended, changes, self.policy)
         if self.policy.sanitize == "warn":
             return []
-        _replace(hyperparameters, hp, keras_tuner_hyperparameter(mended, hp))
+        _replace(hyperparameters, hp, new)
         self.adjustments.extend(changes)
         return list(changes)
-
-
-# A number of these that is 0 may be the user's way to leave the layer out.
-_COUNTS = frozenset({Role.UNITS, Role.KERNEL_SIZE})
-
-
-def roles_that_matter(parameter: Parameter) -> list[Role]:
-    """Return the roles with which a parameter would be changed; a harmless one has none.
-
-    A name that tells a role, with which all is well, is believed.
-    """
-    named = role_by_name(parameter)
-    unnamed = sanitize(parameter, None)[0]
-    matter = [role for role in _roles_of(parameter) if sanitize(parameter, role)[0] != unnamed]
-    return matter if named is None or named in matter else []
-
-
-def two_values(parameter: Parameter, roles: Sequence[Role]) -> tuple[Value, Value] | None:
-    """Return two values of a parameter that work in any of some roles; None: there are none.
-
-    They are odd on purpose, so that no other number of a model is likely to be the same.
-    """
-    if not roles:
-        return None
-    works = [sanitize(parameter, role)[0] for role in roles]
-    if isinstance(parameter, Choice):
-        sets = [set(each.choices) for each in works if isinstance(each, Choice)]
-        numbers = list(dict.fromkeys(v for v in parameter.choices if is_number(v)))
-        common = [v for v in numbers if all(v in values for values in sets)]
-        chosen = common if len(common) >= 2 else numbers
-        return (chosen[0], chosen[1]) if len(chosen) >= 2 else None
-    ranges = [each for each in works if not isinstance(each, Choice)]
-    low, high = max(each.low for each in ranges), min(each.high for each in ranges)
-    if not low < high:
-        return None
-    grid = isinstance(parameter, Int) or parameter.step is not None
-    if grid and math.isfinite(parameter.low) and (parameter.low > 0 or not parameter.log):
-        return _two_steps(parameter, low, high)
-    if low > 0 and high / low > 100:
-        return low * (high / low) ** 0.6180339, low * (high / low) ** 0.7320508
-    return low + (high - low) * 0.3819661, low + (high - low) * 0.6180339
-
-
-def _two_steps(parameter: Float | Int, low: float, high: float) -> tuple[Value, Value] | None:
-    """Return two values on the grid of a stepped range, from its low end: small models."""
-    start = parameter.low
-    if parameter.log:
-        ratio = max(parameter.step or 2, 1.1)
-        skipped = max(0, math.ceil(math.log(low / start, ratio) - 1e-9))
-        values = [start * ratio ** (skipped + k) for k in range(6)]
-    else:
-        step = parameter.step if parameter.step is not None and parameter.step > 0 else 1
-        skipped = max(0, math.ceil((low - start) / step - 1e-9))
-        values = [start + step * (skipped + k) for k in range(6)]
-    if isinstance(parameter, Int):
-        values = [int(value) for value in values]
-    values = sorted({value for value in values if low <= value <= high})
-    return (values[len(values) // 3], values[-1]) if len(values) >= 2 else None
-
-
-def _roles_of(parameter: Parameter) -> list[Role]:
-    """Return the roles that models can show of a parameter of this kind."""
-    if isinstance(parameter, Choice):
-        numbers = [v for v in parameter.choices if is_number(v)]
-        if len(numbers) < len(parameter.choices):
-            return []
-        whole = all(isinstance(v, int) for v in numbers)
-    else:
-        whole = isinstance(parameter, Int)
-    return [role for role in Role if role is not Role.BATCH_SIZE and (role in _COUNTS) is whole]
-
-
-def _reaches_zero(parameter: Parameter) -> bool:
-    if isinstance(parameter, Choice):
-        return min(v for v in parameter.choices if is_number(v)) == 0
-    return parameter.low == 0
-
-
-def _cap_matters(parameter: Parameter) -> bool:
-    strictest = sanitize(parameter, Role.LEARNING_RATE, optimizers=["adam"])
-    return strictest != sanitize(parameter, Role.LEARNING_RATE)
 
 
 def _replace(hyperparameters: keras_tuner.HyperParameters, old: Any, new: Any) -> None:

@@ -1,0 +1,47 @@
+"""Hear what a build function declares in Keras Tuner's HyperParameters."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import keras_tuner
+
+# Gets the container and the declared hyperparameter, and returns what is declared instead.
+Listener: TypeAlias = Callable[[keras_tuner.HyperParameters, Any], Any]
+
+_listeners = threading.local()
+_lock = threading.Lock()
+_blocks = 0  # that are open, in any thread
+_original = keras_tuner.HyperParameters._retrieve
+
+
+@contextlib.contextmanager
+def declarations_heard(listener: Listener) -> Iterator[None]:
+    """Hand each declaration of this thread to the listener before Keras Tuner sees it.
+
+    Keras Tuner's class is changed while any such block is open, and only then.
+    """
+    stack: list[Listener] = _listeners.__dict__.setdefault("stack", [])
+    stack.append(listener)
+    _open(1)
+    try:
+        yield
+    finally:
+        _open(-1)
+        stack.remove(listener)
+
+
+def _open(change: int) -> None:
+    global _blocks
+    with _lock:
+        _blocks += change
+        keras_tuner.HyperParameters._retrieve = _heard if _blocks else _original
+
+
+def _heard(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+    for listener in getattr(_listeners, "stack", ()):
+        hp = listener(container, hp)
+    return _original(container, hp)
