@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robusttune.causes import FailureCause, Symptom
+    from robusttune.data import DataFinding, check_data
+    from robusttune.diagnosis import diagnose
     from robusttune.errors import (
         DataError,
         HopelessSearchError,
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BayesianOptimization": "tuners",
     "DataError": "errors",
+    "DataFinding": "data",
     "FailureCause": "causes",
     "GridSearch": "tuners",
     "Guard": "guard",
@@ -56,12 +59,15 @@ _HOMES = {
     "Symptom": "causes",
     "TrialFailure": "errors",
     "TrialRecord": "records",
+    "check_data": "data",
+    "diagnose": "diagnosis",
     "robust": "tuners",
 }
 
 __all__ = [
     "BayesianOptimization",
     "DataError",
+    "DataFinding",
     "FailureCause",
     "GridSearch",
     "Guard",
@@ -79,6 +85,8 @@ __all__ = [
     "Symptom",
     "TrialFailure",
     "TrialRecord",
+    "check_data",
+    "diagnose",
     "robust",
 ]
 

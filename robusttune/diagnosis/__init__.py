@@ -3,7 +3,8 @@
 Importing it loads no TensorFlow; only a diagnosis that has a model to look at does.
 """
 
+from robusttune.diagnosis.diagnose import diagnose
 from robusttune.diagnosis.judge import judge, judge_quiet
 from robusttune.diagnosis.verdict import Verdict
 
-__all__ = ["Verdict", "judge", "judge_quiet"]
+__all__ = ["Verdict", "diagnose", "judge", "judge_quiet"]

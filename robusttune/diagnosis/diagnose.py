@@ -1,0 +1,171 @@
+"""diagnose: what would go wrong, or did, with a compiled model and its data, without a tuner."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.data import check_data
+from robusttune.diagnosis.arrays import Array, leaves, map_leaves
+from robusttune.diagnosis.judge import judge
+from robusttune.diagnosis.verdict import Verdict
+from robusttune.guard.trace import Batch, FitTrace
+from robusttune.policy import Policy
+from robusttune.records import TrialRecord, one_line
+
+if TYPE_CHECKING:
+    import keras
+
+_BATCHES = 8
+
+
+def diagnose(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    batch_size: int = 32,
+    policy: Policy | None = None,
+) -> TrialRecord:
+    """Train a shadow of the model for some steps, and say what is wrong if it goes wrong.
+
+    The model, its optimizer and all random states stay as they are; a model that is not built yet
+    is built on the first batch. Takes some seconds at most (`policy.diagnosis_seconds`).
+
+    Args:
+        model: A compiled Keras model, on the TensorFlow backend.
+        x: Inputs: arrays of shape (n, ...), nested as the model takes them; or a tf.data.Dataset
+            or other iterable of (x, y) or (x, y, sample_weight) batches.
+        y: Targets, likewise; None where `x` brings them.
+        sample_weight: Weights of the rows, shape (n,); None: all 1.
+        batch_size: Rows of a batch, where `x` is arrays.
+        policy: Thresholds; None for the defaults.
+
+    Returns:
+        A record; its cause is None where the shadow trained well.
+
+    Raises:
+        ValueError: The model is not compiled, or there is no data.
+
+    Example:
+        >>> record = robusttune.diagnose(model, x, y)  # doctest: +SKIP
+        >>> record.cause, record.advice  # doctest: +SKIP
+    """
+    policy = policy or Policy()
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError("model must be compiled. Call model.compile(optimizer, loss) first.")
+    began = time.perf_counter()
+    iterable = y is None and not hasattr(x, "__array__") and hasattr(x, "__iter__")
+    if iterable and not isinstance(x, (Mapping, list, tuple)):
+        batches = [_batch(item) for item in itertools.islice(iter(x), _BATCHES)]
+        failing = None
+    else:
+        batches, failing = _sampled(x, y, sample_weight, batch_size)
+    if not batches:
+        raise ValueError("x must hold at least one batch, got none.")
+    if not model.built:
+        model(batches[0].x)
+    trace = FitTrace(
+        first_batches=batches,
+        failing_batch=failing,
+        initial_weights=[np.array(w) for w in model.get_weights()],
+    )
+    symptom, error = _symptom(model, trace, policy)
+    verdict = None
+    if symptom is not None:
+        verdict = judge(symptom, model=model, trace=trace, error=error, policy=policy)
+        if symptom is Symptom.STALLED and verdict.cause is FailureCause.UNKNOWN:
+            symptom, verdict = None, None
+    return _record(symptom, verdict, time.perf_counter() - began)
+
+
+def _symptom(
+    model: keras.Model, trace: FitTrace, policy: Policy
+) -> tuple[Symptom | None, Exception | None]:
+    """Train a shadow as it is; return how it goes wrong, and what it raises."""
+    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.case import Case
+    from robusttune.diagnosis.changes import Change
+    from robusttune.diagnosis.observe import observe
+    from robusttune.diagnosis.randomness import untouched_randomness
+    from robusttune.diagnosis.replay import CannotReplayError
+
+    case = Case(
+        symptom=Symptom.NON_FINITE_LOSS,
+        model=model,
+        trace=trace,
+        params={},
+        siblings=(),
+        policy=policy,
+    )
+    with untouched_randomness():
+        try:
+            case.first = case.last = observe(model, trace.initial_weights, case.batches[-1])
+        except Exception as error:  # the model's own code: the exception is the finding
+            return Symptom.EXCEPTION, error
+        if not case.first.loss_finite:
+            return Symptom.NON_FINITE_LOSS, None
+        if not case.first.gradient_finite:
+            return Symptom.NON_FINITE_GRADIENT, None
+        try:
+            battery = Battery(case, deadline=time.monotonic() + policy.diagnosis_seconds)
+            outcome = battery.outcome(Change())
+        except CannotReplayError:
+            return None, None
+    if outcome is None or outcome.cured:
+        return None, None
+    if not outcome.finite:
+        return Symptom.NON_FINITE_LOSS, None
+    high = policy.divergence_factor * max(abs(outcome.losses[0, 0]), abs(outcome.baseline or 0.0))
+    return (Symptom.DIVERGED if outcome.finals[0] > high else Symptom.STALLED), None
+
+
+def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) -> TrialRecord:
+    if verdict is None:
+        return TrialRecord(trial_id="", status="completed", seconds=seconds)
+    return TrialRecord(
+        trial_id="",
+        status="completed" if symptom is Symptom.STALLED else "failed",
+        unstable=True,
+        symptom=symptom,
+        cause=verdict.cause,
+        other_causes=verdict.other_causes,
+        confidence=verdict.confidence,
+        seconds=seconds,
+        advice=one_line(verdict.advice),
+        fix_verified=verdict.fix_verified,
+        error=verdict.evidence.get("error"),
+        evidence=verdict.evidence,
+    )
+
+
+def _batch(item: Any) -> Batch:
+    parts = item if isinstance(item, tuple) else (item,)
+    return Batch(*(map_leaves(np.asarray, part) for part in parts[:3]))
+
+
+def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch], Batch | None]:
+    """Return batches of rows drawn at random, and one with the rows that are not finite."""
+    lengths = {len(array) for _, array in leaves(x)}
+    if len(lengths) != 1:
+        raise ValueError(f"all inputs must have the same number of rows, got {sorted(lengths)}.")
+    rows = np.random.default_rng(0).permutation(lengths.pop())
+    size = min(size, len(rows))
+    picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:_BATCHES]
+    bad = [
+        row for found in check_data(x, y) if found.kind == "non_finite" for row in found.first_rows
+    ]
+    failing = [np.concatenate([np.array(bad), picks[0]])[:size]] if bad and picks else []
+
+    def batch(index: Array) -> Batch:
+        return Batch(
+            *(map_leaves(lambda array: array[index], part) for part in (x, y, sample_weight))
+        )
+
+    return [batch(pick) for pick in picks], batch(failing[0]) if failing else None
