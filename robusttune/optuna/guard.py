@@ -51,6 +51,7 @@ class TrialGuard(Guard):
         if self._session is None:
             self._session = TrialSession(self.trial, self.policy, returns=False)
             self._session.open()
+        self._session.guard = self
         self.trial_params = self.trial.params
         super().on_train_begin(logs)
 

@@ -95,9 +95,7 @@ def _run(objective: Objective, trial: BaseTrial, session: TrialSession) -> Any:
 
 def _failure_of(session: TrialSession, error: Exception) -> TrialRecord:
     if isinstance(error, TrialFailure):
-        if error.record is not None:
-            return session.note(error.record.replace(status="failed"))
-        return session.judge(Symptom.NON_FINITE_OBJECTIVE, error)
+        return session.declared(error)
     if session.failure is not None:  # what the guard saw is why the rest went wrong
         return session.note(
             session.failure.replace(status="failed", error=f"{type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
@@ -13,10 +13,14 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import Verdict, judge
 from robusttune.errors import HopelessSearchError, TrialFailure
+from robusttune.guard.trace import failure_record
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.records import leave_breadcrumb, record_of, write_record
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
+
+if TYPE_CHECKING:
+    from robusttune.guard import Guard
 
 _KEY = "_robusttune_session"
 # So many of the latest trials are shown to the diagnosis of a failing one.
@@ -38,6 +42,7 @@ class TrialSession:
         self.policy = policy
         self.returns = returns
         self.failure: TrialRecord | None = None
+        self.guard: Guard | None = None  # of the last fit
         self._blind = False  # whether the last value that was reported was NaN
         self.began = time.perf_counter()
         leave_breadcrumb(trial)
@@ -68,22 +73,34 @@ class TrialSession:
         return self.failure
 
     def judge(self, symptom: Symptom, error: BaseException | None = None) -> TrialRecord:
-        """Diagnose a failure that no guard saw, and store its record."""
+        """Diagnose a failure that no guard recorded, and store its record."""
+        guard = self.guard
+        if guard is None and error is None:
+            advice = "Put TrialGuard(trial) into the callbacks of model.fit to learn why."
+            return self._note(symptom, Verdict(cause=FailureCause.UNKNOWN, advice=advice), None)
         verdict = judge(
             symptom,
+            model=None if guard is None else guard.fitted,
+            trace=None if guard is None else guard.trace,
             error=error,
             params=self.trial.params,
             siblings=self.siblings(),
             policy=self.policy,
         )
-        return self.note(_failure(symptom, verdict, error))
+        return self._note(symptom, verdict, error)
+
+    def declared(self, error: TrialFailure) -> TrialRecord:
+        """Store the record of a trial whose objective says itself that it failed."""
+        if error.record is not None:
+            return self.note(error.record.replace(status="failed"))
+        return self._note(Symptom.EXCEPTION, Verdict(cause=FailureCause.UNKNOWN), error)
 
     def interrupted(self, error: BaseException) -> None:
         """Record that the trial was ended from outside."""
         verdict = Verdict(
             cause=FailureCause.CRASHED, confidence=1.0, advice="Interrupted: run the trial again."
         )
-        self.note(_failure(Symptom.CRASHED, verdict, error))
+        self._note(Symptom.CRASHED, verdict, error)
 
     def siblings(self) -> list[TrialRecord]:
         """Return records of the latest finished trials of the study."""
@@ -104,6 +121,12 @@ class TrialSession:
         reason = why_hopeless([*records, failure], self.policy.hopeless_after)
         if reason is not None:
             raise HopelessSearchError(reason)
+
+    def _note(self, symptom: Symptom, verdict: Verdict, error: BaseException | None) -> TrialRecord:
+        record = failure_record(symptom, verdict, None if self.guard is None else self.guard.trace)
+        text = None if error is None else f"{type(error).__name__}: {error}"
+        advice = record.advice or verdict.cause.advice
+        return self.note(record.replace(status="failed", error=text, advice=advice))
 
     def _finished(self) -> Sequence[FrozenTrial]:
         if not isinstance(self.trial, optuna.Trial):
@@ -139,20 +162,3 @@ def _is_nan(value: Any) -> bool:
         return math.isnan(float(value))
     except (TypeError, ValueError):  # Optuna says what is wrong with it
         return False
-
-
-def _failure(symptom: Symptom, verdict: Verdict, error: BaseException | None) -> TrialRecord:
-    shown = error is not None and not isinstance(error, TrialFailure)
-    return TrialRecord(
-        trial_id="",
-        status="failed",
-        unstable=True,
-        symptom=symptom,
-        cause=verdict.cause,
-        other_causes=verdict.other_causes,
-        confidence=verdict.confidence,
-        advice=verdict.advice or verdict.cause.advice,
-        fix_verified=verdict.fix_verified,
-        error=f"{type(error).__name__}: {error}" if shown else None,
-        evidence=verdict.evidence,
-    )

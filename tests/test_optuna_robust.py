@@ -1,0 +1,439 @@
+"""robust(objective): outcomes, records, hopeless studies, the failure report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from robusttune import (
+    FailureCause,
+    HopelessSearchError,
+    Policy,
+    SearchSpaceWarning,
+    Symptom,
+    TrialFailure,
+    TrialRecord,
+)
+from robusttune.optuna import FailureReportCallback, records_of, robust
+from robusttune.optuna.records import RECORD_KEY, stored_record, write_record
+from robusttune.records import COLUMNS
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """Keep Optuna from logging every trial."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    yield
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+def study_of(objective, n_trials=1, policy=None, directions=("minimize",), **options):
+    """Return a study after robust(objective) has run in it."""
+    study = optuna.create_study(
+        directions=list(directions), sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    study.optimize(robust(objective, policy=policy), n_trials=n_trials, **options)
+    return study
+
+
+def raising(error):
+    """Return an objective that raises."""
+
+    def objective(trial):
+        trial.suggest_float("x", 0, 1)
+        raise error
+
+    return objective
+
+
+def returning(value):
+    """Return an objective that returns a value."""
+
+    def objective(trial):
+        trial.suggest_float("x", 0, 1)
+        return value
+
+    return objective
+
+
+NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
+
+
+@pytest.mark.parametrize(
+    ("objective", "symptom", "cause"),
+    [
+        (returning(math.nan), NAN, "unknown"),
+        (returning(np.float32("nan")), NAN, "unknown"),
+        (returning(-math.inf), NAN, "unknown"),
+        (returning(None), CODE, "code_error"),
+        (returning("good"), CODE, "code_error"),
+        (returning((1.0, 2.0)), CODE, "code_error"),
+        (raising(KeyError("a")), CODE, "code_error"),
+        (raising(MemoryError("Unable to allocate 8 GiB")), CODE, "out_of_memory"),
+        (raising(TrialFailure("no")), CODE, "unknown"),
+    ],
+)
+def test_a_failure_is_stored_as_fail_with_a_record(objective, symptom, cause):
+    """FAIL stays FAIL, the study goes on, and the record says why."""
+    study = study_of(objective, n_trials=2)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
+    record = records_of(study)[1]
+    assert (record.trial_id, record.number, record.status) == ("1", 1, "failed")
+    assert (record.symptom, record.cause) == (symptom, cause)
+    assert record.unstable
+    assert record.value is None
+    assert record.advice
+    assert record.params == study.trials[1].params
+    assert record.seconds >= 0
+
+
+@pytest.mark.parametrize("value", [0.5, 3, np.float32(0.5), True, math.inf])
+def test_a_result_is_returned_as_it_is(value):
+    """What Optuna takes is not touched; an infinitely bad value is the user's way to say no."""
+    study = study_of(returning(value))
+    assert study.trials[0].state is TrialState.COMPLETE
+    assert study.trials[0].value == float(value)
+    record = records_of(study)[0]
+    assert record.status == "completed"
+    assert record.unstable == math.isinf(value)
+
+
+def test_healthy_searches_are_what_they_were():
+    """Same seed, same trials and values, with and without robust."""
+
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 9)
+
+    plain = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=3))
+    plain.optimize(objective, n_trials=20)
+    ours = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=3))
+    ours.optimize(robust(objective), n_trials=20)
+    assert [(t.params, t.value) for t in plain.trials] == [(t.params, t.value) for t in ours.trials]
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        ((1.0, 2.0), TrialState.COMPLETE),
+        ((1.0, math.nan), TrialState.FAIL),
+        ((-math.inf, 1.0), TrialState.FAIL),
+        ((math.inf, -math.inf), TrialState.COMPLETE),
+        (1.0, TrialState.FAIL),
+    ],
+)
+def test_multi_objective_studies(value, state):
+    """One broken objective fails the trial; the values of a good one are in the evidence."""
+    study = study_of(returning(value), directions=("minimize", "maximize"))
+    assert study.trials[0].state is state
+    record = records_of(study)[0]
+    assert (record.status == "failed") == (state is TrialState.FAIL)
+    if state is TrialState.COMPLETE and math.isfinite(value[0]):
+        assert record.evidence["values"] == [1.0, 2.0]
+
+
+def test_callbacks_run_after_a_failure():
+    """Optuna calls no callbacks after an exception; under robust there is none."""
+    seen = []
+    study_of(raising(KeyError("a")), callbacks=[lambda study, trial: seen.append(trial.state)])
+    assert seen == [TrialState.FAIL]
+
+
+def test_keyboard_interrupt_ends_the_study():
+    """It is recorded, and never swallowed."""
+
+    def objective(trial):
+        raise KeyboardInterrupt
+
+    study = optuna.create_study()
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(robust(objective), n_trials=5)
+    (record,) = records_of(study)
+    assert (record.status, record.cause) == ("failed", FailureCause.CRASHED)
+    assert record.error.startswith("KeyboardInterrupt")
+
+
+def test_pruned_trials_are_pruned():
+    """TrialPruned passes through, and leaves no failure."""
+    study = study_of(raising(optuna.TrialPruned()))
+    assert study.trials[0].state is TrialState.PRUNED
+    assert records_of(study)[0].status == "pruned"
+    assert not records_of(study)[0].unstable
+
+
+def test_nan_is_never_reported_to_a_pruner():
+    """A pruner ends a trial for NaN, which has failed instead."""
+
+    def objective(trial):
+        for step, value in enumerate([1.0, math.nan]):
+            trial.report(value, step)
+            assert not trial.should_prune()
+        return math.nan
+
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=10))
+    study.optimize(robust(objective), n_trials=1)
+    assert study.trials[0].intermediate_values == {0: 1.0}
+    assert study.trials[0].state is TrialState.FAIL
+
+
+def test_reports_work_as_before():
+    """Values are reported, bad ones pruned, and the trial is left without our methods."""
+    trials = []
+
+    def objective(trial):
+        trials.append(trial)
+        trial.report(100.0, 0)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        return 1.0
+
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=10))
+    study.optimize(robust(objective), n_trials=1)
+    assert study.trials[0].state is TrialState.PRUNED
+    assert not {"report", "should_prune"} & set(trials[0].__dict__)
+
+
+def test_a_hopeless_study_ends():
+    """The same exception in every trial: after twice hopeless_after trials the study ends."""
+    study = optuna.create_study()
+    with pytest.raises(HopelessSearchError, match=r"All 4 trials failed .* KeyError: 'a'"):
+        study.optimize(robust(raising(KeyError("a")), policy=Policy(hopeless_after=2)), n_trials=50)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 4
+
+
+@pytest.mark.parametrize("policy", [Policy(hopeless_after=None), Policy(hopeless_after=2)])
+def test_a_study_with_a_success_is_not_hopeless(policy):
+    """One success, or hopeless_after=None, and it goes on."""
+
+    def objective(trial):
+        if policy.hopeless_after and trial.number == 0:
+            return 1.0
+        raise KeyError("a")
+
+    assert len(study_of(objective, n_trials=12, policy=policy).trials) == 12
+
+
+def test_suggestions_are_sanitized():
+    """A learning rate that is searched linearly over decades becomes logarithmic."""
+
+    def objective(trial):
+        return trial.suggest_float("learning_rate", 1e-6, 0.1)
+
+    with pytest.warns(SearchSpaceWarning):
+        study = study_of(objective)
+    assert study.trials[0].distributions["learning_rate"].log
+
+
+def test_ask_and_tell():
+    """The objective that robust returns can be called by hand."""
+    study = optuna.create_study()
+    objective = robust(returning(math.nan))
+    trial = study.ask()
+    with pytest.warns(UserWarning, match="nan is not acceptable"):
+        study.tell(trial, objective(trial))
+    assert records_of(study)[0].cause is FailureCause.UNKNOWN
+
+
+def test_fixed_trials_can_be_evaluated():
+    """A trial without a study: the best parameters once more."""
+    assert robust(lambda trial: trial.suggest_float("x", 0, 1))(
+        optuna.trial.FixedTrial({"x": 0.25})
+    ) == pytest.approx(0.25)
+    assert math.isnan(robust(raising(KeyError("a")))(optuna.trial.FixedTrial({"x": 0.25})))
+
+
+def test_threads():
+    """n_jobs=4: each record belongs to its trial."""
+
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        if x < 0.5:
+            raise ValueError(f"trial {trial.number}")
+        return x
+
+    study = study_of(objective, n_trials=40, n_jobs=4)
+    for trial, record in zip(study.trials, records_of(study), strict=True):
+        if trial.state is TrialState.FAIL:
+            assert record.error == f"ValueError: trial {trial.number}"
+            assert record.params == trial.params
+    assert {record.status for record in records_of(study)} == {"completed", "failed"}
+
+
+def test_exceptions_are_logged_with_their_traceback(caplog):
+    """The study goes on, so the log is where the traceback is."""
+    with caplog.at_level(logging.WARNING, logger="robusttune.optuna"):
+        study_of(raising(KeyError("a")))
+    (entry,) = caplog.records
+    assert "Trial 0 failed (code_error)" in entry.getMessage()
+    assert entry.exc_info[0] is KeyError
+
+
+def test_the_objective_keeps_its_name():
+    """Functions, callables and partials; anything else is refused."""
+    assert robust(raising).__name__ == "raising"
+    with pytest.raises(TypeError, match="objective must be callable, got 3"):
+        robust(3)
+
+
+def test_studies_that_never_saw_us_can_be_read():
+    """FAIL without a record: failed, unstable, of unknown cause."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: math.nan if trial.number else 1.0, n_trials=2)
+    study.ask()
+    study.enqueue_trial({"x": 1})
+    records = records_of(study)
+    assert [(r.status, r.unstable, r.cause) for r in records] == [
+        ("completed", False, None),
+        ("failed", True, FailureCause.UNKNOWN),
+        ("running", False, None),
+    ]
+
+
+@pytest.mark.parametrize("stored", ["", "{", "[]", '{"trial_id": 3}', 7, None, {"a": 1}])
+def test_attributes_that_are_no_records_are_ignored(stored):
+    """Somebody else may use the key."""
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.set_user_attr(RECORD_KEY, stored)
+    study.tell(trial, state=TrialState.FAIL)
+    assert records_of(study)[0].cause is FailureCause.UNKNOWN
+
+
+def test_a_retried_trial_has_its_own_record():
+    """It copies the attributes of the one that it repeats, whose number gives them away."""
+    study = optuna.create_study()
+    study.optimize(robust(raising(MemoryError("out of memory"))), n_trials=1)
+    first = study.trials[0]
+    study.enqueue_trial(first.params, user_attrs=first.user_attrs)
+    study.enqueue_trial(first.params, user_attrs=first.user_attrs)
+    study.optimize(robust(returning(1.0)), n_trials=1)
+    study.optimize(returning(2.0), n_trials=1)
+    assert [record.cause for record in records_of(study)] == ["out_of_memory", None, None]
+
+
+def test_records_fit_into_every_storage():
+    """What the storage encodes is at most 64 kB, whatever the record holds."""
+    study = optuna.create_study()
+    trial = study.ask()
+    evidence = {f"é{i}": "„" * 900 for i in range(100)}
+    write_record(trial, TrialRecord(trial_id="0", number=0, status="failed", evidence=evidence))
+    stored = study.trials[0].user_attrs[RECORD_KEY]
+    assert len(json.dumps(stored)) <= 64_000
+    assert "left_out" in stored_record(study.trials[0]).evidence
+
+
+def test_a_dead_workers_trial_has_crashed():
+    """A breadcrumb tells a killed worker's trial from one that runs."""
+    study = optuna.create_study()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    running, gone, elsewhere = study.ask(), study.ask(), study.ask()
+    started, go_on = threading.Event(), threading.Event()
+
+    def objective(trial):
+        started.set()
+        go_on.wait(30)
+        return 1.0
+
+    thread = threading.Thread(target=robust(objective), args=(running,))
+    thread.start()
+    started.wait(30)
+    breadcrumb = stored_record(study.trials[0])
+    assert breadcrumb.status == "running"
+    for trial, changes in ((gone, {"pid": dead.pid}), (elsewhere, {"pid": 1, "host": "other"})):
+        worker = {**breadcrumb.evidence, **changes}
+        write_record(trial, breadcrumb.replace(number=trial.number, evidence=worker))
+    assert [(r.status, r.cause) for r in records_of(study)] == [
+        ("running", None),
+        ("failed", FailureCause.CRASHED),
+        ("running", None),
+    ]
+    go_on.set()
+    thread.join()
+    assert not records_of(study)[0].unstable
+
+
+def rows_of(path):
+    """Return the rows of a CSV file."""
+    return pd.read_csv(path, dtype={"trial_id": str})
+
+
+def half_failing(trial):
+    """Fail every second trial."""
+    x = trial.suggest_float("x", 0, 1)
+    if trial.number % 4 == 1:
+        raise ValueError("=1+1")
+    return math.nan if trial.number % 4 == 3 else x
+
+
+def test_the_failure_report_is_always_current(tmp_path):
+    """After each trial the file has every failure so far, and the columns of the report."""
+    path = tmp_path / "new" / "failures.csv"
+    report = FailureReportCallback(path)
+    counts = []
+
+    def count(study, trial):
+        counts.append(len(rows_of(path)))
+
+    study_of(half_failing, n_trials=8, callbacks=[report, count])
+    assert counts == [0, 1, 1, 2, 2, 3, 3, 4]
+    rows = rows_of(path)
+    assert list(rows.columns) == [*COLUMNS, "params_x"]
+    assert rows["trial_id"].tolist() == ["1", "3", "5", "7"]
+    assert rows["cause"].tolist() == ["code_error", "unknown"] * 2
+
+
+def test_the_failure_report_begins_with_earlier_failures(tmp_path):
+    """A study that goes on, and a file that somebody else has written or removed."""
+    path = tmp_path / "failures.csv"
+    study = study_of(half_failing, n_trials=4)
+    report = FailureReportCallback(path)
+    study.optimize(robust(half_failing), n_trials=1, callbacks=[report])
+    assert len(rows_of(path)) == 2
+    path.unlink()
+    study.optimize(robust(half_failing), n_trials=1, callbacks=[report])
+    other = FailureReportCallback(path)
+    study.optimize(robust(half_failing), n_trials=2, callbacks=[other, report])
+    assert rows_of(path)["number"].tolist() == [1, 3, 5, 7]
+
+
+def test_the_failure_report_does_not_read_all_trials_each_time(tmp_path):
+    """Reading a long study for every trial would cost more than the trials."""
+    reads = []
+    study = optuna.create_study()
+    get_trials = study.get_trials
+
+    def counting(*args, **kwargs):
+        reads.append(1)
+        return get_trials(*args, **kwargs)
+
+    report = FailureReportCallback(tmp_path / "failures.csv")
+    objective = robust(half_failing)
+    study.optimize(objective, n_trials=1, callbacks=[report])
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, state=TrialState.FAIL)
+        study.get_trials = counting
+        report(study, get_trials(deepcopy=False)[-1])
+        del study.get_trials
+    assert not reads
+    assert len(rows_of(report.path)) == 12
+
+
+def test_the_module_loads_no_tensorflow():
+    """Only TrialGuard does."""
+    code = (
+        "import sys, robusttune.optuna as r;"
+        " r.robust, r.CrashAwareSampler, r.FailureReportCallback, r.records_of;"
+        " sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
