@@ -142,7 +142,7 @@ def false_regions(studies: int, trials: int, rate: float, seed: int) -> None:
 
 def power(studies: int, trials: int, seed: int) -> None:
     """Print how often a shape is found at all."""
-    for name in ("threshold", "diagonal"):
+    for name in ("threshold", "lr & optimizer", "three-way"):
         found = 0
         for study in range(studies):
             rng = np.random.default_rng([seed, study])

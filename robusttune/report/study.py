@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from robusttune.records import one_line
+from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
+RECORD_KEY = "robusttune:record"
 ADJUSTMENTS_KEY = "robusttune:adjustments"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
@@ -33,12 +34,13 @@ def read_study(study: Study) -> Search:
     """
     from robusttune.optuna import records_of
 
-    problems: list[str] = []
+    trials = study.get_trials(deepcopy=False)
+    problems = [problem for trial in trials if (problem := _malformed(trial))]
     return Search.of(
         records_of(study),
         name=study.study_name,
         adjustments=_adjustments(study.user_attrs, problems),
-        axes=_axes(study.get_trials(deepcopy=False)),
+        axes=_axes(trials),
         problems=tuple(problems),
         host="optuna",
     )
@@ -120,6 +122,18 @@ def _check_tables(path: Path) -> None:
         connection.close()
     if not count:
         raise ValueError(f"{path} is no Optuna storage: it has no table 'studies'.")
+
+
+def _malformed(trial: FrozenTrial) -> str | None:
+    """Return a line that says why a stored record cannot be read; None where it can, or is none."""
+    text = trial.user_attrs.get(RECORD_KEY)
+    if text is None:
+        return None
+    try:
+        TrialRecord.from_json(text if isinstance(text, str) else "")
+    except ValueError as error:
+        return f"trial {trial.number}: {error}"
+    return None
 
 
 def _adjustments(attrs: Mapping[str, Any], problems: list[str]) -> tuple[Any, ...]:

@@ -1,0 +1,152 @@
+"""The suggested space: the lines are code that runs, and leave the unstable region out."""
+
+from __future__ import annotations
+
+import keras_tuner
+import numpy as np
+import optuna
+import pytest
+
+from robusttune import Report, TrialRecord
+
+
+def report(unstable, *, cause="divergent_learning_rate", seed=0, trials=150):
+    """Return the report of a random search that fails where `unstable` says so."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for number in range(trials):
+        params = {
+            "learning_rate": float(10 ** rng.uniform(-5, 1)),
+            "units": int(2 ** rng.uniform(3, 9)),
+            "depth": int(rng.integers(1, 9)),
+            "optimizer": str(rng.choice(["sgd", "adam", "rmsprop"])),
+            "batch_norm": bool(rng.random() < 0.5),
+        }
+        bad = bool(unstable(params))
+        records.append(
+            TrialRecord(
+                trial_id=str(number),
+                number=number,
+                status="failed" if bad else "completed",
+                unstable=bad,
+                cause=cause if bad else None,
+                params=params,
+            )
+        )
+    return Report.from_records(records)
+
+
+SHAPES = {
+    "upper": lambda p: p["learning_rate"] > 0.1,
+    "lower": lambda p: p["units"] <= 32,
+    "depth": lambda p: p["depth"] > 5,
+    "choice": lambda p: p["optimizer"] == "sgd",
+    "boolean": lambda p: not p["batch_norm"],
+    "upper_for_one_choice": lambda p: p["learning_rate"] > 0.01 and p["optimizer"] == "sgd",
+    "three": lambda p: p["learning_rate"] > 0.01 and p["optimizer"] == "sgd" and p["depth"] > 3,
+    "product": lambda p: p["learning_rate"] * p["units"] > 3,
+    "quotient": lambda p: p["learning_rate"] / p["units"] > 1e-3,
+    "interval": lambda p: 0.001 < p["learning_rate"] <= 0.1,
+}
+
+
+def run_optuna(code, params, trial):
+    """Run lines for Optuna with the other hyperparameters as variables; returns all of them."""
+    variables = {**params, "trial": trial, "optuna": optuna}
+    exec(code, variables)
+    return {name: variables[name] for name in params}
+
+
+@pytest.mark.parametrize("unstable", SHAPES.values(), ids=SHAPES)
+def test_lines_for_optuna_leave_the_region_out(unstable):
+    """What the lines draw is not in the region, for any values of the other hyperparameters."""
+    made = report(unstable)
+    (region,) = made.find_regions()
+    (suggestion,) = made.suggest_space()
+    assert suggestion.region == region.rule
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for record in made.records:
+        try:
+            drawn = run_optuna(suggestion.optuna, record.params, study.ask())
+        except optuna.TrialPruned:
+            continue
+        assert not region.contains(drawn)
+
+
+def run_keras_tuner(code, params, seed):
+    """Run lines for Keras Tuner at a random point of their space; returns all hyperparameters."""
+    space = keras_tuner.HyperParameters()
+    if "conditional_scope" in code:
+        space.Choice("optimizer", [params["optimizer"]])
+    variables = {**params, "hp": space, "keras_tuner": keras_tuner}
+    exec(code, variables)
+    for drawn in space.space:
+        space.values[drawn.name] = drawn.random_sample(seed)
+    exec(code, variables)
+    values = {name: variables[name] for name in params}
+    if "conditional_scope" in code and params["optimizer"] == "sgd":
+        values["learning_rate"] = variables["learning_rate_sgd"]
+    return values
+
+
+@pytest.mark.parametrize("unstable", SHAPES.values(), ids=SHAPES)
+def test_lines_for_keras_tuner_leave_the_region_out(unstable):
+    """What the lines draw is not in the region, or the trial is refused before it is built."""
+    made = report(unstable)
+    (region,) = made.find_regions()
+    (suggestion,) = made.suggest_space()
+    for seed, record in enumerate(made.records, start=1):
+        scoped = "conditional_scope" in suggestion.keras_tuner
+        if scoped and record.params["optimizer"] != "sgd":
+            continue  # as before under the other values
+        try:
+            drawn = run_keras_tuner(suggestion.keras_tuner, record.params, seed)
+        except keras_tuner.errors.FailedTrialError:
+            continue
+        assert not region.contains(drawn)
+
+
+def test_text_names_the_change():
+    """The sentence says which bound to move, to where, and under which condition."""
+    text = str(report(SHAPES["upper_for_one_choice"]).suggest_space()[0])
+    assert text.startswith("Lower the upper bound of learning_rate to 0.01")
+    assert text.endswith(" where optimizer == 'sgd'.")
+
+
+def test_healthy_trials_that_would_be_lost_are_counted():
+    """A suggestion says how many healthy trials lie in the region that it leaves out."""
+    made = report(lambda p: p["learning_rate"] > 0.1 and p["depth"] != 3, trials=300)
+    lost = sum(
+        region.trials - region.failures
+        for region in made.find_regions()
+        if "depth" not in region.rule
+    )
+    assert lost == sum(s.healthy_trials_lost for s in made.suggest_space())
+
+
+@pytest.mark.parametrize("cause", ["non_finite_data", "code_error", "crashed"])
+def test_causes_that_no_hyperparameter_avoids_give_no_suggestion(cause):
+    """Where the data or the code is at fault, the space is left alone."""
+    made = report(SHAPES["upper"], cause=cause)
+    assert len(made.find_regions()) == 1
+    assert made.suggest_space() == []
+
+
+def test_names_that_are_no_python_names_become_variables():
+    """Hyperparameters with spaces, dots or quotes give lines that run."""
+    rng = np.random.default_rng(0)
+    name = 'opt.lr "x"\n'
+    records = [
+        TrialRecord(
+            trial_id=str(n),
+            status="failed" if n < 30 else "completed",
+            unstable=n < 30,
+            cause="divergent_learning_rate" if n < 30 else None,
+            params={name: float(1 + rng.random() if n < 30 else rng.random())},
+        )
+        for n in range(90)
+    ]
+    (suggestion,) = Report.from_records(records).suggest_space()
+    trial = optuna.create_study().ask()
+    exec(suggestion.optuna, {"trial": trial})
+    assert list(trial.params) == [name]
