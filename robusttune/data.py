@@ -126,15 +126,16 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
     elif isinstance(data, Mapping):
         for key, item in data.items():
             yield from _arrays(item, f"{name}[{key!r}]")
-    elif isinstance(data, tuple) or (isinstance(data, list) and any(np.ndim(d) for d in data)):
-        arrays = [np.asarray(item) for item in data if not isinstance(item, (Mapping, list, tuple))]
-        if isinstance(data, list) and len({a.shape for a in arrays}) == 1 and arrays[0].ndim < 2:
-            yield name, np.asarray(data), ()  # a list of rows
-            return
+    elif isinstance(data, tuple) or (isinstance(data, list) and any(map(_is_table, data))):
         for index, item in enumerate(data):
             yield from _arrays(item, f"{name}[{index}]")
     else:
         yield name, np.asarray(data), ()
+
+
+def _is_table(item: Any) -> bool:
+    """Whether the item of a list is an input of its own, and not a row."""
+    return isinstance(item, (Mapping, tuple)) or hasattr(item, "shape") or hasattr(item, "columns")
 
 
 def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[DataFinding]:

@@ -1,0 +1,116 @@
+"""check_data: what it finds in arrays, frames, nested data and datasets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robusttune import FailureCause, check_data
+
+RNG = np.random.default_rng(0)
+CLEAN = RNG.normal(size=(50, 3))
+
+
+def _with(value: float, row: int = 7, column: int = 1) -> np.ndarray:
+    array = CLEAN.copy()
+    array[row, column] = value
+    return array
+
+
+def test_clean_data_has_no_findings():
+    """Standardized inputs and labels from 0 are left alone."""
+    assert check_data(CLEAN, RNG.integers(0, 3, 50)) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_non_finite_cell_is_named(value):
+    """The column and the row of a non-finite cell are in the finding."""
+    (finding,) = check_data(_with(value))
+    assert (finding.kind, finding.where, finding.columns) == ("non_finite", "x", (1,))
+    assert (finding.rows, finding.first_rows) == (1, (7,))
+    assert finding.cause is FailureCause.NON_FINITE_DATA
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "kind", "where"),
+    [
+        (CLEAN * [1, 1, 500], None, "unscaled", "x"),
+        (CLEAN * [1, 0, 1], None, "constant", "x"),
+        (_with(1e39), None, "out_of_range", "x"),
+        (np.array(["a", "b"]), None, "not_numeric", "x"),
+        (np.empty((0, 3)), None, "empty", "x"),
+        (CLEAN, np.arange(49) % 2, "lengths_differ", "x and y"),
+        (CLEAN, 1 + np.arange(50) % 3, "labels_not_from_zero", "y"),
+        (CLEAN, np.where(np.arange(50) == 3, 0.0, 1.5 + CLEAN[:, 0] / 9), "zeros_in_targets", "y"),
+        (CLEAN, np.where(np.arange(50) == 3, np.nan, CLEAN[:, 0]), "non_finite", "y"),
+        (CLEAN, 300 + 50 * CLEAN[:, 0], "unscaled", "y"),
+    ],
+)
+def test_each_kind_of_finding(x, y, kind, where):
+    """Each fault gives its finding at its place, first in the list."""
+    found = check_data(x, y)
+    assert (found[0].kind, found[0].where) == (kind, where)
+    assert str(found[0]).startswith(where)
+
+
+def test_unscaled_columns_are_told_with_their_ratio():
+    """Columns that differ by orders of magnitude are told so."""
+    (finding,) = check_data(CLEAN * [1, 1, 1e5])
+    assert finding.columns == (2,)
+    assert "differ by a factor" in finding.message
+
+
+def test_a_frame_is_read_by_column_names():
+    """Findings in a DataFrame name its columns; text columns are told apart."""
+    frame = pd.DataFrame({"age": [30.0, np.nan, 50.0], "city": ["a", "b", "c"], "ok": [0.1, 1, -1]})
+    found = {finding.kind: finding for finding in check_data(frame)}
+    assert found["non_finite"].columns == ("age",)
+    assert found["unscaled"].columns == ("age",)
+    assert found["not_numeric"].where == "x['city']"
+
+
+def test_nested_inputs_are_named_by_their_paths():
+    """Each array of a dict or tuple is checked under its own path."""
+    (finding,) = check_data({"a": CLEAN, "b": (CLEAN, _with(np.nan))})
+    assert finding.where == "x['b'][1]"
+
+
+def test_a_list_of_rows_is_one_array():
+    """Plain Python lists of rows are read as one array."""
+    (finding,) = check_data([[1.0, 2.0], [float("nan"), 1.0]])
+    assert (finding.where, finding.columns) == ("x", (0,))
+
+
+def test_constant_border_pixels_are_no_finding():
+    """Images have pixels that never change; only a wholly constant image set is told."""
+    images = RNG.uniform(size=(20, 12, 12))
+    images[:, 0, :] = 0
+    assert check_data(images.reshape(20, -1)) == []
+
+
+def test_batches_of_a_generator_are_sampled():
+    """Batches of (x, y) are joined, and the bad row is found in the sample."""
+    batches = ((_with(np.nan, row=1)[:10], np.zeros(10)) for _ in range(3))
+    kinds = {finding.kind: finding for finding in check_data(batches)}
+    assert kinds["non_finite"].rows == 3
+    assert kinds["non_finite"].first_rows == (1, 11, 21)
+
+
+def test_a_tf_dataset_is_sampled():
+    """A tf.data.Dataset is read like a generator of batches."""
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices((_with(np.inf), np.zeros(50))).batch(10)
+    assert check_data(data)[0].first_rows == (7,)
+
+
+def test_checking_arrays_loads_no_tensorflow():
+    """check_data is NumPy only."""
+    code = (
+        "import numpy as np, sys; from robusttune import check_data;"
+        "check_data(np.ones((4, 2)), np.ones(4)); sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
