@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -112,6 +114,18 @@ def test_each_change_is_announced_once():
     assert len(messages) == 3
     assert "lr: Float(0.0, 10.0) is searched as Float(1e-05, 10.0, log)" in messages[0]
     assert all(w.filename == __file__ for w in caught if w.category is SearchSpaceWarning)
+
+
+def test_change_is_announced_at_the_line_of_a_script(tmp_path):
+    """A script of a few lines has no caller, and the line is found all the same."""
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import optuna\n"
+        "from robusttune.optuna.space import sanitize_trial\n"
+        "sanitize_trial(optuna.create_study().ask()).suggest_float('lr', 0.0, 1.0)\n"
+    )
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert f"{script}:3: SearchSpaceWarning: lr: Float(0.0, 1.0)" in run.stderr
 
 
 def test_trial_passes_for_the_one_it_wraps():

@@ -47,10 +47,10 @@ def tell(message: str) -> None:
 
 def _stacklevel() -> int:
     """Return the level of the first frame outside of the hosts, as seen from `tell`."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _HOSTS:
+    level, frame = 1, sys._getframe(1).f_back
+    while frame is not None:
+        level += 1
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _HOSTS:
             return level
-        frame, level = frame.f_back, level + 1
+        frame = frame.f_back
     return 2

@@ -218,11 +218,11 @@ def _mend_scale(draft: _Draft, rule: Rule) -> None:
         return
     decades = math.log10(bounds.high / bounds.low)
     if decades >= _DECADES - 1e-9:
-        share = 10 ** (1 - decades)
+        share = 100 * 10 ** (1 - decades)
         draft.set(
             "log",
             True,
-            f"linear sampling over {decades:.0f} decades leaves {share:.2g} of the values to the"
+            f"linear sampling over {decades:.0f} decades leaves {share:.2g} % of the values to the"
             " lowest one",
         )
 
