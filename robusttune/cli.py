@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import operator
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -85,7 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from robusttune import demo
 
         return int(demo.run(Path(arguments.directory)))
-    return _report(arguments)
+    try:
+        return _report(arguments)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,6 +129,8 @@ def _report(arguments: argparse.Namespace) -> int:
         print(report.summary(width=width, colour=console.is_terminal))  # noqa: T201 - its output
         written = report.to_csv(arguments.csv) if arguments.csv else []
         written += [report.to_html(arguments.html)] if arguments.html else []
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(f"robusttune: {error}", file=sys.stderr)  # noqa: T201
         return BAD_SOURCE
