@@ -1,0 +1,271 @@
+"""The parts of the diagnosis that need no model: rules over labels, exceptions, siblings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from robusttune import FailureCause, Policy, Symptom, TrialRecord
+from robusttune.diagnosis import judge
+from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.exceptions import classify_error
+from robusttune.diagnosis.facts import Head, LossFacts
+from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
+
+CLASSES = np.array([0, 1, 2, 1])
+ONE_HOT = np.eye(3)[CLASSES]
+REALS = np.array([0.3, 20.0, -4.0, 7.5])
+
+
+def _facts(name: str, *, from_logits: bool = False) -> LossFacts:
+    return LossFacts(name=name, built_in=True, from_logits=from_logits)
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "units", "activation"),
+    [
+        (CLASSES, "sparse_categorical_crossentropy", 3, "softmax"),
+        (ONE_HOT, "categorical_crossentropy", 3, "softmax"),
+        (CLASSES > 0, "binary_crossentropy", 1, "sigmoid"),
+        ([0.1, 0.9], "binary_crossentropy", 1, "sigmoid"),
+        ([-1, 1, 1], "hinge", 1, "tanh"),
+        (REALS, "mean_squared_error", 1, "linear"),
+        ([0.2, 0.8], "mean_squared_error", 1, "sigmoid"),
+        ([0, 3, 1], "poisson", 1, "exponential"),
+        (REALS, "mean_absolute_error", None, None),
+    ],
+)
+def test_labels_that_agree_are_left_alone(y, loss, units, activation):
+    """Ordinary pairs of labels, loss and head are no mismatch."""
+    assert label_mismatch(np.asarray(y), _facts(loss), Head(units, activation)) is None
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "units", "activation", "certain"),
+    [
+        (CLASSES + 1, "sparse_categorical_crossentropy", 3, "softmax", True),
+        (CLASSES - 1, "sparse_categorical_crossentropy", 3, "softmax", True),
+        (CLASSES + 0.5, "sparse_categorical_crossentropy", 3, "softmax", True),
+        (CLASSES, "sparse_categorical_crossentropy", 1, "softmax", True),
+        (CLASSES, "sparse_categorical_crossentropy", 3, "linear", False),
+        (CLASSES[:, None], "categorical_crossentropy", 1, "sigmoid", True),
+        (ONE_HOT * 5, "categorical_crossentropy", 3, "softmax", True),
+        ([-1, 1], "binary_crossentropy", 1, "sigmoid", True),
+        ([0, 9], "binary_crossentropy", 1, "sigmoid", True),
+        ([0, 1], "binary_crossentropy", 1, "softmax", True),
+        ([0, 1], "binary_crossentropy", 1, "linear", False),
+        ([0, 3], "hinge", 1, "tanh", True),
+        (REALS, "mean_squared_error", 1, "sigmoid", True),
+        (-np.abs(REALS) - 1, "mean_squared_error", 1, "relu", True),
+        ([-2, 3], "poisson", 1, "exponential", True),
+        ([2, 3], "poisson", 1, "linear", False),
+    ],
+)
+def test_labels_that_disagree_are_named(y, loss, units, activation, certain):
+    """Each disagreement has a reason and a fix, and says whether it is beyond doubt."""
+    found = label_mismatch(np.asarray(y), _facts(loss), Head(units, activation))
+    assert found is not None
+    assert (bool(found.reason), bool(found.fix), found.certain) == (True, True, certain)
+
+
+def test_logits_take_a_linear_head():
+    """A loss with from_logits=True goes with a linear head."""
+    loss = _facts("binary_crossentropy", from_logits=True)
+    assert label_mismatch(np.array([0, 1]), loss, Head(1, "linear")) is None
+
+
+def test_a_users_own_loss_is_not_judged_by_its_name():
+    """A custom loss may take any labels."""
+    loss = LossFacts(name="binary_crossentropy", built_in=False)
+    assert label_mismatch(np.array([-1, 1]), loss, Head(1, "sigmoid")) is None
+
+
+class ResourceExhaustedError(Exception):
+    """Stands in for TensorFlow's, which has the same name."""
+
+
+class InvalidArgumentError(Exception):
+    """Stands in for TensorFlow's, which has the same name."""
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (ResourceExhaustedError("OOM when allocating tensor with shape[9]"), "out_of_memory"),
+        (
+            InvalidArgumentError(
+                "Received a label value of 4 which is outside the valid range of [0, 4)."
+            ),
+            "label_mismatch",
+        ),
+        (ValueError("Input X contains NaN."), "non_finite_data"),
+        (
+            ValueError("Input contains infinity or a value too large for dtype('float32')."),
+            "non_finite_data",
+        ),
+        (
+            ValueError('Input 0 of layer "lstm" is incompatible with the layer: expected ndim=3'),
+            "invalid_model",
+        ),
+        (ValueError("Computed output size would be negative."), "invalid_model"),
+        (InvalidArgumentError("indices[0,0] = 40 is not in [0, 20)"), "invalid_model"),
+        (KeyError("large"), "code_error"),
+        (ZeroDivisionError("division by zero"), "code_error"),
+        (TypeError("must be positive rank"), "code_error"),
+    ],
+)
+def test_exceptions_have_causes(error, cause):
+    """Type and message decide; words of shapes in a TypeError of the user's decide nothing."""
+    found = classify_error(error)
+    assert found is not None
+    assert found.cause == cause
+
+
+def test_a_numerics_check_is_no_cause_by_itself():
+    """check_numerics only says that a number is not finite: the diagnosis goes on."""
+    assert classify_error(InvalidArgumentError("CheckNumerics failed: Tensor had NaN")) is None
+
+
+def test_the_users_own_line_is_named():
+    """The innermost line outside installed packages is in the finding."""
+    try:
+        np.reshape(np.arange(3), (2, 2))
+    except ValueError as error:
+        found = classify_error(error)
+    assert found is not None
+    assert found.cause == "invalid_model"
+    assert found.where is not None
+    assert found.where.startswith("test_diagnosis.py:")
+
+
+@pytest.mark.parametrize(
+    ("symptom", "cause"), [(Symptom.TIMEOUT, "timeout"), (Symptom.CRASHED, "crashed")]
+)
+def test_some_symptoms_are_their_own_cause(symptom, cause):
+    """A timeout and a crash need no diagnosis."""
+    assert judge(symptom, policy=Policy()).cause == cause
+
+
+def test_nothing_known_is_unknown():
+    """Without model, trace or error the honest answer is unknown, with little confidence."""
+    verdict = judge(Symptom.NON_FINITE_LOSS, policy=Policy())
+    assert verdict.cause is FailureCause.UNKNOWN
+    assert verdict.confidence < 0.5
+    assert verdict.advice
+
+
+def _record(rate: float, *, bad: bool, **extra: object) -> TrialRecord:
+    fields: dict[str, object] = {"params": {"lr": rate, "units": 8}, "status": "completed", **extra}
+    if bad:
+        fields |= {
+            "status": "failed",
+            "unstable": True,
+            "symptom": "non_finite_loss",
+            "cause": "divergent_learning_rate",
+            "confidence": 0.95,
+            "fix_verified": True,
+            "advice": "Lower it.",
+        }
+    return TrialRecord(trial_id=f"t{rate:g}", **fields)
+
+
+def test_a_threshold_in_the_rate_is_found():
+    """Failures above a rate and health below it speak for the rate."""
+    siblings = [_record(10.0**k, bad=k >= 0) for k in range(-5, 3)]
+    found = search_evidence({"lr": 5.0}, 5.0, siblings)
+    assert (found.parameter, found.threshold, found.failures, found.healthy) == ("lr", 1.0, 3, 5)
+    assert found.speaks_for_rate
+    assert not found.speaks_against_rate
+
+
+def test_failures_at_all_rates_speak_against_the_rate():
+    """Where everything fails, at rates over two decades or more, the rate is not to blame."""
+    found = search_evidence({"lr": 0.1}, 0.1, [_record(10.0**k, bad=True) for k in range(-5, 0)])
+    assert found.speaks_against_rate
+    assert not found.speaks_for_rate
+
+
+def test_few_siblings_say_nothing():
+    """Two trials a side are no evidence."""
+    found = search_evidence({"lr": 1.0}, 1.0, [_record(10.0, bad=True), _record(0.1, bad=False)])
+    assert not found.speaks_for_rate
+    assert not found.speaks_against_rate
+
+
+@pytest.mark.parametrize(
+    ("params", "rate", "name"),
+    [
+        ({"learning_rate": 0.1}, None, "learning_rate"),
+        ({"adam_lr": 0.1, "dropout": 0.5}, None, "adam_lr"),
+        ({"alpha": 0.02, "dropout": 0.5}, 0.02, "alpha"),
+        ({"dropout": 0.5}, 0.1, None),
+        ({"learning_rate": "high"}, None, None),
+    ],
+)
+def test_the_rate_is_found_by_name_or_value(params, rate, name):
+    """The learning rate is known by its name, else by the value that the optimizer has."""
+    assert rate_parameter(params, rate) == name
+
+
+@pytest.mark.parametrize(
+    ("params", "symptom", "expected"),
+    [
+        ({"lr": 1.2, "units": 8}, Symptom.NON_FINITE_LOSS, True),
+        ({"lr": 50.0, "units": 8}, Symptom.NON_FINITE_LOSS, True),  # a higher rate is no better
+        ({"lr": 0.1, "units": 8}, Symptom.NON_FINITE_LOSS, False),
+        ({"lr": 1.2, "units": 9}, Symptom.NON_FINITE_LOSS, False),
+        ({"lr": 1.2, "units": 8}, Symptom.DIVERGED, False),
+    ],
+)
+def test_a_proven_verdict_is_taken_over_only_by_its_like(params, symptom, expected):
+    """Same symptom, same parameters, and a rate as high or higher."""
+    found = earlier_like_this(symptom, params, "lr", [_record(1.0, bad=True)])
+    assert (found is not None) is expected
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "causes"),
+    [
+        (Change(), "nothing", ()),
+        (Change(rate=0.01), "learning rate / 100", ("divergent_learning_rate",)),
+        (Change(rate=10.0), "learning rate x 10", ("learning_rate_too_low",)),
+        (
+            Change(inputs=True, plain_loss=True),
+            "inputs standardized + plain loss",
+            ("unscaled_data", "unsafe_loss"),
+        ),
+        (Change(clip=1.0), "gradient norm clipped at 1", ()),  # a probe, never a cause
+    ],
+)
+def test_changes_have_names_and_causes(change, text, causes):
+    """A change reads as a phrase, and its cure speaks for its causes."""
+    assert (str(change), change.causes) == (text, causes)
+
+
+@pytest.mark.parametrize(
+    ("losses", "baseline", "cured"),
+    [
+        ([[2.0, 1.0, 0.5, 0.1]], 1.0, True),
+        ([[2.0, 1.5, 1.2, 0.99]], 1.0, False),  # finite, and no better than a constant
+        ([[2.0, 0.1, 0.1, 0.1], [2.0, 1.0, np.nan, np.nan]], 1.0, False),
+        ([[-1.0, -2.0, -3.0, -4.0]], -2.0, True),
+        ([[-1.0, -1.5, -1.8, -1.9]], -2.0, False),
+        ([[2.0, 1.0, 0.5, 0.1]], None, True),  # against its own start
+        ([[2.0, 2.0, 2.0, 2.0]], None, False),
+    ],
+)
+def test_a_cure_beats_the_constant_prediction_on_every_seed(losses, baseline, cured):
+    """Finite is too weak: every seed must end better than the best constant prediction."""
+    outcome = Outcome(change=Change(), losses=np.array(losses), baseline=baseline, margin=0.95)
+    assert outcome.cured is cured
+
+
+def test_importing_the_diagnosis_loads_no_tensorflow():
+    """Only a diagnosis with a model to look at needs TensorFlow."""
+    code = "import robusttune.diagnosis, sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
