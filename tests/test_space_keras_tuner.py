@@ -495,7 +495,7 @@ def test_keras_tuner_samples_what_the_sanitized_space_holds(asked, role, probabi
     slack = 1e-9 * max(abs(mended.low), abs(mended.high))
     assert mended.low - slack <= value <= mended.high + slack
     assert mended.low <= written.default <= mended.high
-    assert 0.0 <= written.value_to_prob(written.default) <= 1.0
+    assert -1e-9 <= written.value_to_prob(written.default) <= 1.0 + 1e-9  # Keras Tuner rounds
 
 
 def test_gridsearch_walks_a_sanitized_space(tmp_path):
