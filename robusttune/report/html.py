@@ -42,7 +42,6 @@ _TRIAL_COLUMNS = (
     ("step", "step"),
     ("value", "objective"),
     ("seconds", "seconds"),
-    ("error", "error"),
 )
 
 
@@ -294,8 +293,10 @@ def _trials(report: Report, marks: Marks) -> dict[str, Any]:
     names = names[:_MOST_PARAMETERS]
     base = [(name, label) for name, label in _TRIAL_COLUMNS if frame[name].notna().any()]
     shown = base + [(name, name.removeprefix("params_")) for name in names]
+    shown += [("error", "error")] * bool(frame["error"].notna().any())
     kinds = {name: "n" if pd.api.types.is_numeric_dtype(frame[name]) else "" for name, _ in shown}
     kinds |= {name: "" for name, _ in shown if pd.api.types.is_bool_dtype(frame[name])}
+    kinds["error"] = "long"
     rows = [
         [
             (_marked(value, marks) if name == "cause" else _cell(value), kinds[name])
