@@ -178,8 +178,8 @@ def load(name: str) -> Data:
     return Data((x_train, y_train), (x_val, y_val), classes, constant)
 
 
-# Ranges that people do write. "linear" asks for rates from 0 to 10, "log" for the same decades as it
-# should be asked, so that only the caps and the other ranges are left to mend.
+# Ranges that people do write. "linear" asks for rates from 0 to 10, "log" for nearly the same in the
+# logarithm, so that only the caps and the other ranges are left to mend.
 RATES = {
     "linear": {"min_value": 0.0, "max_value": 10.0},
     "log": {"min_value": 1e-5, "max_value": 10.0, "sampling": "log"},
@@ -209,6 +209,9 @@ def unstable_build(data: Data, rates: str) -> Callable[[keras_tuner.HyperParamet
     return build
 
 
+NO_SCORE = 1e30  # keeps a plain Keras Tuner going, which ends after three failures in a row
+
+
 def search(
     data: Data, rates: str, seed: int, trials: int, epochs: int, *, sanitize: bool
 ) -> tuple[int, int, float]:
@@ -220,14 +223,19 @@ def search(
     class Tuner(keras_tuner.RandomSearch):
         def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
             nonlocal non_finite, failing, best
-            model = self.hypermodel.build(trial.hyperparameters)
-            losses = model.fit(*data.train, epochs=epochs, verbose=0, batch_size=32).history["loss"]
-            final = float(model.evaluate(*data.validation, verbose=0))
-            finite = bool(np.all(np.isfinite([*losses, final])))
+            try:
+                model = self.hypermodel.build(trial.hyperparameters)
+                fit = model.fit(*data.train, epochs=epochs, verbose=0, batch_size=32)
+                final = float(model.evaluate(*data.validation, verbose=0))
+            except Exception as error:
+                print(f"a trial raised {error!r}", file=sys.stderr)
+                failing += 1
+                return NO_SCORE
+            finite = bool(np.all(np.isfinite([*fit.history["loss"], final])))
             non_finite += not finite
             failing += not finite or final >= data.constant
             best = min(best, final) if finite else best
-            return final if finite else 1e30
+            return final if finite else NO_SCORE
 
     with tempfile.TemporaryDirectory() as directory:
         tuner = Tuner(build, max_trials=trials, seed=seed, directory=directory)
@@ -246,8 +254,8 @@ def show_search(names: list[str], rates: str, seeds: int, trials: int, epochs: i
     for name in names:
         data = load(name)
         print(
-            f"\n{name}, {rates} rates: {seeds} seeds x {trials} trials x {epochs} epochs; the best constant"
-            f" prediction has a validation loss of {data.constant:.3f}"
+            f"\n{name}, {rates} rates: {seeds} seeds x {trials} trials x {epochs} epochs;"
+            f" the best constant prediction has a validation loss of {data.constant:.3f}"
         )
         columns = f"{'NaN':>8}{'failing':>9}{'best':>8}"
         print(f"{'seed':>6}   without:{columns}   with:{columns}")
