@@ -178,8 +178,8 @@ def load(name: str) -> Data:
     return Data((x_train, y_train), (x_val, y_val), classes, constant)
 
 
-# Ranges that people do write. "linear" asks for rates from 0 to 10, "log" for nearly the same in the
-# logarithm, so that only the caps and the other ranges are left to mend.
+# Ranges that people do write. "linear" asks for rates from 0 to 10, "log" for nearly the same in
+# the logarithm, so that only the caps and the other ranges are left to mend.
 RATES = {
     "linear": {"min_value": 0.0, "max_value": 10.0},
     "log": {"min_value": 1e-5, "max_value": 10.0, "sampling": "log"},
@@ -257,7 +257,7 @@ def show_search(names: list[str], rates: str, seeds: int, trials: int, epochs: i
             f"\n{name}, {rates} rates: {seeds} seeds x {trials} trials x {epochs} epochs;"
             f" the best constant prediction has a validation loss of {data.constant:.3f}"
         )
-        columns = f"{'NaN':>8}{'failing':>9}{'best':>8}"
+        columns = f"{'NaN':>8}{'failing':>9}{'best':>9}"
         print(f"{'seed':>6}   without:{columns}   with:{columns}")
         rows = []
         for seed in range(1, seeds + 1):  # Keras Tuner takes 0 as no seed
@@ -272,7 +272,7 @@ def show_search(names: list[str], rates: str, seeds: int, trials: int, epochs: i
 
 
 def _cells(row: Sequence[float]) -> str:
-    without, with_ = (f"{row[i]:>8g}{row[i + 1]:>9g}{row[i + 2]:>8.3f}" for i in (0, 3))
+    without, with_ = (f"{row[i]:>8g}{row[i + 1]:>9g}{row[i + 2]:>9.3g}" for i in (0, 3))
     return f"{'':11}{without}{'':8}{with_}"
 
 
