@@ -60,7 +60,10 @@ class TrialSession:
         self.trial.__dict__["should_prune"] = self._should_prune
 
     def close(self) -> None:
-        """Leave the trial as it was."""
+        """Leave the trial, and the model of a fit that was broken off, as they were."""
+        if self.guard is not None:
+            self.guard.release()
+            self.guard = None
         for name in (_KEY, "report", "should_prune"):
             self.trial.__dict__.pop(name, None)
 

@@ -1,0 +1,207 @@
+"""TrialGuard: real Keras fits inside Optuna trials."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from robusttune import FailureCause, Policy, TrialFailure
+from robusttune.optuna import TrialGuard, records_of, robust
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 4)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """Keep Optuna from logging every trial."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    yield
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+def model_of(rate, loss="mse"):
+    """Return a small compiled model."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate), loss)
+    return model
+
+
+def fit(trial, rate, callbacks=(), epochs=3, after=(), x=X, y=Y):
+    """Return the loss history of a guarded fit."""
+    model = model_of(rate)
+    history = model.fit(
+        x,
+        y,
+        epochs=epochs,
+        batch_size=16,
+        verbose=0,
+        callbacks=[*callbacks, TrialGuard(trial), *after],
+        shuffle=False,
+    )
+    return history.history["loss"]
+
+
+def objective(trial):
+    """Every second trial diverges at once."""
+    return fit(trial, 1e20 if trial.number % 2 else 1e-3)[-1]
+
+
+def study_of(objective, n_trials=2, **options):
+    """Return a study after robust(objective) has run in it."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), **options)
+    study.optimize(robust(objective), n_trials=n_trials)
+    return study
+
+
+def test_a_failing_fit_fails_the_trial_with_its_cause():
+    """The record has what the guard saw; the healthy trial has none."""
+    study = study_of(objective)
+    healthy, failing = records_of(study)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert not healthy.unstable
+    assert healthy.cause is None
+    assert failing.cause is FailureCause.DIVERGENT_LEARNING_RATE
+    assert (failing.status, failing.number, failing.value) == ("failed", 1, None)
+    assert failing.epoch == 0
+    assert failing.step is not None
+    assert failing.seconds_saved > 0
+
+
+def test_a_failed_fit_fails_whatever_the_objective_returns():
+    """An evaluation of the weights of the last good step is no objective of these parameters."""
+
+    def evaluating(trial):
+        fit(trial, 1e20)
+        return 0.5
+
+    study = study_of(evaluating, 1)
+    assert study.trials[0].state is TrialState.FAIL
+    assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
+
+
+def test_a_trial_that_was_good_first_counts():
+    """Good epochs, then NaN in the loss: completed and unstable, with the best epoch's value."""
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.optimizer.learning_rate = 1e30
+
+    def scheduled(trial):
+        return min(value for value in fit(trial, 1e-3, [Poison()], 5) if not math.isnan(value))
+
+    study = study_of(scheduled, 1)
+    (record,) = records_of(study)
+    assert study.trials[0].state is TrialState.COMPLETE
+    assert (record.status, record.unstable, record.epoch) == ("completed", True, 2)
+    assert record.cause is not None
+    assert record.value == study.best_value
+
+
+def test_without_robust_a_failing_fit_raises():
+    """TrialFailure carries the record, Optuna stores FAIL, and catch= keeps the study going."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    with pytest.raises(TrialFailure, match="divergent_learning_rate") as caught:
+        study.optimize(lambda trial: fit(trial, 1e20)[-1], n_trials=1)
+    assert caught.value.record.number == 0
+    study.optimize(objective, n_trials=3, catch=(TrialFailure,))
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "FAIL", "COMPLETE", "FAIL"]
+    causes = [record.cause for record in records_of(study)]
+    rate = FailureCause.DIVERGENT_LEARNING_RATE
+    assert causes == [rate, rate, None, rate]
+
+
+def test_the_first_failing_fold_is_the_record():
+    """Several fits in one trial: a later healthy one does not hide the failure."""
+
+    def folds(trial):
+        return fit(trial, 1e20)[-1] + fit(trial, 1e-3)[-1]
+
+    study = study_of(folds, 1)
+    assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
+
+
+def test_an_exception_after_a_failing_fit_keeps_the_fits_cause():
+    """What went wrong in training is why the rest went wrong."""
+
+    def broken(trial):
+        if math.isnan(fit(trial, 1e20)[-1]):
+            raise ValueError("Input contains NaN")
+        return 0.0
+
+    study = study_of(broken, 1)
+    assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
+
+
+def test_an_exception_in_the_fit_is_diagnosed_and_leaves_no_instrumentation():
+    """A wrong shape is an invalid model; the optimizer is as it was."""
+    models = []
+
+    def wrong(trial):
+        model = model_of(1e-3)
+        models.append(model)
+        model.fit(X, Y[:, :1], epochs=1, verbose=0, callbacks=[TrialGuard(trial)])
+        model.fit(X[:, :3], Y, epochs=1, verbose=0, callbacks=[TrialGuard(trial)])
+
+    study = study_of(wrong, 1)
+    assert records_of(study)[0].cause is FailureCause.INVALID_MODEL
+    assert "apply" not in vars(models[0].optimizer)
+
+
+def test_pruning_callbacks_work_beside_it():
+    """Optuna's own Keras callback: a pruned trial is pruned, a failed one failed, NaN unseen."""
+    integration = pytest.importorskip("optuna_integration")
+
+    def both(trial):
+        pruning = integration.KerasPruningCallback(trial, "loss")
+        rate = {0: 3e-2, 1: 1e-9, 2: 1e20}[trial.number]
+        return fit(trial, rate, after=[pruning])[-1]
+
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=8.0))
+    study.optimize(robust(both), n_trials=3)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert study.trials[2].intermediate_values == {}
+    assert [record.status for record in records_of(study)] == ["completed", "pruned", "failed"]
+
+
+def test_pruning_callbacks_work_without_robust():
+    """Placed after the guard, they see no NaN either."""
+    integration = pytest.importorskip("optuna_integration")
+
+    def both(trial):
+        return fit(trial, 1e20, after=[integration.KerasPruningCallback(trial, "loss")])[-1]
+
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=8.0))
+    study.optimize(both, n_trials=1, catch=(TrialFailure,))
+    assert study.trials[0].state is TrialState.FAIL
+
+
+def test_the_policy_of_robust_is_the_guards():
+    """Unless the guard has one of its own."""
+    seen = []
+
+    def looking(trial):
+        seen.append((TrialGuard(trial).policy, TrialGuard(trial, Policy(clip=2.0)).policy))
+        return 0.0
+
+    study = optuna.create_study()
+    policy = Policy(clip=None)
+    study.optimize(robust(looking, policy=policy), n_trials=1)
+    assert seen == [(policy, Policy(clip=2.0))]
+
+
+def test_training_is_the_same_with_the_guard():
+    """A healthy fit has the same losses, bit by bit."""
+    plain = model_of(1e-3).fit(X, Y, epochs=3, batch_size=16, verbose=0, shuffle=False)
+    study = optuna.create_study()
+    guarded = []
+    study.optimize(robust(lambda t: guarded.extend(fit(t, 1e-3)) or guarded[-1]), n_trials=1)
+    assert plain.history["loss"] == guarded
