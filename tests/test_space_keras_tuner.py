@@ -350,7 +350,6 @@ def test_hyperparameters_that_a_trial_declares_first_are_mended_before_use():
 def test_what_a_trial_has_used_stays_in_the_range():
     """Oracles turn a trial's values back into probabilities, so these must stay in the range."""
     hps = keras_tuner.HyperParameters()
-    hps.Int("units", 1, 8)
     sanitizer = SpaceSanitizer(None, Policy())
     sanitizer.sanitize(hps)
     hps.Float("learning_rate", 0.0, 10.0)  # a trial had the default, 0
@@ -359,7 +358,7 @@ def test_what_a_trial_has_used_stays_in_the_range():
         made = sanitizer.sanitize(hps)
     assert "left as it is, since trials have the value 0.0" in str(caught[0].message)
     assert [a.parameter for a in made] == ["momentum"]
-    assert hps.space[1].value_to_prob(0.0) == 0.0
+    assert hps.space[0].value_to_prob(0.0) == 0.0
 
 
 def test_only_this_thread_is_heard():

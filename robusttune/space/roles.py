@@ -221,6 +221,13 @@ _OPTIMIZER_WORDS = frozenset(
 _PENALTY_WORDS = frozenset(
     {"reg", "regularization", "regularizer", "penalty", "lambda", "strength", "kernel"}
 )
+# What a learning rate's name may end with: the part of the model, or the optimizer, that it is for.
+# In "lr_C" the lr is a logistic regression.
+_PARTS = (
+    r"\d+|init|initial|base|start|head|body|backbone|encoder|decoder|embedding|emb|gen|generator|disc"
+    r"|discriminator|actor|critic|policy|value|g|d|l\d+|layer\d*|net|model|opt|optim|optimizer|adamw?"
+    r"|adamax|nadam|sgd|rmsprop|adagrad|adadelta"
+)
 _PERCENT = 10.0  # a "dropout" range that reaches this far is in percent
 
 
@@ -258,22 +265,22 @@ def role_by_name(parameter: Parameter) -> Role | None:
         if has("kernel_size", "pool_size") and low != 0:
             return Role.KERNEL_SIZE
         return None
-    if has("weight_decay", "wd") or (
-        has("l1", "l2") and (len(words) == 1 or _PENALTY_WORDS.intersection(words))
-    ):
+    if has("weight_decay"):
         return None if indirect - {"decay"} else Role.WEIGHT_DECAY
+    if has("l1", "l2") and (len(words) == 1 or _PENALTY_WORDS.intersection(words)):
+        return None if indirect or low < 0 else Role.WEIGHT_DECAY
     if has("dropout", "dropout_rate", "drop_rate"):
         return None if indirect - {"drop"} or high >= _PERCENT else Role.DROPOUT
     if has("clipnorm", "clip_norm", "clipvalue", "clip_value", "global_clipnorm", "grad_clip"):
         return None if indirect else Role.CLIP
     if indirect:
         return None
-    if has("lr", "learning_rate", "learningrate"):
+    if re.search(rf"(^|_)(lr|learning_rate|learningrate)(_({_PARTS}))*$", joined):
         exponent = high <= 0 or low <= -1
         return None if exponent or low >= 1 else Role.LEARNING_RATE
-    if has("momentum"):
+    if re.search(r"(^|_)momentum(_\d+)*$", joined) and high < _PERCENT:
         return Role.MOMENTUM
-    if has("beta_[12]", "beta[12]") and high <= _PERCENT:
+    if has("beta_[12]", "beta[12]") and high <= 1:
         return Role.BETA
     if has("epsilon", "eps") and _OPTIMIZER_WORDS.intersection(words):
         return Role.EPSILON

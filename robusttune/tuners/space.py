@@ -93,10 +93,12 @@ class SpaceSanitizer:
         self.adjustments = list(known)
         self._witness = Witness(build)
         self._settled: list[tuple[str, Any]] = []
+        self._began = False
         self._declared: dict[str, list[tuple[Any, Parameter]]] = {}
 
     def settle(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Take hyperparameters as they are: those of a search that goes on were sanitized."""
+        self._began = True
         self._settled.extend(
             (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_settled(hp)
         )
@@ -115,7 +117,7 @@ class SpaceSanitizer:
         Returns:
             The new adjustments; with `policy.sanitize == "warn"` none, and nothing is replaced.
         """
-        late = bool(self._settled)
+        late = self._began
         fresh = [hp for hp in hyperparameters.space if not self._is_settled(hp)]
         self.settle(hyperparameters)
         if self.policy.sanitize == "off":
