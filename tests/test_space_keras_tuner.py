@@ -18,6 +18,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from keras_tuner.engine import hyperparameters as hp_types
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from space_strategies import ROLES, choices, floats, ints
 
 from robusttune import Policy, SearchSpaceWarning
@@ -205,6 +208,18 @@ def test_conditional_scopes_have_the_cap_of_their_own_optimizer(tmp_path):
     assert spaces["a"] == "Float(0.0001, 1.0, log)"
     assert spaces["s"] == "Float(0.0001, 10.0, log)"
     assert {hp.name: hp.conditions for hp in hps.space} == conditions
+
+
+def test_scikit_learn_estimators_say_what_they_are_made_of():
+    """The parameters of an estimator, also inside a pipeline, are as good as a model's layers."""
+
+    def build(hp):
+        rate = hp.Float("a", 0.0, 1.0)
+        mlp = MLPClassifier(learning_rate_init=rate, momentum=hp.Float("b", 0.0, 1.0, default=0.5))
+        return make_pipeline(StandardScaler(), mlp)
+
+    spaces = sanitized(build)[1]
+    assert spaces == {"a": "Float(1e-05, 1.0, log)", "b": "Float(0.0, 0.999)"}
 
 
 def test_users_build_gets_the_sanitized_values():
