@@ -20,6 +20,7 @@ from robusttune.report.frames import (
     TRIAL_TYPES,
 )
 from robusttune.report.search import read_message
+from robusttune.report.words import duration
 
 
 def completed(trial_id: str, **more: object) -> TrialRecord:
@@ -229,3 +230,112 @@ def test_report_imports_no_tensorflow_keras_or_optuna():
         "sys.exit(any(n in sys.modules for n in ('tensorflow', 'keras', 'keras_tuner', 'optuna')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def sweep(cause="divergent_learning_rate", *, odd=()):
+    """Return the records of 60 trials, of which the 17 with the highest rates failed."""
+    return [
+        (failed if n >= 43 else completed)(
+            str(n),
+            **({"cause": "unsafe_loss" if n in odd else cause} if n >= 43 else {}),
+            params={"lr": 10 ** (n / 10 - 5), "n": n * 7 % 60},
+        )
+        for n in range(60)
+    ]
+
+
+def test_verdict_says_what_where_why_and_what_to_do():
+    """The first sentence counts, locates and names the cause; the second says what to change."""
+    what, advice = Report.from_records(sweep()).verdict_sentences
+    assert what == "17 of 60 trials failed; 17 of them where lr > 0.18: divergent learning rate."
+    assert advice == "Lower the upper bound of lr to 0.18."
+
+
+def test_verdict_says_mostly_where_the_causes_differ():
+    """A cause that does not explain all failures of the region is not said to."""
+    what, _ = Report.from_records(sweep(odd={45})).verdict_sentences
+    assert what.endswith("where lr > 0.18: mostly divergent learning rate.")
+
+
+def test_verdict_locates_a_cause_where_nearly_all_trials_fail():
+    """Where trials fail all over the space, the most frequent cause is located by itself."""
+    records = [
+        failed(
+            str(n),
+            "unsafe_loss" if n % 2 else "unscaled_data",
+            params={"loss": "ratio" if n % 2 else "mse", "lr": 0.1 * (n * 7 % 20)},
+        )
+        for n in range(19)
+    ]
+    report = Report.from_records([*records, completed("19", params={"loss": "mse", "lr": 0.3})])
+    what, advice = report.verdict_sentences
+    assert what == "19 of 20 trials failed; 10 of them where loss == 'mse': unscaled data."
+    assert advice == FailureCause.UNSCALED_DATA.advice
+    assert report.cause_regions[FailureCause.UNSAFE_LOSS].rule == "loss == 'ratio'"
+    assert "too few" not in report.summary()
+
+
+def test_verdict_does_not_narrow_the_space_where_the_cure_is_another():
+    """A loss that is undefined is to be fixed, wherever in the space it shows."""
+    report = Report.from_records(sweep("unsafe_loss"))
+    assert report.verdict_sentences[1] == FailureCause.UNSAFE_LOSS.advice
+    assert len(report.suggest_space()) == 1
+
+
+@pytest.mark.parametrize(
+    ("records", "first"),
+    [
+        ([], "The search has no trials yet."),
+        ([completed("0")], "The only trial did not fail."),
+        ([failed("0")], "The only trial failed: divergent learning rate."),
+        ([completed("0"), completed("1")], "None of 2 trials failed."),
+        ([failed("0"), failed("1")], "All 2 trials failed: divergent learning rate."),
+        (
+            [failed("0"), failed("1"), failed("2", "unsafe_loss"), completed("3")],
+            "3 of 4 trials failed; 2 of them: divergent learning rate.",
+        ),
+        (
+            [completed("0", unstable=True, cause="unsafe_loss"), completed("1")],
+            "None of 2 trials failed, but 1 was unstable: unsafe loss.",
+        ),
+        (
+            [failed("0"), completed("1"), TrialRecord(trial_id="2")],
+            "1 of 3 trials failed: divergent learning rate; 1 still running.",
+        ),
+    ],
+)
+def test_first_sentence_counts(records, first):
+    """The first sentence is right for few trials, running ones, and late instability."""
+    assert Report.from_records(records).verdict_sentences[0] == first
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59, "59 s"),
+        (90, "2 min"),
+        (3600, "1 h"),
+        (4000, "1 h 7 min"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds, text):
+    """Seconds, minutes, hours, with as many digits as one wants to read."""
+    assert duration(seconds) == text
+
+
+def test_parquet_reads_back_equal(tmp_path):
+    """Each Parquet file is the frame, with its types."""
+    pytest.importorskip("pyarrow")
+    report = Report.from_records(sweep())
+    for path in report.to_parquet(tmp_path):
+        frame = report.tables()[path.stem].reset_index(drop=True)
+        pandas.testing.assert_frame_equal(pd.read_parquet(path), frame)
+
+
+def test_failure_rate_leaves_out_what_still_runs():
+    """The failure rate is that of the trials that have ended."""
+    records = [failed("0"), completed("1"), TrialRecord(trial_id="2")]
+    assert Report.from_records(records).failure_rate == 0.5
+    assert Report.from_records([]).failure_rate == 0.0

@@ -22,7 +22,7 @@ from robusttune.report.charts import Marks, loss_chart, marginal_chart, replays_
 from robusttune.report.draw import number, shortened
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
-from robusttune.report.words import duration, spoken, too_few
+from robusttune.report.words import NARROWING_CURES, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -96,7 +96,7 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
         "legend": _legend(records, marks),
         "regions": [_region(region, report, marks) for region in report.find_regions()],
         "region_note": _region_note(report),
-        "causes": [_cause(row, marks) for row in causes],
+        "causes": [_cause(row, report, marks) for row in causes],
         "timeline": timeline_chart(records, marks) if records else None,
         **_marginals(report),
         **_close_ups(records, marks),
@@ -150,8 +150,8 @@ def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
         "interval": f"{region.ci_low:.0%} to {region.ci_high:.0%}",
         "baseline": f"{region.baseline_rate:.0%}",
         "p": f"≤ {region.p_value:.3f}" if region.p_value <= 0.005 else f"= {region.p_value:.3f}",
-        "cause": spoken(cause) if cause else "",
-        "advice": cause.advice if cause else "",
+        "cause": named(region, report.records) if cause else "",
+        "advice": cause.advice if cause and cause not in NARROWING_CURES else "",
         "lost": duration(region.seconds_lost) if region.seconds_lost else "",
         "suggestion": suggestions.get(region.rule),
         "chart": chart,
@@ -163,7 +163,7 @@ def _region_note(report: Report) -> str:
     if report.find_regions():
         return ""
     note = too_few(report.records)
-    if note:
+    if note and not report.cause_regions:
         return note
     ended = [record for record in report.records if has_ended(record)]
     failed = sum(map(has_failed, ended))
@@ -171,13 +171,21 @@ def _region_note(report: Report) -> str:
         return ""
     if failed == len(ended):
         return "All trials failed, so that the hyperparameters cannot tell why."
+    if report.cause_regions:
+        return (
+            "Trials fail all over the search space; each cause has its own part of it, see below."
+        )
     return "No part of the search space fails more often than noise alone would make it seem."
 
 
-def _cause(row: Mapping[Any, Any], marks: Marks) -> dict[str, Any]:
+def _cause(row: Mapping[Any, Any], report: Report, marks: Marks) -> dict[str, Any]:
+    cause = FailureCause(row["cause"])
+    region = report.cause_regions.get(cause)
     return {
-        "key": marks.key(FailureCause(row["cause"])),
-        "cause": spoken(row["cause"]),
+        "key": marks.key(cause),
+        "cause": spoken(cause),
+        "where": region.rule if region else "",
+        "those": f"{region.failures} of {region.trials} trials there" if region else "",
         "trials": row["trials"],
         "share": f"{row['share']:.0%}",
         "lost": duration(row["seconds_lost"]) if row["seconds_lost"] else "",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
 from robusttune.report import frames
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.storages import BaseStorage
+
+# A cause of fewer trials has no region.
+_FEWEST_OF_CAUSE = 3
 
 
 class Report:
@@ -179,6 +184,22 @@ class Report:
             self._regions[of] = locate(self.records, self.axes, of)
         return list(self._regions[of])
 
+    @cached_property
+    def cause_regions(self) -> dict[FailureCause, Region]:
+        """For each cause the main region of its failures, where there is one that is not noise.
+
+        The probability that noise shows any of them is 5 % for all causes together.
+        """
+        counts = Counter(record.cause for record in self.records if record.cause is not None)
+        found: dict[FailureCause, Region] = {}
+        for cause, count in counts.most_common():
+            if count < _FEWEST_OF_CAUSE:
+                break
+            regions = self.find_regions(cause if len(counts) > 1 else "unstable")
+            if regions and regions[0].p_value <= 0.05 / len(counts):
+                found[cause] = regions[0]
+        return found
+
     def suggest_space(self) -> list[Suggestion]:
         """Return what to change in the search space, one change per unstable region.
 
@@ -203,7 +224,7 @@ class Report:
     @property
     def verdict_sentences(self) -> tuple[str, str]:
         """What happened, and what to do; the second is empty where nothing failed."""
-        return verdict(self.records, self.find_regions(), self.suggest_space())
+        return verdict(self.records, self.find_regions(), self.suggest_space(), self.cause_regions)
 
     @property
     def failure_rate(self) -> float:

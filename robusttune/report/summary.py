@@ -51,7 +51,7 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
             table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", cause)
         console.print()
         console.print(table)
-    elif note := too_few(report.records):
+    elif (note := too_few(report.records)) and not report.cause_regions:
         console.print(f"\n{note}")
     for suggestion in report.suggest_space():
         console.print(f"\n[dim]To leave out[/dim] {_shown(suggestion.region)}")

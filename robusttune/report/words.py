@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Region
 from robusttune.report.search import has_ended, has_failed
@@ -12,10 +13,25 @@ from robusttune.report.suggest import Suggestion
 
 # With fewer trials than this, even a clear region is often missed.
 FEW_TRIALS = 30
+# Causes that lie in the range of a hyperparameter; others have a cure that keeps the range.
+NARROWING_CURES = frozenset(
+    {
+        FailureCause.DIVERGENT_LEARNING_RATE,
+        FailureCause.INSUFFICIENT_CAPACITY,
+        FailureCause.INVALID_MODEL,
+        FailureCause.LEARNING_RATE_TOO_LOW,
+        FailureCause.OUT_OF_MEMORY,
+        FailureCause.TIMEOUT,
+        FailureCause.UNKNOWN,
+    }
+)
 
 
 def verdict(
-    records: Sequence[TrialRecord], regions: Sequence[Region], suggestions: Sequence[Suggestion]
+    records: Sequence[TrialRecord],
+    regions: Sequence[Region],
+    suggestions: Sequence[Suggestion],
+    cause_regions: Mapping[FailureCause, Region],
 ) -> tuple[str, str]:
     """Return what happened, and what to do about it; the second is empty where nothing failed.
 
@@ -23,21 +39,38 @@ def verdict(
         records: The trials.
         regions: The unstable regions, the most important first.
         suggestions: What to change in the search space, likewise.
+        cause_regions: Where the failures of single causes are; used where there is no region of
+            all failures together.
     """
     counts = Counter(record.cause for record in records if record.cause is not None)
     first = headline(records)
-    if not counts:
-        return first, ""
-    first = first.rstrip(".")
+    running = sum(record.status == "running" for record in records)
+    end = f"; {running} still running." if running else "."
     if regions:
         region = regions[0]
-        cause = region.dominant_cause or counts.most_common(1)[0][0]
-        advice = [s.text for s in suggestions if s.region == region.rule]
-        what = f"{first}; {region.failures} of them where {region.rule}: {spoken(cause)}."
-        return what, advice[0] if advice else cause.advice
+        cause = region.dominant_cause or FailureCause.UNKNOWN
+        where = f"{region.failures} of them where {region.rule}: {named(region, records)}"
+        narrowing = [s.text for s in suggestions if s.region == region.rule]
+        advice = narrowing[0] if narrowing and cause in NARROWING_CURES else cause.advice
+        return f"{first}; {where}{end}", advice
+    if not counts:
+        return first + end, ""
     cause, count = counts.most_common(1)[0]
-    share = ": " if len(counts) == 1 else f"; {count} of them: "
-    return f"{first}{share}{spoken(cause)}.", cause.advice
+    if cause in cause_regions:
+        place = cause_regions[cause]
+        where = f"; {place.failures} of them where {place.rule}: "
+    else:
+        where = ": " if len(counts) == 1 else f"; {count} of them: "
+    return f"{first}{where}{spoken(cause)}{end}", cause.advice
+
+
+def named(region: Region, records: Sequence[TrialRecord]) -> str:
+    """Return the cause of a region's failures as people say it, "mostly" where it is not all."""
+    cause = region.dominant_cause
+    if cause is None:
+        return "no known cause"
+    alike = sum(record.cause is cause and region.contains(record.params) for record in records)
+    return spoken(cause) if alike >= region.failures else f"mostly {spoken(cause)}"
 
 
 def spoken(name: str) -> str:
@@ -69,21 +102,21 @@ def duration(seconds: float) -> str:
 
 
 def headline(records: Sequence[TrialRecord]) -> str:
-    """Return the first sentence: how many trials failed."""
+    """Return how many trials failed, as a sentence without its full stop."""
     if not records:
-        return "The search has no trials yet."
-    running = sum(record.status == "running" for record in records)
+        return "The search has no trials yet"
     failed = sum(record.status == "failed" for record in records)
     unstable = sum(has_failed(record) for record in records) - failed
-    trials = f"{len(records)} trial{'s' * (len(records) != 1)}"
-    if not failed and not unstable:
-        text = f"None of {trials} failed" if len(records) != 1 else "The only trial did not fail"
-    elif len(records) == 1:
-        text = "The only trial failed" if failed else "The only trial became unstable"
-    elif failed == len(records):
-        text = f"All {trials} failed"
-    else:
-        text = f"{failed or 'None'} of {trials} failed"
-        if unstable:
-            text += f"{' and' if failed else ', but'} {unstable} became unstable after good epochs"
-    return text + (f"; {running} still running." if running else ".")
+    if len(records) == 1:
+        if not failed and not unstable:
+            return "The only trial did not fail"
+        return "The only trial failed" if failed else "The only trial was unstable"
+    trials = f"{len(records)} trials"
+    if failed == len(records):
+        return f"All {trials} failed"
+    text = f"{failed or 'None'} of {trials} failed"
+    if unstable and failed:
+        text += f" and {unstable} more {'was' if unstable == 1 else 'were'} unstable"
+    elif unstable:
+        text += f", but {unstable} {'was' if unstable == 1 else 'were'} unstable"
+    return text
