@@ -18,6 +18,8 @@ from robusttune.report.words import spoken
 
 # Marks in one picture; of more trials a regular sample is drawn.
 _MOST_MARKS = 1500
+# A step number beyond this is taken for an error in the evidence.
+_MOST_STEPS = 10**12
 _GOLDEN = 0.6180339887498949
 
 
@@ -129,50 +131,73 @@ def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
 
 
 def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
-    """Return the losses around a failure, with the replays; None where there are none to draw."""
+    """Return the losses up to a failure; None where there are none to draw."""
     losses = numbers_of(record.evidence.get("losses"))
-    if not losses:
-        return None
-    first = record.evidence.get("first_step")
-    first = first if isinstance(first, int) and not isinstance(first, bool) else 0
-    replays = [(replay, numbers_of(replay.get("losses"))) for replay in replays_of(record.evidence)]
-    longest = max([len(losses), *(len(values) for _, values in replays)])
-    finite = [
-        v for values in (losses, *(v for _, v in replays)) for v in values if math.isfinite(v)
-    ]
-    baseline = record.evidence.get("baseline_loss")
-    finite += [float(baseline)] if baseline is not None and is_number(baseline) else []
+    finite = [value for value in losses if math.isfinite(value)]
     if not finite:
         return None
+    baseline = record.evidence.get("baseline_loss")
+    finite += [float(baseline)] if baseline is not None and is_number(baseline) else []
+    first = record.evidence.get("first_step")
+    first = first if isinstance(first, int) and 0 <= first < _MOST_STEPS else 0
     last = first + len(losses) - 1
-    drawing = Drawing(460, 230, f"Loss of trial {record.trial_id} from step {first} to {last}.")
-    x = Scale(62, 446, first, first + max(longest - 1, 1))
-    y = Scale.around(182, 26, finite, log=max(finite) > 20 * min(finite))
+    drawing = Drawing(460, 210, f"Loss of trial {record.trial_id} from step {first} to {last}.")
+    x = Scale(62, 446, first, max(last, first + 1), whole=True)
+    y = Scale.around(166, 26, finite, log=max(finite) > 20 * min(finite))
     drawing.frame(x, y, "step", "loss")
     if is_number(baseline):
         drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
-    for replay, values in replays:
-        kind = "cured" if replay.get("cured") is True else "uncured"
-        drawing.line(_curve(values, first, x, y), f"replay {kind}")
+    points = [(x.at(first + i), y.at(v)) for i, v in enumerate(losses) if math.isfinite(v)]
     shape, kind = marks.of(record.cause)
-    curve = _curve(losses, first, x, y)
-    drawing.line(curve, f"loss {kind}")
-    end = x.at(last), curve[-1][1] if math.isfinite(losses[-1]) else y.stop
-    drawing.shapes([end], shape, kind)
-    if not math.isfinite(losses[-1]):
-        drawing.text(
-            (end[0] - 8, end[1] + 4), f"{losses[-1]}".replace("nan", "NaN"), "label", "end"
-        )
+    drawing.line(points, f"loss {kind}")
+    if math.isfinite(losses[-1]):
+        drawing.shapes(points[-1:], shape, kind)
+    else:
+        drawing.shapes([(x.stop, y.stop)], shape, kind)
+        text = "NaN" if math.isnan(losses[-1]) else "infinite"
+        drawing.text((x.stop - 9, y.stop + 4), text, "label", "end")
     return drawing.svg()
 
 
-def _curve(values: Sequence[float], first: int, x: Scale, y: Scale) -> list[Point]:
-    points = [
-        (x.at(first + index), y.at(value))
-        for index, value in enumerate(values)
-        if math.isfinite(value)
-    ]
-    return points or [(x.start, y.stop)]
+def replay_chart(record: TrialRecord) -> Markup | None:
+    """Return the numbered replays of a failure; None where there are none to draw.
+
+    A loss is shown as a multiple of that of the best constant prediction: below 1, a replay learns.
+    """
+    curves = []
+    for index, replay in enumerate(replays_of(record.evidence), start=1):
+        losses = numbers_of(replay.get("losses"))
+        baseline = replay.get("baseline_loss", record.evidence.get("baseline_loss"))
+        if losses and is_number(baseline) and baseline > 0:
+            curves.append((index, replay, [loss / baseline for loss in losses]))
+    # What is a thousand times worse than a constant is drawn at the top: that is enough to know.
+    finite = [min(v, 1e3) for _, _, values in curves for v in values if math.isfinite(v)]
+    if not finite:
+        return None
+    steps = [r["steps"] for _, r, _ in curves if isinstance(r.get("steps"), int)]
+    longest = min(max([*steps, 2]), _MOST_STEPS)
+    drawing = Drawing(460, 190, f"Losses of {len(curves)} replays of trial {record.trial_id}.")
+    x = Scale(62, 430, 0, longest, whole=True)
+    y = Scale.around(146, 26, [*finite, 1.0], log=max(finite) > 5 * min(finite))
+    drawing.frame(x, y, "step of the replay", "loss / loss of the best constant prediction")
+    drawing.line([(x.start, y.at(1.0)), (x.stop, y.at(1.0))], "baseline")
+    ends: list[tuple[float, Point, str]] = []
+    for index, replay, values in curves:
+        reach = replay["steps"] if isinstance(replay.get("steps"), int) else longest
+        every = min(reach, longest) / max(len(values) - 1, 1)
+        # A replay that ended in NaN leaves the picture at its top.
+        kept = [value if math.isfinite(value) else math.inf for value in values]
+        kept = kept[: kept.index(math.inf) + 1] if math.inf in kept else kept
+        points = [
+            (x.at(i * every), y.stop if v == math.inf else y.at(v)) for i, v in enumerate(kept)
+        ]
+        drawing.line(points, f"replay {'cured' if replay.get('cured') is True else 'uncured'}")
+        ends.append((points[-1][1], points[-1], str(index)))
+    free = -math.inf
+    for height, (right, _), label in sorted(ends):
+        free = max(height + 4, free + 11)
+        drawing.text((right + 5, free), label, "tick", "start")
+    return drawing.svg()
 
 
 def numbers_of(values: Any) -> list[float]:

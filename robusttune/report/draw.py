@@ -36,6 +36,7 @@ class Scale:
         high: Value at the high end.
         log: Whether equal ratios are equally far apart.
         names: The values of a choice, as texts; then low and high do not count.
+        whole: Whether ticks are at whole numbers only.
     """
 
     start: float
@@ -44,6 +45,7 @@ class Scale:
     high: float = 1.0
     log: bool = False
     names: tuple[str, ...] = ()
+    whole: bool = False
 
     @classmethod
     def around(
@@ -82,14 +84,18 @@ class Scale:
         if self.names:
             return [(self.at(name), shortened(name)) for name in self.names]
         values = _log_ticks(self.low, self.high, count) if self.log else []
-        values = values if len(values) > 1 else _linear_ticks(self.low, self.high, count)
-        return [(self.at(value), number(value)) for value in values]
+        least = 1.0 if self.whole else 0.0
+        values = values if len(values) > 1 else _linear_ticks(self.low, self.high, count, least)
+        digits = next(
+            (n for n in (4, 6, 8) if len({number(v, n) for v in values}) == len(values)), 12
+        )
+        return [(self.at(value), number(value, digits)) for value in values]
 
 
-def _linear_ticks(low: float, high: float, count: int) -> list[float]:
+def _linear_ticks(low: float, high: float, count: int, least: float) -> list[float]:
     if not high > low:
         return [low]
-    rough = (high - low) / count
+    rough = max((high - low) / count, least)
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next((unit * m for m in (1, 2, 2.5, 5) if unit * m >= rough), unit * 10)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -195,7 +201,7 @@ class Drawing:
         if x_name:
             self.text(((left + x.stop) / 2, bottom + 32), shortened(x_name, 40), "name")
         if y_name:
-            self.text((left - 6, y.stop - 8), shortened(y_name, 40), "name", "start")
+            self.text((left - 6, y.stop - 8), shortened(y_name, 60), "name", "start")
 
     def _add(self, template: str, *values: Any) -> None:
         self._parts.append(Markup(template).format(*values))

@@ -18,7 +18,14 @@ from markupsafe import Markup, escape
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord, one_line, plain
 from robusttune.regions import Region
-from robusttune.report.charts import Marks, loss_chart, marginal_chart, replays_of, timeline_chart
+from robusttune.report.charts import (
+    Marks,
+    loss_chart,
+    marginal_chart,
+    replay_chart,
+    replays_of,
+    timeline_chart,
+)
 from robusttune.report.draw import number, shortened
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
@@ -32,6 +39,7 @@ _MOST_ROWS = 1000
 _MOST_PARAMETERS = 12
 _MOST_CLOSE_UPS = 6
 _MOST_CELL = 160
+_MOST_REPLAYS = 12
 _TRIAL_COLUMNS = (
     ("number", "#"),
     ("trial_id", "trial"),
@@ -222,10 +230,9 @@ def _distance(rows: Sequence[Mapping[Any, Any]], baseline: float) -> float:
 def _close_ups(records: Sequence[TrialRecord], marks: Marks) -> dict[str, Any]:
     """Return a few failing trials, of different causes first, those with losses first."""
     failing = [record for record in records if record.cause is not None]
-    drawn = [(record, loss_chart(record, marks)) for record in _most_telling(failing)]
-    left = len(failing) - len(drawn)
-    more = f"{len(drawn)} of {len(failing)} failing trials." if left > 0 else ""
-    return {"close_ups": [_close_up(*item, marks) for item in drawn], "close_note": more}
+    shown = _most_telling(failing)
+    note = f"{len(shown)} of {len(failing)} failing trials." if len(shown) < len(failing) else ""
+    return {"close_ups": [_close_up(record, marks) for record in shown], "close_note": note}
 
 
 def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -246,31 +253,27 @@ def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
     return sorted(chosen, key=lambda record: record.number or 0)
 
 
-def _close_up(record: TrialRecord, chart: Markup | None, marks: Marks) -> dict[str, Any]:
+def _close_up(record: TrialRecord, marks: Marks) -> dict[str, Any]:
     sure = "" if record.confidence is None else f"{record.confidence:.0%} sure"
     step = "" if record.step is None else f"step {record.step}"
     epoch = "" if record.epoch is None else f"epoch {record.epoch}"
+    replays = replays_of(record.evidence)[:_MOST_REPLAYS]
     params = ", ".join(f"{name} = {_cell(value)}" for name, value in record.params.items())
     facts = [
         ("Failed", ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))),
         ("Also possible", ", ".join(map(spoken, record.other_causes))),
         ("Error", shortened(record.error or "", 400)),
         ("Hyperparameters", shortened(params, 400)),
-        ("Replays", "; ".join(map(_replay, replays_of(record.evidence)[:6]))),
-        ("What to do", _advice(record)),
+        ("What to do", record.advice or ""),
     ]
     return {
         "key": marks.key(record.cause),
         "trial_id": record.trial_id,
         "cause": spoken(record.cause or ""),
-        "chart": chart,
+        "charts": [c for c in (loss_chart(record, marks), replay_chart(record)) if c],
         "facts": [(name, value) for name, value in facts if value],
+        "replays": list(map(_replay, replays)),
     }
-
-
-def _advice(record: TrialRecord) -> str:
-    cured = " A replay with this change was cured." if record.fix_verified else ""
-    return f"{record.advice}{cured}" if record.advice else ""
 
 
 def _replay(replay: Mapping[str, Any]) -> str:
