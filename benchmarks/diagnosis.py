@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import sys
@@ -178,8 +179,8 @@ def report(results: Sequence[Result]) -> None:
     seconds = [r.seconds for r in broken if r.seconds > 0]
     if seconds:
         print(
-            f"seconds a diagnosis median {np.median(seconds):.2f}, 95 % {np.quantile(seconds, 0.95):.2f},"
-            f" most {max(seconds):.2f} (replayed ones)"
+            f"seconds a diagnosis median {np.median(seconds):.2f},"
+            f" 95 % {np.quantile(seconds, 0.95):.2f}, most {max(seconds):.2f} (replayed ones)"
         )
     _reliability(broken + alarms)
     tried = [r for r in broken if r.holds is not None]
@@ -210,7 +211,7 @@ def _reliability(results: Sequence[Result]) -> None:
     judged = [r for r in results if r.verdict is not None and not r.abstained]
     edges = (0.0, 0.6, 0.75, 0.85, 0.93, 1.01)
     print("\nconfidence    verdicts  mean confidence  right")
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         inside = [r for r in judged if r.verdict and low <= r.verdict.confidence < high]
         if inside:
             mean = np.mean([r.verdict.confidence for r in inside if r.verdict])
@@ -232,9 +233,9 @@ def main() -> None:
         *(healthy() if args.kind != "failing" else ()),
     ]
     results = []
+    scenarios = [s for s in scenarios if not args.only or args.only in s.name]
     for scenario in scenarios:
-        if args.only and args.only not in scenario.name:
-            continue
+        print(f"{len(results) + 1}/{len(scenarios)} {scenario.name}", file=sys.stderr, flush=True)
         result = run(scenario)
         if scenario.truth and result.verdict is not None and not args.no_fixes:
             result.holds = holds(scenario, result.verdict)

@@ -12,11 +12,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def leaves(structure: Any, name: str = "") -> Iterator[tuple[str, Array]]:
-    """Yield (path, array) for each array of a nested structure; None leaves are skipped."""
+    """Yield (path, array) for each array of a nested structure; None leaves are skipped.
+
+    Mappings go by their sorted keys, as Keras flattens them.
+    """
     if structure is None:
         return
     if isinstance(structure, Mapping):
-        for key in structure:
+        for key in sorted(structure):
             yield from leaves(structure[key], f"{name}[{key!r}]")
     elif isinstance(structure, (list, tuple)) and any(
         np.ndim(item) > 0 or isinstance(item, Mapping) for item in structure if item is not None

@@ -68,6 +68,15 @@ class Case:
         self.why_not.update(self.trace.missing)
 
     @property
+    def initial_weights(self) -> list[Array] | None:
+        """The weights from before the fit; None where they are not those of the whole model."""
+        weights = self.trace.initial_weights
+        if self.model is None or not weights:
+            return None
+        shapes_now = [tuple(variable.shape) for variable in self.model.weights]
+        return weights if [array.shape for array in weights] == shapes_now else None
+
+    @property
     def batches(self) -> list[Batch]:
         """The batches that were seen, the failing one last."""
         failing = self.trace.failing_batch
@@ -120,21 +129,21 @@ class Case:
             self.why_not.setdefault("observation", "no model" if self.model is None else "no batch")
             return
         batch = self.batches[-1]
-        if self.trace.initial_weights is None:
+        if self.initial_weights is None:
             self.why_not.setdefault("first", "no initial weights")
         else:
-            self.first = self._observed("first", self.trace.initial_weights, batch)
+            self.first = self._observed("first", self.initial_weights, batch)
         self.last = self._observed("last", self.trace.weights, batch)
         if self.first is None or self.first.finite:
             return
         if self.half_precision:
             self.first_in_float32 = self._observed(
-                "first_in_float32", self.trace.initial_weights, batch, float32=True
+                "first_in_float32", self.initial_weights, batch, float32=True
             )
         if not self.first.predictions_finite:
             self.first_standardized = self._observed(
                 "first_standardized",
-                self.trace.initial_weights,
+                self.initial_weights,
                 Batch(standardized(batch.x), batch.y, batch.sample_weight),
             )
 

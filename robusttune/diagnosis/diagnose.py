@@ -114,7 +114,7 @@ def _symptom(
         if not case.first.gradient_finite:
             return Symptom.NON_FINITE_GRADIENT, None
         try:
-            battery = Battery(case, deadline=time.monotonic() + policy.diagnosis_seconds)
+            battery = Battery(case, seconds=policy.diagnosis_seconds)
             outcome = battery.outcome(Change())
         except CannotReplayError:
             return None, None

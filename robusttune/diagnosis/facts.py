@@ -135,7 +135,7 @@ def _losses(loss: Any) -> list[LossFacts]:
     if loss is None:
         return []
     if isinstance(loss, Mapping):
-        return [facts for item in loss.values() for facts in _losses(item)]
+        return [facts for name in sorted(loss) for facts in _losses(loss[name])]
     if isinstance(loss, (list, tuple)):
         return [facts for item in loss for facts in _losses(item)]
     if isinstance(loss, str):

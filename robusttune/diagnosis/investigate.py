@@ -150,8 +150,8 @@ def initialization_changes(case: Case) -> list[Change]:
 
 def odd_kernels(case: Case) -> dict[str, float]:
     """Return the kernels with a spread far from Glorot's: spread / Glorot's by variable path."""
-    weights = case.trace.initial_weights
-    if weights is None or case.model is None:
+    weights = case.initial_weights
+    if weights is None:
         return {}
     trainable = {id(v) for v in case.model.trainable_variables}
     found = {}

@@ -168,7 +168,7 @@ def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
 
     began = time.monotonic()
     try:
-        battery = Battery(case, deadline=began + case.policy.diagnosis_seconds)
+        battery = Battery(case, seconds=case.policy.diagnosis_seconds)
         unchanged = battery.outcome(Change())
         verdict = None if unchanged is None else verdict_of(battery, find_cures(battery))
     except CannotReplayError as error:

@@ -58,11 +58,14 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
 
 
 def is_gaining(trace: FitTrace) -> bool:
-    """Whether the last epoch still gained, after a course that never left its start upwards."""
+    """Whether the last epoch still gained, after a course that never left its start upwards.
+
+    One epoch shows no course, and gets the benefit of the doubt.
+    """
     curve = [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
     start = trace.start_loss
     blown = start is not None and max(curve, default=0.0) > _BLOWN * abs(start)
-    return not blown and len(curve) > 1 and curve[-2] - curve[-1] > _GAIN * abs(curve[-2])
+    return not blown and (len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2]))
 
 
 def quick_baseline(facts: ModelFacts, trace: FitTrace) -> float | None:
@@ -130,7 +133,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
     if structural and not signs(case).any:
         return None
     try:
-        battery = Battery(case, deadline=began + case.policy.diagnosis_seconds, hold_out=True)
+        battery = Battery(case, seconds=case.policy.diagnosis_seconds, hold_out=True)
         if battery.learned:
             return None
         unchanged = battery.outcome(Change())

@@ -35,6 +35,8 @@ _MANY = 3
 # A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
 _ALL_DEAD = 0.999
 _GONE = 1e-5
+# A replay whose loss falls by less than this share of its start stands still.
+_STILL = 0.02
 # A layer of at most so many units is a bottleneck.
 _NARROW = 3
 
@@ -134,7 +136,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
     for cause, changes in candidates:
         for change in changes:
             outcome = battery.confirmed(battery.outcome(change))
-            if outcome is not None and outcome.cured:
+            if outcome is not None and outcome.cured and _believed(battery, cause):
                 cures.append((cause, outcome))
                 break
     evidence = {
@@ -157,6 +159,20 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         fix_verified=True,
         evidence={**evidence, "fix": fix_of(case, outcome.change)},
     )
+
+
+def _believed(battery: Battery, cause: FailureCause) -> bool:
+    """Whether the replay without any change allows for the cause.
+
+    A rate is too low where the loss stands still; where it moves, the fit was only short.
+    """
+    if cause is not FailureCause.LEARNING_RATE_TOO_LOW:
+        return True
+    unchanged = battery.outcome(Change())
+    if unchanged is None:
+        return False
+    start = float(unchanged.losses[0, : len(battery.split[0])].mean())
+    return bool(start - unchanged.finals[0] < _STILL * abs(start))
 
 
 def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list[Change]]]:

@@ -1,0 +1,373 @@
+"""The diagnosis on real fits: the right cause, a fix that was seen to work, and no trace left."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+from sklearn.datasets import load_diabetes  # noqa: E402
+
+from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
+from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
+
+C = FailureCause
+SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(256, 6)).astype("float32")
+Y = (X @ np.array([1, -1, 0.5, 0, 0, 0.2])).astype("float32")
+TABLE, TARGET = (a.astype("float32") for a in load_diabetes(return_X_y=True, scaled=False))
+
+
+def _net(x=X, units=(32,), head=None, activation="relu", normalize=False, **dense):
+    layers = [keras.Input(x.shape[1:])]
+    if normalize:
+        layers.append(keras.layers.Normalization())
+        layers[-1].adapt(x)
+    layers += [keras.layers.Dense(n, activation, **dense) for n in units]
+    return keras.Sequential([*layers, keras.layers.Dense(1, head)])
+
+
+def _fit(model, optimizer, loss="mse", x=X, y=Y, *, epochs=3, seed=7, **fit):
+    keras.utils.set_random_seed(seed)
+    model.compile(optimizer=optimizer, loss=loss)
+    guard = Guard()
+    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[guard], **fit)
+    return guard
+
+
+def _percentage(y, p):
+    return keras.ops.mean(keras.ops.abs(y - p[:, 0]) / y)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "normalize", "loss", "right"),
+    [
+        ("sgd", 5.0, True, "mse", {C.DIVERGENT_LEARNING_RATE}),
+        ("adam", 10.0, True, "mse", {C.DIVERGENT_LEARNING_RATE}),
+        ("adam", 1.0, False, "mse", {C.DIVERGENT_LEARNING_RATE, C.UNSCALED_DATA}),
+        ("sgd", 10.0, False, "mse", {C.DIVERGENT_LEARNING_RATE, C.UNSCALED_DATA}),
+        ("sgd", 0.01, False, "mse", {C.UNSCALED_DATA}),
+        ("sgd", 1e-3, False, "mse", {C.UNSCALED_DATA}),
+        ("adam", 1e-3, True, _percentage, {C.UNSAFE_LOSS}),
+        ("adam", 1e-2, False, _percentage, {C.UNSAFE_LOSS}),
+        ("sgd", 1e-3, True, _percentage, {C.UNSAFE_LOSS}),
+    ],
+)
+def test_the_raw_diabetes_table_fails_of_what_its_hyperparameters_say(
+    optimizer, rate, normalize, loss, right
+):
+    """Rate, scale and loss are each told apart on real data, for ordinary and wild settings."""
+    y = TARGET - TARGET.min() if loss is _percentage else TARGET
+    model = _net(TABLE, (64, 64), normalize=normalize)
+    guard = _fit(model, {"sgd": SGD, "adam": ADAM}[optimizer](rate), loss, TABLE, y)
+    assert guard.record.cause in right
+    assert guard.record.advice
+    assert guard.record.evidence["learning_rate"] == pytest.approx(rate)
+
+
+def test_the_advice_has_values_that_were_seen_to_train():
+    """A verified fix names a learning rate, and a full run with that rate beats the constant."""
+    guard = _fit(_net(), SGD(20.0))
+    record = guard.record
+    assert (record.cause, record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
+    better = record.evidence["fix"]["learning_rate"]
+    assert f"{better:.3g}" in record.advice
+    cured = next(r for r in record.evidence["replays"] if r["cured"])
+    assert cured["seeds"] == 3
+    keras.utils.set_random_seed(1)
+    model = _net()
+    model.compile(SGD(better), "mse")
+    assert model.fit(X, Y, epochs=5, verbose=0).history["loss"][-1] < Y.var()
+
+
+def test_two_faults_at_once_are_both_named():
+    """Where only rate and scale together cure, both are listed."""
+    guard = _fit(_net(), SGD(10.0), x=300 * X, y=3000 * Y)
+    causes = {guard.record.cause, *guard.record.other_causes}
+    assert causes >= {C.DIVERGENT_LEARNING_RATE, C.UNSCALED_DATA}
+
+
+@pytest.mark.parametrize("where", ["x", "y", "sample_weight"])
+def test_a_nan_in_the_data_is_found(where):
+    """One NaN in inputs, targets or weights is non-finite data, and its place is told."""
+    x, y, weight = X.copy(), Y.copy(), np.ones(len(X), "float32")
+    {"x": x[:, 2], "y": y, "sample_weight": weight}[where][11] = np.nan
+    guard = _fit(_net(), ADAM(1e-3), x=x, y=y, sample_weight=weight)
+    assert guard.record.cause is C.NON_FINITE_DATA
+    assert where in "".join(guard.record.evidence["non_finite_share"])
+
+
+def test_a_nan_that_the_model_copes_with_is_not_to_blame():
+    """Imputation inside the model makes NaN harmless: the rate is the cause."""
+    x = X.copy()
+    x[::9, 1] = np.nan
+    impute = keras.layers.Lambda(lambda v: keras.ops.nan_to_num(v))
+    model = keras.Sequential([keras.Input((6,)), impute, *_net().layers])
+    assert _fit(model, ADAM(1e-2), x=x).record.cause is None
+    model = keras.Sequential([keras.Input((6,)), impute, *_net().layers])
+    assert _fit(model, SGD(30.0), x=x).record.cause is C.DIVERGENT_LEARNING_RATE
+
+
+@pytest.mark.parametrize(
+    ("make", "right"),
+    [
+        (
+            lambda: (_net(bias_initializer=keras.initializers.Constant(-20.0)), "mse", Y),
+            C.DEAD_RELU,
+        ),
+        (
+            lambda: (
+                _net(units=(16,) * 8, activation="sigmoid", head="sigmoid"),
+                "binary_crossentropy",
+                (Y > 0).astype("float32"),
+            ),
+            C.VANISHING_GRADIENTS,
+        ),
+        (
+            lambda: (_net(units=(32, 32), activation="linear"), "mse", X[:, 0] * X[:, 1]),
+            C.NO_NONLINEARITY,
+        ),
+        (lambda: (_net(head="sigmoid"), "mse", 50 + 10 * Y), C.LABEL_MISMATCH),
+    ],
+)
+def test_quiet_failures_are_named(make, right):
+    """A fit without an alarm that learned nothing has a cause in its structure."""
+    model, loss, y = make()
+    record = _fit(model, ADAM(3e-3), loss, y=y, epochs=8).record
+    assert (record.symptom, record.cause) == (Symptom.STALLED, right)
+
+
+def test_a_rate_far_too_low_is_named():
+    """A fit that stands still and learns at a higher rate was too slow."""
+    record = _fit(_net(), ADAM(1e-8)).record
+    assert (record.cause, record.fix_verified) == (C.LEARNING_RATE_TOO_LOW, True)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_noise_is_nobodys_fault(seed):
+    """Where there is nothing to learn, there is nothing to say."""
+    y = np.random.default_rng(seed).normal(size=len(X)).astype("float32")
+    assert _fit(_net(), SGD(0.01), y=y, epochs=4).record.cause is None
+
+
+def test_a_healthy_fit_costs_next_to_nothing():
+    """The quiet look at a healthy fit takes a few milliseconds."""
+    model = _net()
+    guard = _fit(model, ADAM(0.01))
+    began = time.perf_counter()
+    for _ in range(10):
+        assert judge_quiet(model=model, trace=guard.trace, policy=Policy()) is None
+    assert (time.perf_counter() - began) / 10 < 0.05
+
+
+def _state(model):
+    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def _randomness():
+    return (
+        random.random(),
+        np.random.random(),
+        float(tf.random.uniform(())),
+        float(keras.random.uniform(())),
+        keras.layers.Dense(1).name.rsplit("_", 1)[-1],
+    )
+
+
+def test_a_diagnosis_leaves_no_trace():
+    """Weights, slots, compiled functions, random states and name counters stay as they were."""
+
+    def run(diagnosed):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(5)
+        model = _net()
+        model.add(keras.layers.Dropout(0.2))
+        guard = Guard()
+        model.compile(SGD(20.0, momentum=0.9), "mse")
+        model.fit(X, Y, epochs=1, verbose=0, callbacks=[guard])
+        before, function = _state(model), model.train_function
+        if diagnosed:
+            verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=Policy())
+            assert verdict.cause is C.DIVERGENT_LEARNING_RATE
+        assert model.train_function is function
+        for one, other in zip(before, _state(model), strict=True):
+            np.testing.assert_array_equal(one, other)
+        return _randomness()
+
+    assert run(diagnosed=True) == run(diagnosed=False)
+
+
+def test_a_proven_sibling_saves_the_replay():
+    """The same failure again is told as that of the earlier trial, without a replay."""
+    model = _net()
+    guard = _fit(model, SGD(20.0))
+    params = {"learning_rate": 20.0, "units": 32}
+    first = judge(
+        guard.trace.symptom, model=model, trace=guard.trace, params=params, policy=Policy()
+    )
+    sibling = TrialRecord(
+        trial_id="04",
+        status="failed",
+        unstable=True,
+        symptom=guard.trace.symptom,
+        cause=first.cause,
+        confidence=first.confidence,
+        advice=first.advice,
+        fix_verified=first.fix_verified,
+        params={**params, "learning_rate": 15.0},
+    )
+    again = judge(
+        guard.trace.symptom,
+        model=model,
+        trace=guard.trace,
+        params=params,
+        siblings=[sibling],
+        policy=Policy(),
+    )
+    assert again.cause is C.DIVERGENT_LEARNING_RATE
+    assert again.evidence["as_trial"] == "04"
+    assert "replays" not in again.evidence
+
+
+class Twisted(keras.Model):
+    """A subclassed model that has an added loss and draws random numbers."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden = keras.layers.Dense(16, "relu")
+        self.out = keras.layers.Dense(1)
+        self.seed = keras.random.SeedGenerator(3)
+
+    def call(self, x, training=False):
+        h = self.hidden(x)
+        self.add_loss(1e-4 * keras.ops.mean(keras.ops.square(h)))
+        if training:
+            h = h + 0.01 * keras.random.normal(keras.ops.shape(h), seed=self.seed)
+        return self.out(h)
+
+
+def test_a_subclassed_model_with_added_losses_is_replayed():
+    """Subclassing, add_loss and own random numbers are no obstacle."""
+    record = _fit(Twisted(), SGD(30.0)).record
+    assert (record.cause, record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
+
+
+def test_several_inputs_and_outputs_are_replayed():
+    """Dictionaries of inputs and targets are replayed as they are."""
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    h = keras.layers.Dense(16, "relu")(keras.layers.Concatenate()([a, b]))
+    outputs = {"size": keras.layers.Dense(1)(h), "sign": keras.layers.Dense(1, "sigmoid")(h)}
+    model = keras.Model({"a": a, "b": b}, outputs)
+    targets = {"size": Y[:, None], "sign": (Y[:, None] > 0).astype("float32")}
+    guard = _fit(
+        model,
+        SGD(100.0),
+        {"size": "mse", "sign": "binary_crossentropy"},
+        x={"a": X[:, :3], "b": X[:, 3:]},
+        y=targets,
+    )
+    assert (guard.record.cause, guard.record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
+
+
+def test_what_cannot_be_replayed_says_why():
+    """An optimizer that cannot be made again leaves the rules, and the reason."""
+
+    class Odd(SGD):
+        def __init__(self, secret, **kwargs):
+            super().__init__(**kwargs)
+            self.secret = secret
+
+    guard = _fit(_net(), Odd("x", learning_rate=30.0))
+    assert "cannot be made again" in guard.record.evidence["why_not"]["replay"]
+    assert guard.record.cause is C.DIVERGENT_LEARNING_RATE
+    assert guard.record.fix_verified is None
+
+
+def test_a_model_that_raises_under_observation_is_no_error():
+    """A model that works only once is evidence, not an exception."""
+    model = _net()
+    guard = _fit(model, SGD(30.0))
+    model.layers[0].call = lambda *args, **kwargs: 1 / 0
+    verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=Policy())
+    assert "ZeroDivisionError" in str(verdict.evidence["why_not"])
+
+
+def test_half_precision_overflow_is_told_from_divergence():
+    """A step that is finite in float32 and not in float16 is an overflow of the dtype."""
+    square = keras.layers.Lambda(
+        lambda h: keras.ops.sum(keras.ops.square(200 * h), -1, keepdims=True) / 2e5,
+        output_shape=(1,),
+        dtype="mixed_float16",
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(32, "relu", dtype="mixed_float16"),
+            square,
+            keras.layers.Dense(1, dtype="float32"),
+        ]
+    )
+    assert _fit(model, ADAM(1e-3)).record.cause is C.NUMERIC_OVERFLOW
+
+
+def test_a_metric_that_fails_alone_is_told():
+    """Finite training with a non-finite metric is an unsafe metric."""
+    model = _net()
+    model.compile(ADAM(1e-3), "mse", metrics=[lambda y, p: keras.ops.log(-keras.ops.abs(y) - 1)])
+    guard = Guard()
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[guard])
+    verdict = judge(Symptom.NON_FINITE_OBJECTIVE, model=model, trace=guard.trace, policy=Policy())
+    assert verdict.cause is C.UNSAFE_METRIC
+
+
+def test_the_time_limit_holds():
+    """A small limit ends the replays early; what was seen so far is the verdict's evidence."""
+    model = _net(units=(256, 256, 256))
+    guard = _fit(model, SGD(20.0))
+    began = time.monotonic()
+    verdict = judge(
+        guard.trace.symptom,
+        model=model,
+        trace=guard.trace,
+        policy=Policy(diagnosis_seconds=0.05),
+    )
+    assert time.monotonic() - began < 5
+    assert len(verdict.evidence["replays"]) < 10
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "rate", "cause"),
+    [
+        (X, Y, 0.01, None),
+        (X, Y, 30.0, C.DIVERGENT_LEARNING_RATE),
+        (2000 * X, Y, 0.01, C.UNSCALED_DATA),
+        (np.where(np.arange(256)[:, None] == 200, np.nan, X), Y, 0.01, C.NON_FINITE_DATA),
+    ],
+)
+def test_diagnose_needs_no_tuner_and_no_fit(x, y, rate, cause):
+    """A compiled model and its data are enough; the model stays untrained."""
+    keras.utils.set_random_seed(2)
+    model = _net()
+    model.compile(SGD(rate), "mse")
+    before = model.get_weights()
+    record = diagnose(model, x, y)
+    assert record.cause is cause
+    assert record.unstable is (cause is not None)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_diagnose_takes_datasets_and_names_what_is_missing():
+    """tf.data goes in as it is; a model that is not compiled is refused."""
+    data = tf.data.Dataset.from_tensor_slices((X, Y[:, None])).batch(32)
+    model = _net()
+    with pytest.raises(ValueError, match="compiled"):
+        diagnose(model, data)
+    model.compile(SGD(30.0), "mse")
+    assert diagnose(model, data).cause is C.DIVERGENT_LEARNING_RATE
