@@ -22,6 +22,7 @@ from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, Trial
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
 EXACT = Policy(sanitize="off")
+BRIEF = Policy(diagnosis_seconds=0.1)  # for tests that are not about the cause
 
 
 def build(hp: Any) -> keras.Model:
@@ -105,10 +106,10 @@ def test_tuner_signature_is_that_of_keras_tuner_plus_policy(name: str) -> None:
 def test_tuner_survives_any_number_of_failing_trials(tmp_path: Path, regression: Any) -> None:
     """NaN in a row ends Keras Tuner's search; here every trial runs, and says what happened."""
     tuner = search(
-        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=12, epochs=3
+        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=10, epochs=3
     )
     trials = tuner.report().trials
-    assert len(trials) == 12
+    assert len(trials) == 10
     failed = trials[trials.status == "failed"]
     assert len(failed) >= 3
     assert (failed.params_rate > 0.05).all()
@@ -116,7 +117,7 @@ def test_tuner_survives_any_number_of_failing_trials(tmp_path: Path, regression:
     assert failed.value.isna().all()
     completed = trials[trials.status == "completed"]
     assert completed.value.notna().all()
-    assert len(list(Path(tuner.project_dir).glob("trial_*/robusttune.json"))) == 12
+    assert len(list(Path(tuner.project_dir).glob("trial_*/robusttune.json"))) == 10
     best = tuner.get_best_models()[0]
     assert all(np.isfinite(w).all() for w in best.get_weights())
 
@@ -124,7 +125,7 @@ def test_tuner_survives_any_number_of_failing_trials(tmp_path: Path, regression:
 def test_tuner_failed_trials_have_no_score_and_a_message(tmp_path: Path, regression: Any) -> None:
     """The objective is never invented, in the store either."""
     tuner = search(
-        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=8, epochs=2
+        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=5, epochs=2
     )
     for trial in tuner.oracle.trials.values():
         if trial.status == "FAILED":
@@ -149,6 +150,7 @@ def test_tuner_honours_the_users_limit_of_failures(tmp_path: Path, regression: A
             tmp_path,
             regression,
             diverges,
+            policy=BRIEF,
             max_trials=6,
             max_consecutive_failed_trials=2,
         )
@@ -388,7 +390,13 @@ def test_tuner_every_hook_of_the_user_works_without_super(tmp_path: Path, regres
             return model.fit(*args, **kwargs)
 
     tuner = search(
-        robusttune.robust(Hooks), tmp_path, regression, Forgets(), max_trials=6, epochs=2
+        robusttune.robust(Hooks),
+        tmp_path,
+        regression,
+        Forgets(),
+        policy=BRIEF,
+        max_trials=6,
+        epochs=2,
     )
     assert {
         "on_epoch_end",
@@ -568,7 +576,9 @@ def test_tuner_without_hypermodel_is_an_error_as_in_keras_tuner(tmp_path: Path) 
 
 def test_trial_records_round_trip(tmp_path: Path, regression: Any) -> None:
     """Each stored record reads back as the trial it is about."""
-    tuner = search(robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=4)
+    tuner = search(
+        robusttune.RandomSearch, tmp_path, regression, build_unstable, policy=BRIEF, max_trials=4
+    )
     for number, id_ in enumerate(tuner.oracle.start_order):
         path = Path(tuner.project_dir) / f"trial_{id_}" / "robusttune.json"
         record = TrialRecord.from_json(path.read_text())
@@ -581,7 +591,14 @@ def test_trial_records_round_trip(tmp_path: Path, regression: Any) -> None:
 def test_failures_are_logged_once(tmp_path: Path, regression: Any, caplog: Any) -> None:
     """One line a failing trial, on the library's own logger."""
     with caplog.at_level(logging.WARNING, logger="robusttune"):
-        tuner = search(robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=6)
+        tuner = search(
+            robusttune.RandomSearch,
+            tmp_path,
+            regression,
+            build_unstable,
+            policy=BRIEF,
+            max_trials=6,
+        )
     unstable = int(tuner.report().trials.unstable.sum())
     lines = [r for r in caplog.records if r.name == "robusttune.tuners"]
     assert len(lines) == unstable > 0

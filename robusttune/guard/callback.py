@@ -149,6 +149,7 @@ class Guard(keras.callbacks.Callback):
             clip="auto" if clip == "tune" else clip,
             history=self.policy.history,
             after_step=self._after_step,
+            every_step=self.policy.check_every == 1,
         )
         if not recorder.steps:  # an optimizer that is not Keras's own
             self._note_missing(gradient_norms="the optimizer is not a Keras optimizer")
@@ -171,7 +172,7 @@ class Guard(keras.callbacks.Callback):
         self._seen_steps += new
         rows = [row] if new == 1 else self._recorder.history()[-new:] if new else []
         for row in rows:
-            symptom = watch(self.policy, self._watch, float(row[Row.LOSS]), float(row[Row.NORM]))
+            symptom = watch(self.policy, self._watch, float(row[Row.LOSS]), float(row[Row.SIZE]))
             if row[Row.FAILED] and symptom is None:
                 symptom = Symptom.NON_FINITE_GRADIENT
             if symptom is not None:
@@ -244,7 +245,7 @@ class Guard(keras.callbacks.Callback):
         from robusttune.guard.tensorflow_step import Row
 
         rows = self._recorder.history().astype(float)
-        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], rows[:, Row.NORM]
+        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], rows[:, Row.SIZE] * math.sqrt(2.0)
         if len(rows):
             trace.first_step = int(rows[0, Row.STEPS]) - 1
             trace.clipped_steps = int(rows[-1, Row.CLIPPED])

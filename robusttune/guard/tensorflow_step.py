@@ -3,16 +3,20 @@
 While a fit runs, the optimizer's `apply` is replaced on the instance. The replacement computes the
 global gradient norm once, which serves clipping, the test for finiteness and the record. An
 ordinary step takes the fast branch of one `tf.cond`, in which the update runs as it always does.
-Everything rare (the first steps, a spike to clip, a non-finite step to skip) is in the other one.
+Everything rare (the first steps, a spike to clip, a non-finite step to skip) is in the other one,
+behind a function call that is not inlined: TensorFlow visits each operation of an untaken branch.
 
-All state is one small variable of shape (history, len(Row)): row 0 is the last step, row 1 the one
-before it. A failed step is the last one that is written, so the record freezes at the failure.
+All state is one small variable, the row of the last step. Where the host does not look after every
+step, it has more rows, the last step first. A failed step is the last one that is written, so the
+record freezes at the failure.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
+import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -26,8 +30,8 @@ import tensorflow as tf
 from robusttune.guard.trace import Batch
 from robusttune.records import one_line
 
-# Steps at the start that take the slow branch: they have no history to be compared with, and their
-# batches are kept for the diagnosis.
+# Steps at the start that take the careful branch: they have no history to be compared with, and
+# their batches are kept for the diagnosis.
 WARM_UP_STEPS = 8
 # A gradient norm this many times above its recent peak is a spike. Ordinary steps stay below: none
 # of the healthy fits of benchmarks/healthy.py is clipped.
@@ -40,20 +44,25 @@ PEAK_GROWTH = 2.0
 # Batches larger than this are not kept, in bytes each.
 MAX_BATCH_BYTES = 16 * 2**20
 
-_LARGEST = float(np.finfo(np.float32).max)
 _LOGS_KEY = "robusttune_row"
+_ROOT_2 = math.sqrt(2.0)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Row(IntEnum):
-    """Columns of the state variable; float32, so steps count exactly up to 2**24."""
+    """Columns of the state; float32, so steps count exactly up to 2**24.
+
+    SIZE is the gradient norm over the root of 2, as TensorFlow's l2_loss gives it; it is NaN where
+    the loss or the gradient is. GATE is the recent peak of SIZE, or without automatic clipping the
+    largest size that needs no care. Up to its sign: where that is negative, the step needs care.
+    """
 
     LOSS = 0
-    NORM = 1
-    PEAK = 2
-    LIMIT = 3
-    STEPS = 4
-    CLIPPED = 5
-    FAILED = 6
+    SIZE = 1
+    GATE = 2
+    STEPS = 3
+    CLIPPED = 4
+    FAILED = 5
 
 
 class StepRecorder:
@@ -65,6 +74,7 @@ class StepRecorder:
         history: Rows that are kept.
         on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
             where batches cannot leave the step (XLA, several replicas).
+        one_branch: Whether all steps take the careful branch: XLA compiles each, and fuses them.
     """
 
     def __init__(
@@ -74,14 +84,15 @@ class StepRecorder:
         clip: float | Literal["auto"] | None,
         history: int,
         on_batch: Callable[[Sequence[np.ndarray[Any, Any]], bool], None] | None,
+        one_branch: bool = False,
     ) -> None:
         self.optimizer = optimizer
         self.clip = None if clips_by_itself(optimizer) else clip
         self.on_batch = on_batch
-        rows = np.zeros((history, len(Row)), np.float32)
-        rows[:, Row.LIMIT] = -1.0
+        self.one_branch = one_branch
         with tf.init_scope():
-            self.state = tf.Variable(rows, trainable=False, name="robusttune_state")
+            start = np.zeros((history, len(Row)) if history > 1 else len(Row), np.float32)
+            self.state = tf.Variable(start, trainable=False, name="robusttune_state")
         self.row: Any = None
         self._local = threading.local()  # replicas of a mirrored step run in threads
         self._apply = optimizer.apply
@@ -117,35 +128,34 @@ class StepRecorder:
                 with tf.init_scope():
                     self.optimizer.build(trainable_variables)
         loss = getattr(self._local, "loss", None)
-        loss = None if loss is None else tf.cast(loss, tf.float32)
-        squares = tf.add_n([_half_square(g) for g in grads if g is not None]) * 2.0
+        squares = [_half_square(g) for g in grads if g is not None]
+        if loss is not None:
+            loss = tf.cast(loss, tf.float32)
+            squares.append(loss * 0.0)  # a loss that is not finite makes the sum NaN
         scale = self._loss_scale()
-        norm = tf.sqrt(squares) if scale is None else tf.sqrt(squares) / scale
+        size = tf.sqrt(tf.add_n(squares))
+        size = size if scale is None else size / scale
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            return self._apply_in_replicas(context, grads, trainable_variables, loss, norm)
+            return self._apply_in_replicas(context, grads, trainable_variables, loss, size)
         self.row = self._record(
             loss,
-            norm,
+            size,
             skips_itself=scale is not None,
             apply=lambda factor: self._apply(_scaled(grads, factor), trainable_variables),
         )
         return None
 
     def _apply_in_replicas(
-        self, context: Any, grads: Any, variables: Any, loss: Any, norm: Any
+        self, context: Any, grads: Any, variables: Any, loss: Any, size: Any
     ) -> None:
         # A condition around an update that merges replicas must stand outside of the replicas.
         # Non-finite values survive the sum, so all replicas agree on it.
         total = context.all_reduce(
-            tf.distribute.ReduceOp.SUM, [norm * norm, tf.constant(0.0) if loss is None else loss]
+            tf.distribute.ReduceOp.SUM, [size * size, tf.constant(0.0) if loss is None else loss]
         )
-        norm = tf.sqrt(total[0])
-        loss = None if loss is None else total[1]
-        factors = (tf.constant(1.0), norm, tf.constant(0.0) if loss is None else loss)
 
-        def across(strategy: Any, grads: Any, variables: Any, factors: Any) -> None:
-            _, norms, losses = factors
+        def across(strategy: Any, grads: Any, variables: Any, squares: Any, losses: Any) -> None:
             first = strategy.experimental_local_results
 
             def apply(factor: Any) -> None:
@@ -155,91 +165,83 @@ class StepRecorder:
 
             self._record(
                 None if loss is None else first(losses)[0],
-                first(norms)[0],
-                skips_itself=False,
+                tf.sqrt(first(squares)[0]),
+                skips_itself=self._loss_scale() is not None,
                 apply=apply,
             )
 
-        context.merge_call(across, args=(grads, variables, factors))
+        context.merge_call(across, args=(grads, variables, *total))
 
     def _record(
-        self, loss: Any, norm: Any, *, skips_itself: bool, apply: Callable[[Any], Any]
+        self, loss: Any, size: Any, *, skips_itself: bool, apply: Callable[[Any], Any]
     ) -> Any:
         """Run one update through the guard; returns the new row."""
         rows = self.state.read_value()
-        last = tf.unstack(rows[0])
+        last = tf.unstack(rows if rows.shape.rank == 1 else rows[0])
         shown_loss = tf.constant(np.nan, tf.float32) if loss is None else loss
-        # One comparison decides: NaN and inf in the norm or the loss are never below the limit.
-        health = norm if loss is None else norm + 0.0 * loss
-        batch = getattr(self._local, "batch", [])
 
-        def write(row: list[Any]) -> Any:
-            new = tf.stack(row)
-            self.state.assign(tf.concat([new[None], rows[:-1]], axis=0))
-            return new
+        def write(gate: Any, clipped: Any, failed: Any) -> Any:
+            row = tf.stack([shown_loss, size, gate, last[Row.STEPS] + 1.0, clipped, failed])
+            whole = row if rows.shape.rank == 1 else tf.concat([row[None], rows[:-1]], axis=0)
+            self.state.assign(whole)
+            return row
 
         def fast() -> Any:
             apply(None)
-            peak = tf.maximum(
-                last[Row.PEAK] * PEAK_DECAY, tf.minimum(norm, last[Row.PEAK] * PEAK_GROWTH)
-            )
-            steps = last[Row.STEPS] + 1.0
-            limit = self._limit(peak)
-            return write(
-                [shown_loss, norm, peak, limit, steps, last[Row.CLIPPED], last[Row.FAILED]]
-            )
+            gate = last[Row.GATE]
+            if self.clip == "auto":
+                gate = tf.maximum(gate * PEAK_DECAY, tf.minimum(size, gate * PEAK_GROWTH))
+            return write(gate, last[Row.CLIPPED], last[Row.FAILED])
 
-        def slow() -> Any:
+        def careful() -> Any:
             # A LossScaleOptimizer meets non-finite gradients by design and skips them by itself.
-            usable = tf.math.is_finite(health)
-            if skips_itself:
-                usable = tf.constant(True) if loss is None else tf.math.is_finite(loss)
+            usable = tf.math.is_finite(shown_loss if skips_itself and loss is not None else size)
+            usable = tf.constant(True) if skips_itself and loss is None else usable
             already = last[Row.FAILED] > 0
-            warm = (last[Row.STEPS] < WARM_UP_STEPS) | (last[Row.PEAK] <= 0)
-            if self.on_batch is not None and batch:
-                wanted = tf.logical_not(already) & (warm | tf.logical_not(usable))
-                tf.cond(wanted, lambda: self._send(batch, usable), lambda: None)
+            self._send_if(already, last[Row.STEPS] < WARM_UP_STEPS, usable)
             return tf.cond(
                 already,
                 lambda: tf.stack(last),
-                lambda: tf.cond(usable, lambda: accept(warm), reject),
+                lambda: tf.cond(usable, accept, lambda: write(-1.0, last[Row.CLIPPED], 1.0)),
             )
 
-        def accept(warm: Any) -> Any:
-            finite = tf.math.is_finite(norm)
-            known = tf.where(finite, norm, last[Row.PEAK])
-            factor, peak, clipped = self._clipped(known, last[Row.PEAK], warm)
+        def accept() -> Any:
+            finite = tf.math.is_finite(size)
+            factor, gate, clipped = self._clipped(
+                tf.where(finite, size, tf.abs(last[Row.GATE])), last[Row.GATE], last[Row.STEPS]
+            )
             apply(factor)
-            steps = last[Row.STEPS] + 1.0
-            limit = tf.where(steps < WARM_UP_STEPS, -1.0, self._limit(peak))
-            clipped = last[Row.CLIPPED] + tf.cast(clipped & finite, tf.float32)
-            return write([shown_loss, known, peak, limit, steps, clipped, last[Row.FAILED]])
+            armed = (last[Row.STEPS] + 1.0 >= WARM_UP_STEPS) & (gate > 0)
+            count = last[Row.CLIPPED] + tf.cast(clipped & finite, tf.float32)
+            return write(tf.where(armed, gate, -gate), count, last[Row.FAILED])
 
-        def reject() -> Any:
-            steps = last[Row.STEPS] + 1.0
-            minus, one = tf.constant(-1.0), tf.constant(1.0)
-            return write([shown_loss, norm, last[Row.PEAK], minus, steps, last[Row.CLIPPED], one])
+        if tf.executing_eagerly() or self.one_branch:
+            return careful()
+        limit = last[Row.GATE] * SPIKE if self.clip == "auto" else last[Row.GATE]
+        apart = tf.function(careful, autograph=False, experimental_attributes={"_noinline": True})
+        return tf.cond(size <= limit, fast, apart)
 
-        return tf.cond(health <= last[Row.LIMIT], fast, slow)
-
-    def _limit(self, peak: Any) -> Any:
-        """Norm up to which the next step is ordinary."""
-        if self.clip == "auto":
-            return tf.minimum(peak * SPIKE, _LARGEST)
-        return tf.constant(_LARGEST if self.clip is None else float(self.clip))
-
-    def _clipped(self, norm: Any, peak: Any, warm: Any) -> tuple[Any, Any, Any]:
-        """Return the factor for the gradients, the new recent peak, and whether it clips."""
+    def _clipped(self, size: Any, gate: Any, steps: Any) -> tuple[Any, Any, Any]:
+        """Return the factor for the gradients, the size of the new gate, and whether it clips."""
         one = tf.constant(1.0)
         if self.clip == "auto":
-            spike = (peak > 0) & (norm > peak * tf.where(warm, WARM_UP_SPIKE, SPIKE))
-            grown = tf.where(warm & tf.logical_not(spike), norm, peak * PEAK_GROWTH)
-            new_peak = tf.maximum(peak * PEAK_DECAY, tf.minimum(norm, grown))
-            return tf.where(spike, peak / norm, one), new_peak, spike
+            peak = tf.abs(gate)
+            warm = (steps < WARM_UP_STEPS) | (gate <= 0)
+            spike = (peak > 0) & (size > peak * tf.where(warm, WARM_UP_SPIKE, SPIKE))
+            grown = tf.where(warm & tf.logical_not(spike), size, peak * PEAK_GROWTH)
+            peak = tf.maximum(peak * PEAK_DECAY, tf.minimum(size, grown))
+            return tf.where(spike, tf.abs(gate) / size, one), peak, spike
         if self.clip is None:
-            return one, tf.maximum(peak, norm), tf.constant(False)
-        above = norm > self.clip
-        return tf.where(above, self.clip / norm, one), tf.maximum(peak, norm), above
+            return one, tf.constant(_LARGEST), tf.constant(False)
+        limit = float(self.clip) / _ROOT_2
+        return tf.where(size > limit, limit / size, one), tf.constant(limit), size > limit
+
+    def _send_if(self, already: Any, warm: Any, usable: Any) -> None:
+        """Hand the batch of a warm-up step, and of the failing one, to the host."""
+        batch = getattr(self._local, "batch", [])
+        if self.on_batch is not None and batch:
+            wanted = tf.logical_not(already) & (warm | tf.logical_not(usable))
+            tf.cond(wanted, lambda: self._send(batch, usable), lambda: None)
 
     def _send(self, batch: list[Any], usable: Any) -> None:
         # TensorFlow keeps this function for ever: it must not keep the model.
@@ -269,6 +271,7 @@ class ModelRecorder:
         clip: See StepRecorder.
         history: Rows that are kept.
         after_step: Called on the host after each call of the train function.
+        every_step: Whether the host reads the row of every step by itself.
     """
 
     def __init__(
@@ -278,6 +281,7 @@ class ModelRecorder:
         clip: float | Literal["auto"] | None,
         history: int,
         after_step: Callable[[], None],
+        every_step: bool,
     ) -> None:
         self.model = model
         self.batches: list[Batch] = []
@@ -293,12 +297,16 @@ class ModelRecorder:
             self.missing["failing_batch"] = f"{replicas} replicas"
         elif self._tapped:
             self.missing["failing_batch"] = "jit_compile"
+        self._seen: collections.deque[Any] | None = None
+        if every_step and model.steps_per_execution == 1:
+            self._seen = collections.deque(maxlen=history)
         self.steps = [
             StepRecorder(
                 optimizer,
                 clip=clip,
-                history=history,
+                history=1 if self._seen is not None else history,
                 on_batch=None if self.missing else self._keep_batch,
+                one_branch=bool(model.jit_compile),
             )
             for optimizer in optimizers_of(model)
         ]
@@ -348,18 +356,25 @@ class ModelRecorder:
 
     def last_row(self) -> np.ndarray[Any, Any]:
         """Return the row of the last step, shape (len(Row),)."""
-        if self._last_row is not None:
-            return np.asarray(self._last_row)
-        rows = [step.state.numpy()[0] for step in self.steps]
-        failed = [row for row in rows if row[Row.FAILED]]
-        return np.asarray((failed or rows)[0])
+        row = self._last_row
+        row = (
+            _failed_or_first([s.state.numpy() for s in self.steps]) if row is None else row.numpy()
+        )
+        row = row if row.ndim == 1 else row[0]
+        if self._seen is not None:
+            self._seen.append(row)
+        return np.asarray(row)
 
     def history(self) -> np.ndarray[Any, Any]:
         """Return the kept rows, oldest first, shape (n, len(Row))."""
-        tables = [step.state.numpy() for step in self.steps]
-        failed = [table for table in tables if table[0, Row.FAILED]]
-        table = np.asarray((failed or tables)[0])
-        return table[table[:, Row.STEPS] > 0][::-1]
+        if self._seen is not None:
+            table = np.array(self._seen)
+        else:
+            table = _failed_or_first([step.state.numpy() for step in self.steps])[::-1]
+        table = table.reshape(-1, len(Row))
+        # A row that did not change is that of a fit that goes on after its failure.
+        fresh = np.diff(table[:, Row.STEPS], prepend=0.0) > 0
+        return np.asarray(table[fresh])
 
     def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
         if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
@@ -432,6 +447,11 @@ def _scaled(grads: Sequence[Any], factor: Any) -> list[Any]:
         return gradient * tf.cast(factor, gradient.dtype)
 
     return [times(gradient) for gradient in grads]
+
+
+def _failed_or_first(states: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    failed = [state for state in states if np.atleast_2d(state)[0, Row.FAILED]]
+    return (failed or list(states))[0]
 
 
 def _in_this_graph(tensor: Any) -> bool:
