@@ -8,6 +8,8 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from robusttune import FailureCause, Report, TrialRecord
 from robusttune.report.html import _asset
@@ -180,6 +182,69 @@ def test_malformed_evidence_is_left_out(evidence):
     page = Report.from_records([record]).html()
     assert Outline(page).open == []
     assert "Trial 0: unknown" in page
+
+
+def _json(depth=2):
+    """Return a strategy for what JSON can hold."""
+    leaf = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=20)
+        | st.sampled_from(["nan", "inf", EVIL])
+    )
+    return st.recursive(leaf, lambda inner: st.lists(inner, max_size=4), max_leaves=8)
+
+
+_EVIDENCE = st.fixed_dictionaries(
+    {},
+    optional={
+        "losses": st.lists(st.floats() | st.just("nan"), max_size=8) | _json(),
+        "first_step": _json(),
+        "baseline_loss": _json(),
+        "replays": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "change": _json(),
+                    "cured": _json(),
+                    "losses": st.lists(st.floats(), max_size=5) | _json(),
+                    "steps": _json(),
+                    "baseline_loss": _json(),
+                },
+            ),
+            max_size=3,
+        )
+        | _json(),
+    },
+)
+_RECORD = st.builds(
+    TrialRecord,
+    trial_id=st.text(max_size=8),
+    number=st.none() | st.integers(),
+    status=st.sampled_from(["completed", "failed", "pruned", "running"]),
+    unstable=st.booleans(),
+    cause=st.none() | st.sampled_from(list(FailureCause)),
+    confidence=st.none() | st.floats(0, 1),
+    step=st.none() | st.integers(),
+    value=st.none() | st.floats(),
+    error=st.none() | st.text(max_size=30),
+    evidence=_EVIDENCE,
+    params=st.dictionaries(st.sampled_from(["lr", "units", "odd name", EVIL]), _json(), max_size=4),
+)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(_RECORD, max_size=40))
+def test_any_records_make_a_page(records):
+    """Whatever was stored, the page is whole and runs nothing, and the tables are there."""
+    report = Report.from_records([TrialRecord.from_json(r.to_json()) for r in records])
+    outline = Outline(report.html())
+    assert outline.open == []
+    assert outline.scripts == 1
+    assert all(len(frame.columns) for frame in report.tables().values())
+    assert report.summary()
 
 
 def test_part_for_a_notebook_is_a_part():

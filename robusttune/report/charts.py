@@ -193,10 +193,10 @@ def replay_chart(record: TrialRecord) -> Markup | None:
         ]
         drawing.line(points, f"replay {'cured' if replay.get('cured') is True else 'uncured'}")
         ends.append((points[-1][1], points[-1], str(index)))
-    free = -math.inf
+    taken: dict[float, float] = {}
     for height, (right, _), label in sorted(ends):
-        free = max(height + 4, free + 11)
-        drawing.text((right + 5, free), label, "tick", "start")
+        taken[right] = max(height + 4, taken.get(right, -math.inf) + 11)
+        drawing.text((right + 5, taken[right]), label, "tick", "start")
     return drawing.svg()
 
 
