@@ -77,12 +77,16 @@ class Battery:
         seconds: Time after which no further replay is started.
         hold_out: Whether a cure must also show on batches that were not trained on; where the
             batches are all of the training data, it must halve the constant prediction's loss.
+        from_last: Whether replays start at the weights and slots of the last good step, instead of
+            those from before the fit. A cure then is to get better than that start.
 
     Raises:
         CannotReplayError: There is nothing to replay.
     """
 
-    def __init__(self, case: Case, seconds: float, *, hold_out: bool = False) -> None:
+    def __init__(
+        self, case: Case, seconds: float, *, hold_out: bool = False, from_last: bool = False
+    ) -> None:
         seen = case.first if case.first is not None else case.last
         if case.model is None or seen is None:
             raise CannotReplayError(case.why_not.get("observation", "no step could be run again"))
@@ -92,7 +96,13 @@ class Battery:
         self.heads: Sequence[Head] = seen.heads
         self.clock = Clock(seconds)
         self.steps: int | None = None
-        self.start = case.initial_weights or _standard(case.model, case.model.get_weights(), 0)
+        self.from_last = from_last
+        last = case.trace.weights or case.model.get_weights()
+        self.start = (
+            last
+            if from_last
+            else case.initial_weights or _standard(case.model, case.model.get_weights(), 0)
+        )
         self._batches = _alike(case)
         self._held_out: list[Batch] = []
         self._margin = MARGIN
@@ -154,7 +164,7 @@ class Battery:
 
     def _replay(self, change: Change, seed: int) -> Losses:
         program = self._program(change)
-        weights = _redrawn(self.start, seed)
+        weights = list(self.start) if self.from_last else _redrawn(self.start, seed)
         if change.initialization:
             weights = _standard(self.model, weights, seed)
         batches = self._data(change, seed)
@@ -188,6 +198,7 @@ class Battery:
                 self.model,
                 loss=self.plain_loss if change.plain_loss else None,
                 clip=change.clip,
+                slots=self.from_last,
                 setting=lambda: _setting(self.model, self.seen, change),
             )
         return self._programs[key]
@@ -244,6 +255,8 @@ class Battery:
         return bool(end < limit(baseline, MARGIN))
 
     def _baseline(self, change: Change) -> float | None:
+        if self.from_last:
+            return None
         key = (change.inputs, change.targets, change.plain_loss)
         if key not in self._baselines:
             rows = _joined(self._changed(self._batches, change))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from robusttune.causes import FailureCause
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.rules import UNSCALED
 from robusttune.diagnosis.verdict import Verdict
+
+# A loss that never was this many times its start did not diverge.
+_RISEN = 3.0
 
 
 def suspect(case: Case) -> Verdict:
@@ -15,8 +20,10 @@ def suspect(case: Case) -> Verdict:
     scales = {"inputs": case.scale("x") or 0.0, "targets": case.scale("y") or 0.0}
     worst = max(scales, key=lambda name: scales[name])
     scale_factor = scales[worst] / UNSCALED
+    if case.trace.step == 0:  # no update was made yet, at any rate
+        rate_factor = 0.0
     if max(rate_factor, scale_factor) <= 1:
-        return Verdict(
+        return _sudden(case) or Verdict(
             cause=FailureCause.UNKNOWN, confidence=0.2, advice=FailureCause.UNKNOWN.advice
         )
     rate_verdict = Verdict(
@@ -43,3 +50,36 @@ def suspect(case: Case) -> Verdict:
             advice=first.advice,
         )
     return rate_verdict if rate_factor > 1 else data_verdict
+
+
+def _sudden(case: Case) -> Verdict | None:
+    """Return what a loss that is NaN out of the blue suggests, where no batch could be kept."""
+    losses, start = case.trace.losses, case.trace.start_loss
+    if case.batches or not losses.size or np.isfinite(losses[-1]):
+        return None
+    before = losses[np.isfinite(losses)]
+    if before.size and (start is None or before.max() > _RISEN * abs(start)):
+        return None
+    names = {loss.name for loss in case.facts.losses}
+    if "sparse_categorical_crossentropy" in names:
+        return Verdict(
+            cause=FailureCause.LABEL_MISMATCH,
+            other_causes=(FailureCause.NON_FINITE_DATA,),
+            confidence=0.6,
+            advice="Look for labels outside 0..classes-1, which give NaN without an error in a"
+            " compiled step, and for NaN in the data: robusttune.check_data(x, y).",
+        )
+    if all(loss.built_in for loss in case.facts.losses):
+        return Verdict(
+            cause=FailureCause.NON_FINITE_DATA,
+            confidence=0.5,
+            advice="Look for NaN or inf in the data (robusttune.check_data): an ordinary loss"
+            " became NaN without having risen.",
+        )
+    return Verdict(
+        cause=FailureCause.UNSAFE_LOSS,
+        other_causes=(FailureCause.NON_FINITE_DATA,),
+        confidence=0.5,
+        advice="The loss became NaN without having risen: look for a division, logarithm or root in"
+        " it, then for NaN in the data.",
+    )

@@ -168,15 +168,22 @@ def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
 
     began = time.monotonic()
     try:
-        battery = Battery(case, seconds=case.policy.diagnosis_seconds)
+        battery = Battery(case, case.policy.diagnosis_seconds)
         unchanged = battery.outcome(Change())
-        verdict = None if unchanged is None else verdict_of(battery, find_cures(battery))
+        if unchanged is not None and unchanged.cured:  # not from the start: from where it failed
+            battery = Battery(case, battery.clock.left, from_last=True)
+            unchanged = battery.outcome(Change())
+        reproduced = unchanged is not None and not unchanged.cured
+        verdict = verdict_of(battery, find_cures(battery)) if reproduced else None
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return fallback.suspect(case), {}
+    if not reproduced:
+        case.why_not["replay"] = "the failure did not come again"
     evidence = {
         "replays": [outcome.as_evidence() for outcome in battery.outcomes],
-        "reproduced": None if unchanged is None else not unchanged.cured,
+        "replayed_from": "last good step" if battery.from_last else "initial weights",
+        "reproduced": reproduced,
         "baseline_loss": None if unchanged is None else unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,
     }

@@ -32,6 +32,8 @@ class Program:
         model: A compiled, built Keras model.
         loss: Takes (y, predictions) and returns the loss; None: the model's own.
         clip: Global norm that gradients are clipped to; None: what the optimizer itself does.
+        slots: Whether the optimizer starts with the slots and the step of the model's own, as after
+            the fit; else with none, as before it.
         setting: Gives a context manager in which the step is traced.
     """
 
@@ -41,6 +43,7 @@ class Program:
         *,
         loss: Callable[[Any, Any], Any] | None = None,
         clip: float | None = None,
+        slots: bool = False,
         setting: Setting = contextlib.nullcontext,
     ) -> None:
         self.model = model
@@ -63,7 +66,10 @@ class Program:
         self._factor = tf.Variable(1.0, trainable=False)
         self._optimizer = _copy(model.optimizer, self._factor)
         self._optimizer.build(self._trained)
-        self._slots = [tf.convert_to_tensor(v.value) for v in self._optimizer.variables]
+        source = _slots(model.optimizer) if slots else self._optimizer.variables
+        self._slots = [tf.convert_to_tensor(v.value) for v in source]
+        if [v.shape for v in self._slots] != [v.shape for v in self._optimizer.variables]:
+            raise CannotReplayError("the optimizer's slots are not those of its copy")
         self._run: Any = None
 
     def run(self, weights: Sequence[Array], batches: Any, steps: int, rate: float) -> Losses:
@@ -178,6 +184,13 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(base, tf.float32) * self._factor
 
 
+def _slots(optimizer: Any) -> list[Any]:
+    """Return the variables of an optimizer without its learning rate, which a replay sets."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = getattr(inner, "_learning_rate", None)
+    return [variable for variable in optimizer.variables if variable is not rate]
+
+
 def _copy(optimizer: Any, factor: Any) -> Any:
     """Return a fresh optimizer with the same settings whose learning rate is scaled by `factor`.
 
@@ -194,12 +207,17 @@ def _copy(optimizer: Any, factor: Any) -> Any:
             dynamic_growth_steps=optimizer.dynamic_growth_steps,
             name=optimizer.name,
         )
+    base = optimizer._learning_rate
+    schedule = isinstance(base, keras.optimizers.schedules.LearningRateSchedule)
     try:
+        if schedule:  # a user's schedule need not be serializable: leave it out of the config
+            optimizer._learning_rate = 1.0
         config = {**optimizer.get_config(), "learning_rate": 1.0}
         copy = type(optimizer).from_config(config)
     except Exception as error:  # a user's own class: whatever it raises is the reason
         raise CannotReplayError(f"the optimizer cannot be made again: {error!r}") from error
-    base = optimizer._learning_rate
-    schedule = isinstance(base, keras.optimizers.schedules.LearningRateSchedule)
+    finally:
+        if schedule:
+            optimizer._learning_rate = base
     copy.learning_rate = _Scaled(base if schedule else float(optimizer.learning_rate), factor)
     return copy
