@@ -47,19 +47,19 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
     def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(oracle, keras_tuner.Oracle):
             make_robust(oracle, self.robust_policy, limit_is_set=self._robust_limit_is_set)
-        space = SearchSpace(
+        self._robust_space = SearchSpace(
             None if hypermodel is None else lambda hp: self.hypermodel.build(hp),
             self.robust_policy,
         )
-        with space.watching():
+        with self._robust_space.watching():
             super().__init__(oracle, hypermodel, *args, **kwargs)
         if isinstance(self.oracle, RobustOracle):  # a worker's chief has the space
-            space.begin(self.oracle)
+            self._robust_space.begin(self.oracle)
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Search as Keras Tuner does, with batch sizes that the data can fill."""
+        """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
-            self.oracle.robust_space.cap_batch_size(self.oracle, fit_args, fit_kwargs)
+            self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
         super().search(*fit_args, **fit_kwargs)
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
@@ -68,7 +68,10 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
         self.__dict__["run_trial"] = session.watched(self.run_trial)
         error: Exception | None = None
         try:
-            with guard_every_fit(session.make_guard) as session.guards:
+            with (
+                self._robust_space.watching(mend=True),
+                guard_every_fit(session.make_guard) as session.guards,
+            ):
                 self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status, trial.message = TrialStatus.COMPLETED, None
         except FatalError:  # the tuner is used in a wrong way: Keras Tuner ends the search with it
@@ -96,6 +99,8 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
 class RobustEntry:
     """What is called first: the `policy` argument, and what the tuner's own class would break."""
 
+    _robust_space: SearchSpace
+
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(
@@ -118,9 +123,7 @@ class RobustEntry:
     def search_space_summary(self, extended: bool = False) -> None:
         """Print the summary of the search space, and what was changed in it."""
         super().search_space_summary(extended)  # type: ignore[misc]
-        oracle = self.oracle  # type: ignore[attr-defined]
-        changes = oracle.robust_space.adjustments if isinstance(oracle, RobustOracle) else ()
-        for change in changes:
+        for change in self._robust_space.adjustments:
             # Keras Tuner's method prints, and this is the rest of what it prints.
             sys.stdout.write(
                 f"{change.parameter}: {change.field} {change.before} -> {change.after}"

@@ -19,6 +19,7 @@ from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
+from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.search_space import SearchSpace
 
 _log = logging.getLogger("robusttune.tuners")
@@ -119,10 +120,9 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
 
 @functools.cache
 def robust_oracle_class(oracle_class: Any) -> Any:
-    """Return the subclass of an oracle class that is robust; it keeps the name."""
-    return type(
-        oracle_class.__name__, (RobustOracle, oracle_class), {"__doc__": oracle_class.__doc__}
-    )
+    """Return the subclass of an oracle class that is robust and learns; it keeps the name."""
+    bases = (RobustOracle, learning_mixin(oracle_class), oracle_class)
+    return type(oracle_class.__name__, bases, {"__doc__": oracle_class.__doc__})
 
 
 @contextmanager

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from robusttune.policy import Policy
 from robusttune.space import Adjustment
 from robusttune.tuners.files import write_atomically
+from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 
 if TYPE_CHECKING:
@@ -32,17 +33,19 @@ class SearchSpace:
 
     def __init__(self, build: Callable[[Any], Any] | None, policy: Policy) -> None:
         self.policy = policy
+        self._build = build
         self._sanitizer = SpaceSanitizer(build, policy)
         self._began = self._busy = False
+        self._stored = 0
 
     @property
     def adjustments(self) -> list[Adjustment]:
         """All changes of the search so far, oldest first."""
         return self._sanitizer.adjustments
 
-    def watching(self) -> contextlib.AbstractContextManager[None]:
-        """Note names that are declared twice while the block builds models."""
-        return self._sanitizer.watching()
+    def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
+        """Watch what the block's builds declare; see SpaceSanitizer.watching."""
+        return self._sanitizer.watching(mend=mend)
 
     def begin(self, oracle: RobustOracle) -> None:
         """Sanitize the initial space, or take that of a search that goes on as it is."""
@@ -52,13 +55,14 @@ class SearchSpace:
             tune_clip_norm(oracle.hyperparameters)
         path = _project_file(oracle)
         if os.path.exists(path):
-            self._sanitizer.adjustments[:0] = _read(path)
+            self.adjustments[:0] = _read(path)
+            self._stored = len(self.adjustments)
             self._sanitizer.settle(oracle.hyperparameters)
         elif oracle.start_order:  # begun by Keras Tuner itself
             self._sanitizer.settle(oracle.hyperparameters)
         else:
             self._sanitizer.sanitize(oracle.hyperparameters)
-            self._store(oracle)
+        self._store(oracle)
 
     def extend(self, oracle: RobustOracle) -> None:
         """Sanitize what has been added to the space since."""
@@ -66,27 +70,32 @@ class SearchSpace:
             return
         self._busy = True
         try:
-            if self._sanitizer.sanitize(oracle.hyperparameters):
-                self._store(oracle)
+            self._sanitizer.sanitize(oracle.hyperparameters)
+            self._store(oracle)
         finally:
             self._busy = False
 
-    def cap_batch_size(
+    def fit_to_data(
         self, oracle: RobustOracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
     ) -> None:
-        """Leave no batch sizes above the rows of the data, where these can be counted."""
+        """Cap batch sizes at the rows of the data, and with `policy.probe` the learning rates."""
         x = fit_args[0] if fit_args else fit_kwargs.get("x")
-        rows = getattr(x, "shape", (0,))[:1]
-        if (
-            rows
-            and rows[0]
-            and self._sanitizer.cap_batch_size(oracle.hyperparameters, int(rows[0]))
-        ):
-            self._store(oracle)
+        rows = tuple(getattr(x, "shape", ()))[:1]
+        if rows and rows[0]:
+            self._sanitizer.cap_batch_size(oracle.hyperparameters, int(rows[0]))
+        if self.policy.probe and self._build is not None and not oracle.start_order:
+            probe_learning_rates(
+                self._sanitizer, oracle.hyperparameters, self._build, fit_args, fit_kwargs
+            )
+        self._store(oracle)
 
     def _store(self, oracle: RobustOracle) -> None:
+        path = _project_file(oracle)
+        if len(self.adjustments) == self._stored and os.path.exists(path):
+            return
+        self._stored = len(self.adjustments)
         body = {"adjustments": [change.to_dict() for change in self.adjustments]}
-        write_atomically(_project_file(oracle), json.dumps(body, indent=1))
+        write_atomically(path, json.dumps(body, indent=1))
 
 
 def _project_file(oracle: RobustOracle) -> str:
