@@ -54,6 +54,7 @@ INF, NAN = math.inf, math.nan
             Float("lr", 1e-5, 10.0, log=True),
         ),
         (Float("lr", 0.0, 1e-4), Role.LEARNING_RATE, Float("lr", 1e-7, 1e-4, log=True)),
+        (Float("lr", 0.0, 5e-324), Role.LEARNING_RATE, Float("lr", 5e-324, 5e-324)),
         (Float("lr", 1e-4, 1.0), Role.LEARNING_RATE, Float("lr", 1e-4, 1.0, log=True)),
         (
             Float("lr", 1e-4, 100.0, log=True),

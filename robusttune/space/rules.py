@@ -166,9 +166,10 @@ def _limit(draft: _Draft, rule: Rule) -> None:
 
 def _floor(rule: Rule, high: float) -> float:
     """Return what takes the place of a lower bound that is too small."""
-    if not rule.scale or rule.floor == 0 or rule.above(high):
+    if not rule.scale or rule.floor == 0 or rule.above(high) or high <= 0:
         return rule.floor
-    return min(rule.floor, float(f"{high / 10**_DECADES:.12g}")) if high > 0 else rule.floor
+    decades_below = float(f"{high / 10**_DECADES:.12g}") or high
+    return min(rule.floor, decades_below)
 
 
 def _on_grid(bounds: _Range, low: float, high: float) -> tuple[float, float]:
