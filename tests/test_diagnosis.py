@@ -78,6 +78,13 @@ def test_logits_take_a_linear_head():
     assert label_mismatch(np.array([0, 1]), loss, Head(1, "linear")) is None
 
 
+def test_an_ignored_label_is_no_label():
+    """Segmentation marks unlabelled pixels with a class that the loss ignores."""
+    loss = LossFacts("sparse_categorical_crossentropy", built_in=True, ignore_class=255)
+    assert label_mismatch(np.array([0, 1, 255]), loss, Head(2, "softmax")) is None
+    assert label_mismatch(np.array([0, 2, 255]), loss, Head(2, "softmax")) is not None
+
+
 def test_a_users_own_loss_is_not_judged_by_its_name():
     """A custom loss may take any labels."""
     loss = LossFacts(name="binary_crossentropy", built_in=False)

@@ -42,11 +42,13 @@ class LossFacts:
         name: Keras's name of it ("mean_squared_error"), or the user's function's own name.
         built_in: Whether it is one of Keras's own.
         from_logits: Whether it takes logits.
+        ignore_class: A label that stands for "no label"; None without one.
     """
 
     name: str
     built_in: bool
     from_logits: bool = False
+    ignore_class: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _losses(loss: Any) -> list[LossFacts]:
             name=_ALIASES.get(name, name),
             built_in=str(module).split(".")[0] == "keras",
             from_logits=bool(options.get("from_logits", False)),
+            ignore_class=options.get("ignore_class"),
         )
     ]
 

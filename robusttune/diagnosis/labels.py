@@ -70,7 +70,9 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
     if not is_number(values) or not values.size:
         return None
     values = values.astype(np.float64)
-    if not np.isfinite(values).all():
+    if loss.ignore_class is not None:
+        values = values[values != loss.ignore_class]
+    if not values.size or not np.isfinite(values).all():
         return None
     head = head or Head()
     if loss.name == "sparse_categorical_crossentropy":

@@ -280,16 +280,19 @@ def _numpy(value: Any) -> Array | None:
     return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
 
 
+# Layers that pass on what they get, in another shape at most.
+_TRANSPARENT = ("Reshape", "Flatten", "Dropout", "Permute", "Identity")
+
+
 def _head(output: Any, views: list[tuple[Any, Any, Any]]) -> Head:
+    """Return the end of the model that gave an output; no activation where that is not a layer."""
     units = int(output.shape[-1]) if len(output.shape) > 1 else 1
-    shape = tuple(output.shape)
-    for layer, _, result in reversed(views):
-        activation = activation_name(layer)
-        if activation is not None and tuple(getattr(result, "shape", ())) == shape:
-            return Head(units=units, activation=activation)
-        if result is output and activation is None:
-            break
-    return Head(units=units, activation=None)
+    for layer, inputs, result in reversed(views):
+        if result is output:
+            if type(layer).__name__ not in _TRANSPARENT:
+                return Head(units=units, activation=activation_name(layer))
+            output = inputs
+    return Head(units=units)
 
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM")
