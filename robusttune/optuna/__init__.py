@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robusttune.optuna.callback import FailureReportCallback
+    from robusttune.optuna.dashboard import publish_to_dashboard
     from robusttune.optuna.guard import TrialGuard
     from robusttune.optuna.objective import robust
     from robusttune.optuna.records import records_of
@@ -21,6 +22,7 @@ _HOMES = {
     "CrashAwareSampler": "sampler",
     "FailureReportCallback": "callback",
     "TrialGuard": "guard",
+    "publish_to_dashboard": "dashboard",
     "records_of": "records",
     "robust": "objective",
     "sanitize_trial": "space",
@@ -30,6 +32,7 @@ __all__ = [
     "CrashAwareSampler",
     "FailureReportCallback",
     "TrialGuard",
+    "publish_to_dashboard",
     "records_of",
     "robust",
     "sanitize_trial",

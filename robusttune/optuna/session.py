@@ -15,6 +15,7 @@ from robusttune.diagnosis import Verdict, judge
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.guard.trace import failure_record
 from robusttune.hopeless import why_hopeless
+from robusttune.optuna.dashboard import note_failure
 from robusttune.optuna.records import leave_breadcrumb, record_of, write_record
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
@@ -73,6 +74,8 @@ class TrialSession:
         if self.failure is None or graver:
             self.failure = self._completed(record)
             write_record(self.trial, self.failure)
+            if isinstance(self.trial, optuna.Trial):
+                note_failure(self.trial, self.failure)
         return self.failure
 
     def judge(self, symptom: Symptom, error: BaseException | None = None) -> TrialRecord:
