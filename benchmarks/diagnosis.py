@@ -26,8 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import numpy as np
-from diagnosis_corpus.failing import failing
-from diagnosis_corpus.healthy import healthy
+from diagnosis_corpus import FAILING, HEALTHY
 from diagnosis_corpus.scenario import Scenario, Setup
 
 from robusttune import FailureCause, Guard, Policy, Symptom
@@ -229,8 +228,8 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     scenarios = [
-        *(failing() if args.kind != "healthy" else ()),
-        *(healthy() if args.kind != "failing" else ()),
+        *(FAILING if args.kind != "healthy" else ()),
+        *(HEALTHY if args.kind != "failing" else ()),
     ]
     results = []
     scenarios = [s for s in scenarios if not args.only or args.only in s.name]

@@ -35,6 +35,28 @@ class Scenario:
     make: Callable[[], Setup]
 
 
+class Family(list[Scenario]):
+    """Scenarios of one kind, in the order of their definition."""
+
+    def add(self, name: str, make: Callable[[], Setup], *truth: FailureCause) -> None:
+        """Register one row of a family."""
+        self.append(Scenario(name, frozenset(truth), make))
+
+    def case(self, *truth: FailureCause) -> Callable[[Callable[[], Setup]], Callable[[], Setup]]:
+        """Register a scenario of its own, with every cause that is a right answer."""
+
+        def register(make: Callable[[], Setup]) -> Callable[[], Setup]:
+            self.add(make.__name__, make, *truth)
+            return make
+
+        return register
+
+    def healthy(self, make: Callable[[], Setup]) -> Callable[[], Setup]:
+        """Register a healthy scenario of its own."""
+        self.add(f"ok_{make.__name__.lstrip('_')}", make)
+        return make
+
+
 def dense(
     x: np.ndarray,
     units: Sequence[int] = (64, 64),
