@@ -74,7 +74,8 @@ class StepRecorder:
         history: Rows that are kept.
         on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
             where batches cannot leave the step (XLA, several replicas).
-        one_branch: Whether all steps take the careful branch: XLA compiles each, and fuses them.
+        one_branch: Whether all steps take the careful branch: XLA, which fuses it, and replicas,
+            whose merges cannot stand in a call of its own.
     """
 
     def __init__(
@@ -306,7 +307,7 @@ class ModelRecorder:
                 clip=clip,
                 history=1 if self._seen is not None else history,
                 on_batch=None if self.missing else self._keep_batch,
-                one_branch=bool(model.jit_compile),
+                one_branch=bool(model.jit_compile) or replicas > 1,
             )
             for optimizer in optimizers_of(model)
         ]
