@@ -20,6 +20,8 @@ _ROUNDS = 12
 _ENDS = 96
 # The quantiles of a border's posterior between which it is rounded.
 _MIDDLE = (0.4, 0.6)
+# With very many trials, a border is rounded within this share of the feature's whole range.
+_SLACK = 5e-4
 
 
 def fit(
@@ -305,6 +307,8 @@ def _middle(positions: Floats, told: Floats, feature: Feature) -> float:
     mass = np.exp(told - told.max()) * np.diff(positions)
     reached = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
     low, high = np.interp(_MIDDLE, reached, positions)
+    slack = _SLACK * (feature.distinct[-1] - feature.distinct[0])
+    low, high = min(low, high - slack), max(high, low + slack)
     if feature.is_grid:
         return float(feature.distinct[feature.distinct <= (low + high) / 2][-1])
     border = round_between(axis.unscale(low), axis.unscale(high))
