@@ -180,22 +180,35 @@ def _common_distributions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistri
     return common
 
 
-def _violated(successes: Sequence[FrozenTrial]) -> dict[str, float]:
-    """Return a violation of each constraint that the study has: the worst seen, or 1."""
-    worst: dict[str, float] = {}
+def _violated(successes: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """Return system attributes that violate each constraint of the study: by the worst seen, or 1.
+
+    Optuna keeps all constraints of a trial in one list, or one attribute each since its version 5.
+    """
+    worst: dict[str, list[float]] = {}
+    lists = set()
     for trial in successes:
-        for name, value in trial.constraints.items():
-            worst[name] = max(worst.get(name, 0.0), value)
-    return {name: value if value > 0 else 1.0 for name, value in worst.items()}
+        for key, value in trial.system_attrs.items():
+            if not _is_constraint(key) or value is None:
+                continue
+            values = [value] if isinstance(value, (int, float)) else list(value)
+            lists |= set() if isinstance(value, (int, float)) else {key}
+            known = worst.setdefault(key, [0.0] * len(values))
+            worst[key] = [max(pair) for pair in zip(known, values, strict=False)]
+    violated = {key: [v if v > 0 else 1.0 for v in values] for key, values in worst.items()}
+    return {key: values if key in lists else values[0] for key, values in violated.items()}
 
 
 def _completed(
-    trial: FrozenTrial, values: list[float], constraints: Mapping[str, float]
+    trial: FrozenTrial, values: list[float], constraints: Mapping[str, Any]
 ) -> FrozenTrial:
     shown = copy.copy(trial)
     shown.state = TrialState.COMPLETE
     shown.values = values
-    attrs = {k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINTS)}
-    attrs |= {f"{_CONSTRAINTS}:{name}": value for name, value in constraints.items()}
-    shown.system_attrs = attrs
+    attrs = {key: value for key, value in trial.system_attrs.items() if not _is_constraint(key)}
+    shown.system_attrs = {**attrs, **constraints}
     return shown
+
+
+def _is_constraint(key: str) -> bool:
+    return key == _CONSTRAINTS or key.startswith(f"{_CONSTRAINTS}:")

@@ -7,12 +7,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import (
-    BaseGASampler,
     BaseSampler,
     BruteForceSampler,
     GridSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
     RandomSampler,
     TPESampler,
 )
@@ -25,6 +27,12 @@ from robusttune.policy import Policy
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
 _EXHAUSTIVE = (GridSampler, BruteForceSampler)
+# They keep the best of each generation by themselves, and store who that is.
+_GENETIC = (
+    NSGAIISampler,
+    NSGAIIISampler,
+    getattr(optuna.samplers, "BaseGASampler", NSGAIISampler),  # since Optuna 4.3
+)
 # Further draws where the base sampler proposes an unstable place, and draws from the whole space
 # where it insists. More of the former cost time and gain nothing (benchmarks/trap.py).
 _REDRAWS = 2
@@ -138,8 +146,7 @@ class CrashAwareSampler(BaseSampler):
         return self._learned[1]
 
     def _view(self, study: Study, learned: StudyLesson | None) -> Study:
-        # Genetic samplers keep the best of each generation by themselves, and store who that is.
-        if learned is None or not learned.shown or isinstance(self._base, BaseGASampler):
+        if learned is None or not learned.shown or isinstance(self._base, _GENETIC):
             return study
         return LearningView(study, learned.shown)
 
