@@ -143,6 +143,14 @@ def test_quiet_failures_are_named(make, right):
     assert (record.symptom, record.cause) == (Symptom.STALLED, right)
 
 
+def test_too_narrow_a_net_is_named():
+    """Where nothing helps and an ordinary net learns from the same batches, capacity is missing."""
+    x = np.random.default_rng(2).uniform(-2, 2, size=(512, 1)).astype("float32")
+    model = _net(x, units=(1,), activation="tanh")
+    record = _fit(model, SGD(0.02), x=x, y=np.cos(3 * x[:, 0]), epochs=8).record
+    assert record.cause is C.INSUFFICIENT_CAPACITY
+
+
 def test_a_rate_far_too_low_is_named():
     """A fit that stands still and learns at a higher rate was too slow."""
     record = _fit(_net(), ADAM(1e-8)).record

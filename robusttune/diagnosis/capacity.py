@@ -42,7 +42,7 @@ def learnable(train: Sequence[Batch], test: Sequence[Batch]) -> bool:
     classes = np.unique(y)
     whole = bool(np.all(y == np.round(y))) and len(classes) <= 20
     kind = MLPClassifier if whole else MLPRegressor
-    net = kind(_HIDDEN, max_iter=300, learning_rate_init=0.01, random_state=1)
+    net = kind(hidden_layer_sizes=_HIDDEN, max_iter=300, learning_rate_init=0.01, random_state=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not whole:

@@ -23,6 +23,8 @@ _LEAST_RATE = 1e-7
 _SCALE_LOW, _SCALE_HIGH = 0.02, 3.0
 # Kernels whose spread is this many times Glorot's, or less than its inverse, are not standard.
 _SPREAD = 5.0
+# The spread of fewer weights says nothing.
+_ENOUGH = 16
 # From here on a stack counts as very deep.
 _DEEP = 10
 # One row in a batch whose pull on the predictions is this many times the median row's.
@@ -156,7 +158,9 @@ def odd_kernels(case: Case) -> dict[str, float]:
     trainable = {id(v) for v in case.model.trainable_variables}
     found = {}
     for variable, weight in zip(case.model.weights, weights, strict=True):
-        if id(variable) not in trainable or weight.ndim < 2 or variable.name == "embeddings":
+        if id(variable) not in trainable or weight.ndim < 2 or weight.size < _ENOUGH:
+            continue
+        if variable.name == "embeddings":
             continue
         spread = float(np.std(weight.astype(np.float64))) / glorot(weight.shape)
         if not 1 / _SPREAD <= spread <= _SPREAD:
