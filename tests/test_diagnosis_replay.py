@@ -86,6 +86,13 @@ def test_the_advice_has_values_that_were_seen_to_train():
     assert model.fit(X, Y, epochs=5, verbose=0).history["loss"][-1] < Y.var()
 
 
+def test_whole_numbers_are_data_too():
+    """Integer columns and targets, as tables have them, are unscaled like any others."""
+    x, y = (1000 * X).astype("int64"), (5000 * Y).astype("int64")
+    record = _fit(_net(), SGD(0.01), x=x, y=y).record
+    assert (record.cause, record.fix_verified) == (C.UNSCALED_DATA, True)
+
+
 def test_two_faults_at_once_are_both_named():
     """Where only rate and scale together cure, both are listed."""
     guard = _fit(_net(), SGD(10.0), x=300 * X, y=3000 * Y)

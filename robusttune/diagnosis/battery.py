@@ -222,7 +222,10 @@ class Battery:
         if change.inputs:
             batches = [replace(b, x=standardized_like(b.x, rows.x)) for b in batches]
         if change.targets:
-            batches = [replace(b, y=standardized_like(b.y, rows.y)) for b in batches]
+            real = map_leaves(_real, rows.y)
+            batches = [
+                replace(b, y=standardized_like(map_leaves(_real, b.y), real)) for b in batches
+            ]
         return batches
 
     def _split(self, case: Case) -> None:
@@ -271,7 +274,7 @@ class Battery:
 
 
 def standardized_like(structure: Any, reference: Any) -> Any:
-    """Standardize real numbers by the columns of `reference`; whole numbers stay."""
+    """Standardize real numbers by the columns of `reference`; whole numbers stay as they are."""
     scales = iter([scale_of(array) for _, array in leaves(reference)])
 
     def convert(array: Array) -> Array:
@@ -286,7 +289,13 @@ def _alike(case: Case) -> list[Batch]:
     batches = case.batches
     kinds = [shapes((b.x, b.y, b.sample_weight)) for b in batches]
     commonest = max(kinds, key=kinds.count)
-    return [b for b, kind in zip(batches, kinds, strict=True) if kind == commonest]
+    alike = [b for b, kind in zip(batches, kinds, strict=True) if kind == commonest]
+    return alike if case.takes_tokens else [replace(b, x=map_leaves(_real, b.x)) for b in alike]
+
+
+def _real(array: Array) -> Array:
+    """Return whole numbers as floating point ones: quantities that can be scaled."""
+    return array.astype(np.float32) if array.dtype.kind in "iub" else array
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("robusttune.diagnosis")
 
 
+# Targets with more values than this are quantities, not classes.
+_MANY_VALUES = 20
+_TOKEN_LAYERS = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "HashedCrossing")
+
+
 @dataclass(slots=True, kw_only=True)
 class Case:
     """What the diagnosis works from; observations are added as they are made.
@@ -99,10 +104,38 @@ class Case:
             for name, arrays in seen.items()
         }
 
-    def scale(self, of: str) -> float | None:
-        """Return the largest root mean square of a column of x or y; None without floats."""
-        found = [scale_of(array).worst for array in self.columns(of).values() if is_float(array)]
-        return max(found) if found else None
+    @property
+    def input_scale(self) -> float | None:
+        """The largest root mean square of a column of what enters the first trainable layer.
+
+        Without an observation, of a column of floating point x. None where no real numbers enter.
+        """
+        for seen in (self.first, self.last):
+            if seen is not None:
+                return seen.entrance_scale
+        found = [scale_of(array).worst for array in self.columns("x").values() if is_float(array)]
+        return max(found, default=None)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the targets are quantities: more values than classes would have."""
+        if any("crossentropy" in loss.name for loss in self.facts.losses):
+            return False
+        targets = self.columns("y").values()
+        return any(np.unique(array[:1000]).size > _MANY_VALUES for array in targets)
+
+    @property
+    def target_scale(self) -> float | None:
+        """The largest root mean square of a column of y; None for labels and without targets."""
+        if not self.is_regression:
+            return None
+        return max((scale_of(array).worst for array in self.columns("y").values()), default=None)
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether whole numbers among the inputs are indices, not quantities."""
+        seen = self.first or self.last
+        return seen is None or any(view.kind in _TOKEN_LAYERS for view in seen.layers)
 
     def targets_and_losses(self) -> list[tuple[Array, LossFacts]]:
         """Return the targets of each output with the loss of that output."""
@@ -167,8 +200,8 @@ class Case:
             "learning_rate": self.facts.learning_rate,
             "ordinary_learning_rate": self.facts.ordinary_rate,
             "loss_function": [loss.name for loss in self.facts.losses],
-            "input_scale": self.scale("x"),
-            "target_scale": self.scale("y"),
+            "input_scale": self.input_scale,
+            "target_scale": self.target_scale,
             "batch_shapes": shapes(self.batches[-1].x) if self.batches else None,
             "first_batch": self.first.as_evidence() if self.first else None,
             "failing_batch": self.last.as_evidence() if self.last else None,

@@ -17,7 +17,7 @@ def suspect(case: Case) -> Verdict:
     """Return the likeliest cause of a divergence that was not replayed."""
     rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
     rate_factor = rate / ordinary if rate and ordinary else 0.0
-    scales = {"inputs": case.scale("x") or 0.0, "targets": case.scale("y") or 0.0}
+    scales = {"inputs": case.input_scale or 0.0, "targets": case.target_scale or 0.0}
     worst = max(scales, key=lambda name: scales[name])
     scale_factor = scales[worst] / UNSCALED
     if case.trace.step == 0:  # no update was made yet, at any rate

@@ -14,7 +14,7 @@ from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.observe import is_recurrent
 from robusttune.diagnosis.plain import PLAIN
-from robusttune.diagnosis.rules import UNSCALED, is_regression
+from robusttune.diagnosis.rules import UNSCALED
 from robusttune.diagnosis.verdict import Verdict
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -27,6 +27,8 @@ _SPREAD = 5.0
 _ENOUGH = 16
 # From here on a stack counts as very deep.
 _DEEP = 10
+# A rate this many times the upper end of the ordinary ones is wild.
+_WILD = 10.0
 # One row in a batch whose pull on the predictions is this many times the median row's.
 _PULL = 1e3
 # First predictions this many times the targets, and first gradient norms this large, are no start.
@@ -118,10 +120,10 @@ def data_changes(battery: Battery) -> list[Change]:
     case = battery.case
     entrance = battery.seen.entrance_scale
     inputs = entrance is not None and not _SCALE_LOW <= entrance <= _SCALE_HIGH
-    scale = case.scale("y") or 0.0
+    scale = case.target_scale or 0.0
     targets = (
         scale > _SCALE_HIGH
-        and is_regression(case)
+        and case.is_regression
         and all(head.activation in (None, "linear") for head in battery.heads)
         and all(loss.name in PLAIN for loss in case.facts.losses)
     )
@@ -195,8 +197,9 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
 def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
     """Order the cures by how likely each is the cause.
 
-    Where both a lower rate and standardized data cure, the rate is to blame when it is out of the
-    ordinary for its optimizer, else the data.
+    Where standardized inputs cure at the very same rate, the data are to blame, since that rate is
+    stable on data of ordinary curvature, unless it is wild. Targets that were not scaled, and a
+    rate, are weighed by whether the rate is ordinary for its optimizer.
     """
     case = battery.case
     rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
@@ -209,7 +212,8 @@ def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
     if cures.initialization is not None:
         scores["initialization"] = 3.0
     if cures.data is not None:
-        scores["data"] = 2.0
+        inputs = cures.data.change.inputs and excess <= _WILD
+        scores["data"] = 3.0 if inputs else 2.0
     if cures.rate is not None:
         scores["rate"] = 2.5 if excess > 1 else 1.5
     order = sorted(scores, key=lambda name: -scores[name])
@@ -305,9 +309,9 @@ def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
     change, rate = outcome.change, case.facts.learning_rate or 0.0
     done = []
     if change.inputs:
-        done.append(f"standardized inputs (root mean square now {case.scale('x') or 0:.3g})")
+        done.append(f"standardized inputs (root mean square now {case.input_scale or 0:.3g})")
     if change.targets:
-        done.append(f"standardized targets (root mean square now {case.scale('y') or 0:.3g})")
+        done.append(f"standardized targets (root mean square now {case.target_scale or 0:.3g})")
     if change.plain_loss:
         done.append("the plain loss of its head")
     if change.initialization:

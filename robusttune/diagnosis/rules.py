@@ -157,7 +157,7 @@ def first_step(case: Case) -> Verdict | None:
         return Verdict(
             cause=FailureCause.NUMERIC_OVERFLOW,
             other_causes=(FailureCause.UNSCALED_DATA,)
-            if (case.scale("x") or 0) > UNSCALED or (case.scale("y") or 0) > UNSCALED
+            if (case.input_scale or 0) > UNSCALED or (case.target_scale or 0) > UNSCALED
             else (),
             confidence=0.93,
             advice="The first step overflows in half precision and is finite in float32: train in"
@@ -180,7 +180,7 @@ def _first_predictions(case: Case) -> Verdict:
             cause=FailureCause.UNSCALED_DATA,
             other_causes=(FailureCause.BAD_INITIALIZATION,),
             confidence=0.9,
-            advice=f"Standardize the inputs (root mean square up to {case.scale('x'):.3g}):"
+            advice=f"Standardize the inputs (root mean square up to {case.input_scale:.3g}):"
             " predictions are non-finite before the first update, and finite on standardized"
             " inputs.",
         )
@@ -195,7 +195,7 @@ def _first_predictions(case: Case) -> Verdict:
 
 
 def _huge_start(case: Case) -> Verdict:
-    scales = max(case.scale("x") or 0.0, case.scale("y") or 0.0)
+    scales = max(case.input_scale or 0.0, case.target_scale or 0.0)
     if scales > _HUGE:
         return Verdict(
             cause=FailureCause.UNSCALED_DATA,
@@ -236,7 +236,7 @@ def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
             evidence=verdict.evidence,
         )
     zeros = sum(int(np.count_nonzero(array == 0)) for array in case.columns("y").values())
-    detail = f" ({zeros} targets are 0)" if zeros and is_regression(case) else ""
+    detail = f" ({zeros} targets are 0)" if zeros and case.is_regression else ""
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         confidence=confidence,
@@ -244,14 +244,6 @@ def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
         " finite predictions. Add an epsilon to divisors and to the arguments of log and sqrt, or"
         " use the built-in loss.",
         evidence={"targets_equal_to_0": zeros},
-    )
-
-
-def is_regression(case: Case) -> bool:
-    """Whether the targets are real numbers with more values than classes would have."""
-    return any(
-        is_float(array) and np.unique(array[:1000]).size > 20
-        for array in case.columns("y").values()
     )
 
 
