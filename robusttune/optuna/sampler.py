@@ -43,12 +43,12 @@ class CrashAwareSampler(BaseSampler):
     """Let a sampler learn from failures that hyperparameters caused, and from no others.
 
     Failed trials stay failed in the storage. The base sampler alone sees those whose parameters
-    made them fail, as trials with the worst value that was measured, and is asked again where it
-    proposes values whose nearest trials all failed. Failures that do not depend on the parameters
-    (code errors, crashed workers, broken data) teach nothing; failures of unknown cause do where
-    failing depends on the parameters, by a permutation test. Until the first failure that teaches,
-    the proposals are those of the base sampler, bit by bit. Grid and brute-force samplers are left
-    alone: they visit each point once.
+    made them fail, as trials with the worst value that was measured. It is asked again where it
+    proposes values whose nearest trials mostly failed, and where it insists they are drawn from the
+    whole space. Failures that do not depend on the parameters (code errors, crashed workers, broken
+    data) teach nothing; failures of unknown cause do where failing depends on the parameters, by a
+    permutation test. Until the first failure that teaches, the proposals are those of the base
+    sampler, bit by bit. Grid and brute-force samplers are left alone: they visit each point once.
 
     Args:
         base: The sampler that proposes; None is Optuna's default, TPESampler().
@@ -92,13 +92,15 @@ class CrashAwareSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the base sampler's proposal; where it is clearly unstable, a further one."""
+        """Return the base sampler's proposal; where that is unstable, a further one."""
         learned = self._lesson(study)
+        if learned is None:
+            return self._base.sample_relative(study, trial, search_space)
         view = self._view(study, learned)
-        if learned is None or not self._turns_away(learned, trial):
-            return self._base.sample_relative(view, trial, search_space)
         related = self._base.infer_relative_search_space(view, trial)
         related = {name: search_space[name] for name in related if name in search_space}
+        if not self._turns_away(learned, trial):
+            return self._base.sample_relative(view, trial, related)
         known = {**trial.params, **_fixed(trial)}
         proposals = self._proposals(view, trial, related, search_space)
         first = next(proposals)
@@ -141,9 +143,11 @@ class CrashAwareSampler(BaseSampler):
             return None
         # Finished trials do not change: what they teach depends on which they are.
         key = (study._study_id, study.study_name, len(finished))
-        if self._learned is None or self._learned[0] != key:
-            self._learned = (key, lesson_of(finished, study.directions))
-        return self._learned[1]
+        known = self._learned  # of one study; threads may replace it by that of another
+        if known is None or known[0] != key:
+            known = (key, lesson_of(finished, study.directions))
+            self._learned = known
+        return known[1]
 
     def _view(self, study: Study, learned: StudyLesson | None) -> Study:
         if learned is None or not learned.shown or isinstance(self._base, _GENETIC):
