@@ -157,6 +157,26 @@ def test_malformed_files_are_named_and_never_fatal(tmp_path, content):
     assert "Not read: trial_0" in report.summary()
 
 
+def test_halves_of_surrogate_pairs_are_replaced(tmp_path, capsys):
+    """Text that JSON can hold and UTF-8 cannot gets through to every output."""
+    write_oracle(tmp_path)
+    for number in range(40):
+        bad = number >= 30
+        folder = write_trial(tmp_path, str(number), status="FAILED" if bad else "COMPLETED")
+        body = json.loads((folder / "trial.json").read_text())
+        body["message"] = "KeyError: \ud800" if bad else None
+        body["hyperparameters"]["values"] = {"l\udfffr": number, "text": "\ud800x"}
+        (folder / "trial.json").write_text(json.dumps(body))
+    report = Report.from_directory(tmp_path)
+    assert report.trials.error.dropna().tolist() == ["KeyError: ?"] * 10
+    assert report.trials["params_l?r"].tolist() == list(range(40))
+    assert len(report.find_regions()) == 1
+    report.to_csv(tmp_path / "csv")
+    report.to_html(tmp_path / "report.html")
+    print(report.summary())
+    assert "10 of 40" in capsys.readouterr().out
+
+
 def test_malformed_trial_files_leave_the_others(tmp_path):
     """Broken trial files do not hide the trials that are whole."""
     write_oracle(tmp_path)

@@ -8,6 +8,8 @@ import optuna
 import pytest
 
 from robusttune import Report, TrialRecord
+from robusttune.regions import Axis
+from robusttune.report.search import Search
 
 
 def report(unstable, *, cause="divergent_learning_rate", seed=0, trials=150):
@@ -150,3 +152,47 @@ def test_names_that_are_no_python_names_become_variables():
     trial = optuna.create_study().ask()
     exec(suggestion.optuna, {"trial": trial})
     assert list(trial.params) == [name]
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "line"),
+    [
+        (
+            Axis(name="p", kind="int", low=8, high=64, step=8),
+            range(8, 72, 8),
+            "p = hp.Int('p', 40, 64, step=8)",
+        ),
+        (
+            Axis(name="p", kind="float", low=0.1, high=0.8, step=0.1),
+            [k / 10 for k in range(1, 9)],
+            "p = hp.Float('p', 0.4, 0.8, step=0.1)",
+        ),
+        (
+            Axis(name="p", kind="int", log=True, low=8, high=512, step=2),
+            [2**k for k in range(3, 10)],
+            "p = hp.Int('p', 64, 512, step=2, sampling=\"log\")",
+        ),
+        (
+            Axis(name="p", kind="float", log=True, choices=(1e-4, 1e-3, 1e-2, 1e-1)),
+            [1e-4, 1e-3, 1e-2, 1e-1],
+            "p = hp.Choice('p', [0.01, 0.1])",
+        ),
+    ],
+    ids=["int", "float", "log_int", "choice_of_numbers"],
+)
+def test_bounds_stay_on_the_grid_of_the_space(axis, values, line):
+    """A raised lower bound is the next value of the grid, not one in between."""
+    values = list(values)
+    limit = {8: 32, 0.1: 0.3, 1e-4: 1e-3}[values[0]]
+    records = [
+        TrialRecord(
+            trial_id=str(n),
+            status="failed" if value <= limit else "completed",
+            unstable=value <= limit,
+            cause="divergent_learning_rate" if value <= limit else None,
+            params={"p": value},
+        )
+        for n, value in enumerate(values * 10)
+    ]
+    (suggestion,) = Report(Search.of(records, axes={"p": axis})).suggest_space()
+    assert suggestion.keras_tuner == line

@@ -86,9 +86,11 @@ def trials_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in COLUMNS:
         values = [_CELLS[name](record) for record in records]
-        columns[name] = pd.array(values, dtype=TRIAL_TYPES[name])  # type: ignore[call-overload]
+        columns[name] = _array(values, TRIAL_TYPES[name])
     for name in parameter_names(records):
-        columns[f"params_{name}"] = _parameter_column([r.params.get(name) for r in records])
+        columns[f"params_{_encodable(name)}"] = _parameter_column(
+            [r.params.get(name) for r in records]
+        )
     return pd.DataFrame(columns)
 
 
@@ -178,13 +180,16 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
     frame = typed(rows, REGION_TYPES)
     named = {c.name: c.values is None for region in regions for c in region.conditions}
     for name, numeric in named.items():
+        clean = _encodable(name)
         here = [next((c for c in r.conditions if c.name == name), None) for r in regions]
         if numeric:
-            frame[f"{name}_low"] = pd.array([c.low if c else None for c in here], dtype="Float64")
-            frame[f"{name}_high"] = pd.array([c.high if c else None for c in here], dtype="Float64")
+            frame[f"{clean}_low"] = pd.array([c.low if c else None for c in here], dtype="Float64")
+            frame[f"{clean}_high"] = pd.array(
+                [c.high if c else None for c in here], dtype="Float64"
+            )
         else:
             texts = [json.dumps(plain(c.values), ensure_ascii=False) if c else None for c in here]
-            frame[f"{name}_values"] = pd.array(texts, dtype="string")
+            frame[f"{clean}_values"] = _array(texts, "string")
     return frame
 
 
@@ -202,10 +207,22 @@ def typed(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pd.DataFra
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
     return pd.DataFrame(
         {
-            name: pd.array(list(values), dtype=kind)  # type: ignore[call-overload]
+            name: _array(list(values), kind)
             for (name, kind), values in zip(types.items(), columns, strict=True)
         }
     )
+
+
+def _array(values: Sequence[Any], kind: str) -> Any:
+    """Return a column of one of pandas' nullable types."""
+    if kind == "string":
+        values = [value if value is None else _encodable(value) for value in values]
+    return pd.array(values, dtype=kind)  # type: ignore[call-overload]
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold; JSON lets half of a surrogate pair through."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
@@ -275,4 +292,4 @@ def _parameter_column(values: Sequence[Any]) -> Any:
     if seen and all(map(is_number, seen)):
         whole = all(isinstance(value, int) and abs(value) <= _MAX_INT for value in seen)
         return pd.array(values, dtype="Int64" if whole else "Float64")
-    return pd.array([_cell_text(value) for value in values], dtype="string")
+    return _array([_cell_text(value) for value in values], "string")

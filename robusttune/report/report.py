@@ -275,7 +275,7 @@ class Report:
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.html(), encoding="utf-8")
+        target.write_text(self.html(), encoding="utf-8", errors="replace")
         return target
 
     def _repr_html_(self) -> str:

@@ -110,10 +110,17 @@ def _narrowed(axis: Axis, condition: Condition) -> Axis | None:
     if condition.low is not None and condition.high is None:
         return None if condition.low < (axis.low or 0.0) else replace(axis, high=condition.low)
     if condition.high is not None and condition.low is None:
-        step = axis.step or 1.0
-        low = condition.high + step if axis.kind == "int" else condition.high
+        low = _next(axis, condition.high)
         return None if axis.high is None or low > axis.high else replace(axis, low=low)
     return None
+
+
+def _next(axis: Axis, value: float) -> float:
+    """Return the least value of an axis above another; a continuum has none, and keeps it."""
+    if axis.step is not None:
+        # Keras Tuner multiplies by the step on a logarithmic scale.
+        return value * axis.step if axis.log else value + axis.step
+    return value + 1.0 if axis.kind == "int" else value
 
 
 def _sentence(axis: Axis, condition: Condition, narrowed: Axis, others: Sequence[Condition]) -> str:
