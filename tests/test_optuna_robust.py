@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import pickle
 import subprocess
 import sys
 import threading
@@ -282,6 +283,14 @@ def test_the_objective_keeps_its_name():
     assert robust(raising).__name__ == "raising"
     with pytest.raises(TypeError, match="objective must be callable, got 3"):
         robust(3)
+
+
+def test_the_objective_can_be_sent_to_a_worker_process():
+    """It is pickled with the objective and the policy."""
+    copy = pickle.loads(pickle.dumps(robust(half_failing, policy=Policy(hopeless_after=None))))
+    study = optuna.create_study()
+    study.optimize(copy, n_trials=4)
+    assert [record.status for record in records_of(study)] == ["completed", "failed"] * 2
 
 
 def test_studies_that_never_saw_us_can_be_read():

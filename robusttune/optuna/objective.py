@@ -56,19 +56,25 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
     """
     if not callable(objective):
         raise TypeError(f"objective must be callable, got {objective!r}.")
-    chosen = policy or Policy()
+    return _RobustObjective(objective, policy or Policy())
 
-    @functools.wraps(objective)
-    def robust_objective(trial: BaseTrial) -> Any:
-        watched = sanitize_trial(trial, chosen)
-        session = TrialSession(watched, chosen, returns=True)
+
+class _RobustObjective:
+    """A class and not a closure, so that it can be sent to worker processes."""
+
+    def __init__(self, objective: Objective, policy: Policy) -> None:
+        functools.update_wrapper(self, objective)
+        self._objective = objective
+        self._policy = policy
+
+    def __call__(self, trial: BaseTrial) -> Any:
+        watched = sanitize_trial(trial, self._policy)
+        session = TrialSession(watched, self._policy, returns=True)
         session.open()
         try:
-            return _run(objective, watched, session)
+            return _run(self._objective, watched, session)
         finally:
             session.close()
-
-    return robust_objective
 
 
 def _run(objective: Objective, trial: BaseTrial, session: TrialSession) -> Any:
