@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
 
 from robusttune.regions.axes import Floats
 from robusttune.regions.features import Bools, Feature
@@ -22,6 +22,8 @@ _NEVER = -np.inf
 # Pseudo-counts of the prior on failure rates: in a region 4 of 5 fail, outside 1 of 5.
 # Chosen on planted regions, see benchmarks/regions.py.
 _PRIOR = (2.0, 0.5)
+# Tables are made for this many more trials at a time, and shared.
+_STEP = 256
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,25 @@ class Box:
         return sum(costs[index] * bound.sides for index, bound in self.bounds.items())
 
 
+@cache
+def _tables(steps: int) -> tuple[Floats, Floats, Floats]:
+    """Return log(a (a + 1) ... (a + k - 1)) for a of the prior's counts and their sum.
+
+    The likelihood of k failures in n trials, integrated over the prior of their rate, is the
+    product of the first two, for k and n - k, over the third, for n.
+
+    Args:
+        steps: The tables reach at least to k = steps * _STEP - 1.
+    """
+    counts = np.arange(steps * _STEP)
+    often, seldom = _PRIOR
+    log_often, log_seldom, log_both = (
+        np.concatenate([[0.0], np.cumsum(np.log(counts + start))])
+        for start in (often, seldom, often + seldom)
+    )
+    return log_often, log_seldom, log_both
+
+
 class Likelihood:
     """The gain of splitting n trials with k failures in two, for any split, by table look-up.
 
@@ -99,21 +120,14 @@ class Likelihood:
     def __init__(self, trials: int, failures: int, base_rate: float = 0.0) -> None:
         self.trials, self.failures = trials, failures
         self.base_rate = max(base_rate, failures / max(trials, 1))
-        often, seldom = _PRIOR
-        counts = np.arange(trials + 1)
-        self._often = gammaln(counts + often)
-        self._seldom = gammaln(counts + seldom)
-        self._both = gammaln(counts + often + seldom)
-        self._none = float(gammaln(often) + gammaln(seldom) - gammaln(often + seldom))
+        self._often, self._seldom, self._both = _tables(1 + trials // _STEP)
         self._single = self._outside(np.array(trials), np.array(failures))
 
     def _inside(self, trials: Any, failures: Any) -> Any:
-        table = self._often[failures] + self._seldom[trials - failures] - self._both[trials]
-        return table - self._none
+        return self._often[failures] + self._seldom[trials - failures] - self._both[trials]
 
     def _outside(self, trials: Any, failures: Any) -> Any:
-        table = self._seldom[failures] + self._often[trials - failures] - self._both[trials]
-        return table - self._none
+        return self._seldom[failures] + self._often[trials - failures] - self._both[trials]
 
     def gain(self, trials: Any, failures: Any) -> Floats:
         """Return log-likelihood gained by groups of `trials`, of which `failures` failed.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
-from scipy.stats import norm
 
 from robusttune.regions.boxes import Atoms, beam
 from robusttune.regions.features import Bools
@@ -57,7 +58,7 @@ def wilson(failures: int, trials: int, confidence: float = 0.95) -> tuple[float,
         trials: Number of trials, > 0.
         confidence: Probability that the interval covers the rate.
     """
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     rate = failures / trials
     centre = rate + z * z / (2 * trials)
     half = z * float(np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)))

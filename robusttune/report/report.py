@@ -224,7 +224,9 @@ class Report:
     @property
     def verdict_sentences(self) -> tuple[str, str]:
         """What happened, and what to do; the second is empty where nothing failed."""
-        return verdict(self.records, self.find_regions(), self.suggest_space(), self.cause_regions)
+        regions = self.find_regions()
+        by_cause = {} if regions else self.cause_regions
+        return verdict(self.records, regions, self.suggest_space(), by_cause)
 
     @property
     def failure_rate(self) -> float:
