@@ -48,7 +48,7 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
         >>> from robusttune.optuna import robust
         >>> def objective(trial):
         ...     x = trial.suggest_float("x", -1, 1)
-        ...     return x if x > 0 else float("nan")
+        ...     return x if x < 0.3 else float("nan")
         >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         >>> study.optimize(robust(objective), n_trials=4)
         >>> sorted({trial.state.name for trial in study.trials})
