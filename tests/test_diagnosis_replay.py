@@ -304,6 +304,45 @@ def test_what_cannot_be_replayed_says_why():
     assert guard.record.fix_verified is None
 
 
+class OwnStep(Twisted):
+    """A model whose train_step computes its loss by itself."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(keras.ops.square(self(x, training=True)[:, 0] - y))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+def test_an_own_train_step_without_a_loss_is_judged_by_rules():
+    """Where Keras knows no loss there is no replay; the reason is told, and the rate stands out."""
+    keras.utils.set_random_seed(4)
+    model = OwnStep()
+    model.compile(SGD(30.0))
+    guard = Guard()
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[guard])
+    assert guard.record.cause is C.DIVERGENT_LEARNING_RATE
+    assert guard.record.fix_verified is None
+    assert guard.record.evidence["why_not"]
+
+
+class Jump(keras.optimizers.schedules.LearningRateSchedule):
+    """An ordinary rate that becomes a wild one after some hundred steps."""
+
+    def __call__(self, step):
+        return tf.where(tf.cast(step, "int32") < 320, 0.01, 10.0)
+
+
+def test_a_late_failure_is_replayed_from_the_last_good_step():
+    """A failure that does not come again from the start is looked for where it happened."""
+    record = _fit(_net(), SGD(Jump()), epochs=60).record
+    assert record.cause is C.DIVERGENT_LEARNING_RATE
+    assert record.evidence["replayed_from"] == "last good step"
+    assert record.evidence["reproduced"] is True
+
+
 def test_a_model_that_raises_under_observation_is_no_error():
     """A model that works only once is evidence, not an exception."""
     model = _net()

@@ -146,11 +146,6 @@ class Case:
         return list(zip(targets, losses, strict=False)) if len(losses) == len(targets) else []
 
     @property
-    def seen_finite(self) -> bool:
-        """Whether the losses before the failing step, as far as kept, were finite."""
-        return bool(np.isfinite(self.trace.losses[:-1]).all())
-
-    @property
     def half_precision(self) -> bool:
         """Whether any layer computes in float16 or bfloat16."""
         layers: list[Any] = list(self.model._flatten_layers()) if self.model is not None else []

@@ -9,7 +9,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import largest
-from robusttune.diagnosis.battery import Battery, glorot
+from robusttune.diagnosis.battery import SEEDS, Battery, glorot
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.observe import is_recurrent
@@ -29,6 +29,8 @@ _ENOUGH = 16
 _DEEP = 10
 # A rate this many times the upper end of the ordinary ones is wild.
 _WILD = 10.0
+# Replays from the last good step show less: weights may be beyond repair by then.
+_FROM_LAST = 0.75
 # One row in a batch whose pull on the predictions is this many times the median row's.
 _PULL = 1e3
 # First predictions this many times the targets, and first gradient norms this large, are no start.
@@ -47,6 +49,7 @@ class Cures:
         initialization: Standard kernels.
         float32: Single precision.
         pair: The mildest cure of two kinds together; looked for only where no single one cures.
+        clipping: Clipped gradients, in recurrent and very deep stacks: a probe, never a cause.
     """
 
     rate: Outcome | None = None
@@ -55,6 +58,7 @@ class Cures:
     initialization: Outcome | None = None
     float32: Outcome | None = None
     pair: Outcome | None = None
+    clipping: Outcome | None = None
 
     @property
     def singles(self) -> list[Outcome]:
@@ -77,6 +81,7 @@ def find_cures(battery: Battery) -> Cures:
         loss=_first_cure(battery, loss),
         initialization=_first_cure(battery, initialization),
         float32=_first_cure(battery, float32),
+        clipping=_first_cure(battery, [Change(clip=1.0)] if is_structured(battery) else []),
     )
     if cures.singles:
         return cures
@@ -176,7 +181,7 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
     if cures.pair is not None:
         return _pair_verdict(case, cures.pair)
     if not cures.singles:
-        return _without_cure(battery)
+        return _without_cure(battery, cures)
     order, confidence = _ranked(battery, cures)
     best = order[0]
     cause = best.change.causes[0]
@@ -187,9 +192,9 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
     return Verdict(
         cause=cause,
         other_causes=others,
-        confidence=confidence,
+        confidence=min(confidence, _FROM_LAST) if battery.from_last else confidence,
         advice=advice(case, cause, best),
-        fix_verified=True,
+        fix_verified=verified(best),
         evidence={"fix": fix_of(case, best.change)},
     )
 
@@ -208,7 +213,7 @@ def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
     if cures.float32 is not None:
         scores["float32"] = 5.0
     if cures.loss is not None:
-        scores["loss"] = 4.0 if pull(battery) > _PULL else 1.0
+        scores["loss"] = 4.0 if battery.seen.pull > _PULL else 1.0
     if cures.initialization is not None:
         scores["initialization"] = 3.0
     if cures.data is not None:
@@ -224,11 +229,6 @@ def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
     return found, 0.85 if clear else 0.7
 
 
-def pull(battery: Battery) -> float:
-    """Return how unevenly the rows pull: largest / median |d loss / d prediction| at the start."""
-    return battery.seen.pull
-
-
 def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
     """Whether an ordinary rate on ordinary data blows up in a recurrent or very deep stack."""
     case = battery.case
@@ -238,15 +238,16 @@ def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
     return is_structured(battery)
 
 
-def _without_cure(battery: Battery) -> Verdict | None:
-    """Return what the first step shows where no change helps; None where it shows nothing."""
+def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
+    """Return what the first step shows where at most clipping helps; None for nothing."""
     seen = battery.case.first
     if seen is None or (seen.entrance_scale or 0.0) > UNSCALED:
         return None
     huge = largest(seen.predictions) > _HUGE * max(1.0, largest(battery.case.columns("y")))
     structure = is_structured(battery)
     steep = seen.gradient_norm > _STEEP
-    if not huge and not (structure and steep):
+    clipped = cures.clipping is not None
+    if not huge and not (structure and (steep or clipped)):
         return None
     causes = [FailureCause.BAD_INITIALIZATION] if huge else []
     if structure:
@@ -254,7 +255,7 @@ def _without_cure(battery: Battery) -> Verdict | None:
     return Verdict(
         cause=causes[0],
         other_causes=tuple(causes[1:]),
-        confidence=0.75,
+        confidence=0.85 if clipped else 0.75,
         advice=f"The first predictions reach {largest(seen.predictions):.3g} and the first gradient"
         f" norm {seen.gradient_norm:.3g} on ordinary data: {_lowered(causes[0].advice)}",
     )
@@ -287,9 +288,14 @@ def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
         other_causes=causes[1:],
         confidence=0.8,
         advice=advice(case, causes[0], outcome),
-        fix_verified=True,
+        fix_verified=verified(outcome),
         evidence={"fix": fix_of(case, outcome.change)},
     )
+
+
+def verified(outcome: Outcome) -> bool | None:
+    """Return True for a cure on all seeds; None where time was out before."""
+    return True if len(outcome.losses) >= SEEDS else None
 
 
 def fix_of(case: Case, change: Change) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from robusttune.diagnosis.investigate import (
     loss_changes,
     odd_kernels,
     rate_changes,
+    verified,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
 from robusttune.diagnosis.verdict import Verdict
@@ -156,7 +157,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         other_causes=others,
         confidence=0.9 if len(cures) == 1 else 0.75,
         advice=advice(case, cause, outcome),
-        fix_verified=True,
+        fix_verified=verified(outcome),
         evidence={**evidence, "fix": fix_of(case, outcome.change)},
     )
 
