@@ -82,6 +82,11 @@ SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
 }
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 STEPPED = ("brute",)
+COLUMNS = "sampler shape parameters trials seed crash_aware bad best seconds".split()
+HEADING = (
+    f"{'sampler':8} {'shape':9} {'n':>1} {'trials':>6} | {'bad':>11} {'ours':>11}"
+    f" | {'best':>17} {'ours':>17} {'ratio':>6} | seconds a study"
+)
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,10 @@ class Result:
     seconds: float
 
 
-def run(sampler: str, shape_name: str, n: int, trials: int, seed: int, ours: bool, causes: bool):
-    """Run one study and return its Result."""
+def run(
+    sampler: str, shape_name: str, n: int, trials: int, seed: int, ours: bool, causes: bool
+) -> Result:
+    """Run one study and return what it came to."""
     shape = SHAPES[shape_name]
     base = SAMPLERS[sampler](seed, n)
     study = optuna.create_study(sampler=CrashAwareSampler(base) if ours else base)
@@ -134,7 +141,7 @@ def run(sampler: str, shape_name: str, n: int, trials: int, seed: int, ours: boo
 
 
 def cases(samplers: list[str], shapes: list[str]) -> Iterator[tuple[str, str, int]]:
-    """Return the combinations that make sense: category spaces are not for CMA-ES or our grid."""
+    """Return the combinations that make sense: CMA-ES and the grid here have no category."""
     for sampler, shape, n in product(samplers, shapes, (2, 6)):
         exhaustive = sampler in ("grid", "brute")
         if SHAPES[shape].category and sampler in ("cmaes", "grid"):
@@ -159,44 +166,36 @@ def main() -> None:
 
     rows = []
     print(f"{options.seeds} seeds; bad: % of proposals after the first {STARTUP} that fail")
-    print(f"{'sampler':8} {'shape':9} {'n':>1} {'trials':>6} | {'bad':>11} {'ours':>11}", end="")
-    print(f" | {'best':>17} {'ours':>17} {'ratio':>6} | seconds a study")
+    print(HEADING)
     for sampler, shape, n in cases(options.samplers.split(","), options.shapes.split(",")):
         if sampler in NEEDS and importlib.util.find_spec(NEEDS[sampler]) is None:
             continue
         trials = min(options.trials, 50) if sampler == "gp" else options.trials
-        runs = {
+        results = {
             ours: [
                 run(sampler, shape, n, trials, seed, ours, options.causes)
                 for seed in range(options.seeds)
             ]
             for ours in (False, True)
         }
-        bad = {ours: [100 * r.bad for r in results] for ours, results in runs.items()}
-        best = {ours: [r.best for r in results] for ours, results in runs.items()}
-        ratio = np.mean(best[True]) / np.mean(best[False])
-        seconds = [np.mean([r.seconds for r in results]) for results in runs.values()]
-        print(f"{sampler:8} {shape:9} {n} {trials:6d} | {cell(bad[False], 1)} {cell(bad[True], 1)} |"
-              f" {cell(best[False], 5)} {cell(best[True], 5)} {ratio:6.2f} |"
-              f" {seconds[0]:.1f} {seconds[1]:.1f}", flush=True)  # fmt: skip
-        for ours, results in runs.items():
-            for seed, r in enumerate(results):
+        print(f"{sampler:8} {shape:9} {n} {trials:6d} | {line(results)}", flush=True)
+        for ours, runs in results.items():
+            for seed, r in enumerate(runs):
                 rows.append([sampler, shape, n, trials, seed, ours, r.bad, r.best, r.seconds])
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)
-            names = [
-                "sampler",
-                "shape",
-                "parameters",
-                "trials",
-                "seed",
-                "crash_aware",
-                "bad",
-                "best",
-                "seconds",
-            ]
-            writer.writerows([names, *rows])
+            writer.writerows([COLUMNS, *rows])
+
+
+def line(results: dict[bool, list[Result]]) -> str:
+    """Return the numbers of one row of the table, without and with CrashAwareSampler."""
+    bad = [cell([100 * r.bad for r in runs], 1) for runs in results.values()]
+    best = [cell([r.best for r in runs], 5) for runs in results.values()]
+    means = {ours: np.mean([r.best for r in runs]) for ours, runs in results.items()}
+    seconds = [f"{np.mean([r.seconds for r in runs]):.1f}" for runs in results.values()]
+    ratio = f"{means[True] / means[False]:6.2f}"
+    return f"{' '.join(bad)} | {' '.join(best)} {ratio} | {' '.join(seconds)}"
 
 
 def cell(values: list[float], digits: int) -> str:
