@@ -18,7 +18,7 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 # More hyperparameters than this are not multiplied with each other.
 _MOST_FACTORS = 6
-# Fewer distinct values than this are a grid: a rule then names one of them.
+# Fewer distinct values than this, and than half of the trials, are a grid: a rule then names one.
 _GRID = 12
 
 
@@ -50,7 +50,8 @@ class Feature:
     @property
     def is_grid(self) -> bool:
         """Whether the numbers come from a short list."""
-        return not self.values and len(self.distinct) < _GRID
+        known = int((~np.isnan(self.column)).sum())
+        return not self.values and len(self.distinct) < min(_GRID, known / 2)
 
     @property
     def is_product(self) -> bool:

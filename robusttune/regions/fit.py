@@ -11,8 +11,10 @@ from robusttune.regions.axes import Floats
 from robusttune.regions.boxes import Atoms, Bound, Box, Likelihood, beam
 from robusttune.regions.features import Bools, Feature
 
+# The beam search: boxes kept at each depth, and most conditions of a box.
 _WIDTH = 16
 _DEPTH = 5
+# First boxes to start from, most boxes of an explanation, and most moves of one box.
 _STARTS = 4
 _MOST_BOXES = 6
 _ROUNDS = 12
@@ -98,19 +100,16 @@ class _Fit:
 
     def best(self) -> tuple[float, list[Box]]:
         """Return the largest gain, and its boxes."""
-        first = beam(
-            self.atoms,
-            self.everything,
-            self.failed,
-            width=_WIDTH,
-            depth=_DEPTH,
-            base_rate=self.base,
-        )
         results = []
-        for _, box in first[:_STARTS]:
+        for box in self.found(self.everything)[:_STARTS]:
             boxes = self.refit(self.cover([self.improve(box, self.everything)]))
             results.append((self.total(boxes), boxes))
         return max(results, key=lambda result: result[0], default=(0.0, []))
+
+    def found(self, rows: Bools) -> list[Box]:
+        """Return the boxes that a coarse search finds among some trials, the best first."""
+        found = beam(self.atoms, rows, self.failed, width=_WIDTH, depth=_DEPTH, base_rate=self.base)
+        return [box for _, box in found]
 
     def gain(self, box: Box, rows: Bools) -> float:
         """Return the gain of a box among some trials."""
@@ -131,10 +130,7 @@ class _Fit:
         """Add boxes for what is left over, while that is worth their cost."""
         rows = left_over(boxes, self.features, self.everything)
         while len(boxes) < _MOST_BOXES:
-            found = beam(
-                self.atoms, rows, self.failed, width=_WIDTH, depth=_DEPTH, base_rate=self.base
-            )
-            better = [self.improve(box, rows) for _, box in found[:2]]
+            better = [self.improve(box, rows) for box in self.found(rows)[:2]]
             box = max(better, key=lambda box: self.gain(box, rows), default=None)
             if box is None or self.gain(box, rows) <= 0:
                 break
@@ -148,12 +144,10 @@ class _Fit:
             before = boxes
             for index in range(len(boxes)):
                 others = boxes[:index] + boxes[index + 1 :]
-                improved = [*others]
-                improved.insert(
-                    index,
-                    self.improve(boxes[index], left_over(others, self.features, self.everything)),
-                )
-                boxes = max(boxes, improved, key=self.total)
+                rows = left_over(others, self.features, self.everything)
+                improved = self.improve(boxes[index], rows)
+                changed = [*boxes[:index], improved, *boxes[index + 1 :]]
+                boxes = max(boxes, changed, key=self.total)
             boxes = max([boxes, *self.merged(boxes)], key=self.total)
             for index in reversed(range(len(boxes))):
                 fewer = boxes[:index] + boxes[index + 1 :]

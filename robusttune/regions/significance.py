@@ -12,6 +12,7 @@ from robusttune.regions.features import Bools
 PERMUTATIONS = 199
 # A p-value that is large after this many exceedances needs no better digits.
 _ENOUGH = 20
+# The search that is repeated is narrower than that for the boxes; the true failures get the same.
 _WIDTH = 6
 _DEPTH = 3
 
