@@ -82,7 +82,17 @@ SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
 }
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 STEPPED = ("brute",)
-COLUMNS = "sampler shape parameters trials seed crash_aware bad best seconds".split()
+COLUMNS = [
+    "sampler",
+    "shape",
+    "parameters",
+    "trials",
+    "seed",
+    "crash_aware",
+    "bad",
+    "best",
+    "seconds",
+]
 HEADING = (
     f"{'sampler':8} {'shape':9} {'n':>1} {'trials':>6} | {'bad':>11} {'ours':>11}"
     f" | {'best':>17} {'ours':>17} {'ratio':>6} | seconds a study"

@@ -119,6 +119,20 @@ def test_without_robust_a_failing_fit_raises():
     assert causes == [rate, rate, None, rate]
 
 
+@pytest.mark.parametrize("columns", [4, 3])
+def test_without_robust_other_failures_are_of_unknown_cause(columns):
+    """NaN after a healthy fit, and an exception in the fit: the worker has not crashed."""
+    study = optuna.create_study()
+
+    def broken(trial):
+        fit(trial, 1e-3, x=X[:, :columns])
+        return math.nan
+
+    study.optimize(broken, n_trials=1, catch=(ValueError,))
+    assert study.trials[0].state is TrialState.FAIL
+    assert records_of(study)[0].cause is FailureCause.UNKNOWN
+
+
 def test_the_first_failing_fold_is_the_record():
     """Several fits in one trial: a later healthy one does not hide the failure."""
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from robusttune.causes import FailureCause
 from robusttune.learning import Lesson, Outcome, learn, recent
-from robusttune.optuna.records import stored_record
+from robusttune.optuna.records import lost_its_worker, stored_record
 from robusttune.records import TrialRecord
 from robusttune.regions.axes import Axis
 
@@ -116,8 +116,7 @@ def _outcome(trial: FrozenTrial) -> Outcome:
 
 
 def _cause(record: TrialRecord) -> FailureCause | None:
-    # All that is left of a trial whose worker was killed is its breadcrumb.
-    return FailureCause.CRASHED if record.status == "running" else record.cause
+    return FailureCause.CRASHED if lost_its_worker(record) else record.cause
 
 
 def _axes(trials: Sequence[FrozenTrial]) -> list[Axis]:

@@ -40,14 +40,29 @@ def write_record(trial: BaseTrial, record: TrialRecord) -> None:
     trial.set_user_attr(RECORD_KEY, text)
 
 
-def leave_breadcrumb(trial: BaseTrial) -> None:
+def leave_breadcrumb(trial: BaseTrial, *, recorded: bool) -> None:
     """Note who runs a trial, so that a reader can tell a killed worker's trial from a running one.
 
     It replaces the record that a retried trial copied from the one that it repeats.
+
+    Args:
+        trial: The trial.
+        recorded: Whether every failure will be recorded, so that a trial that failed with nothing
+            but a breadcrumb has lost its worker.
     """
-    worker = {"host": platform.node(), "pid": os.getpid(), "began": _process_start(os.getpid())}
+    worker = {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "began": _process_start(os.getpid()),
+        "recorded": recorded,
+    }
     number = trial.number
     write_record(trial, TrialRecord(trial_id=str(number), number=number, evidence=worker))
+
+
+def lost_its_worker(failed: TrialRecord) -> bool:
+    """Whether what a failed trial stored says that its worker vanished."""
+    return failed.status == "running" and failed.evidence.get("recorded") is True
 
 
 def stored_record(trial: FrozenTrial | BaseTrial) -> TrialRecord | None:
@@ -101,15 +116,14 @@ def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
         gone = stale or (left_running and stored is not None and _worker_is_gone(stored.evidence))
         return _crashed(record) if gone else record
     if trial.state is TrialState.FAIL:
-        return _failed(record, worker_vanished=left_running)
+        vanished = stored is not None and lost_its_worker(stored)
+        return _crashed(record) if vanished else _failed(record)
     return _with_values(record, trial.values)
 
 
-def _failed(record: TrialRecord, worker_vanished: bool) -> TrialRecord:
+def _failed(record: TrialRecord) -> TrialRecord:
     if record.cause is not None:
         return record.replace(unstable=True, value=None)
-    if worker_vanished:
-        return _crashed(record)
     cause = FailureCause.UNKNOWN
     return record.replace(unstable=True, cause=cause, advice=cause.advice, value=None)
 

@@ -46,7 +46,7 @@ class TrialSession:
         self.guard: Guard | None = None  # of the last fit
         self._blind = False  # whether the last value that was reported was NaN
         self.began = time.perf_counter()
-        leave_breadcrumb(trial)
+        leave_breadcrumb(trial, recorded=returns)
 
     @staticmethod
     def of(trial: BaseTrial) -> TrialSession | None:
