@@ -79,8 +79,8 @@ class Rule:
 # section 2.1), and initial weights are well below 1. For plain gradient descent on standardized
 # inputs, typical rates are less than 1 and greater than 1e-6 (Bengio 2012, arXiv 1206.5533, section
 # 3.1.1); super-convergence goes to 3 (Smith & Topin 2017, arXiv 1708.07120). Measured on six models
-# (benchmarks/learning_rate_caps.py): above 1, Adam trained a linear regression only and RMSprop
-# nothing; at 10, SGD trained nothing.
+# (benchmarks/learning_rate_caps.py): above 1, Adam trained a linear regression only, and RMSprop,
+# Nadam and Lion nothing; at 10, SGD trained nothing.
 LEARNING_RATE_CAPS = {
     "adam": 1.0,
     "adamw": 1.0,
