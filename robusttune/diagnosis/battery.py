@@ -90,6 +90,8 @@ class Battery:
         seen = case.first if case.first is not None else case.last
         if case.model is None or seen is None:
             raise CannotReplayError(case.why_not.get("observation", "no step could be run again"))
+        if case.model.loss is None and type(case.model).train_step is not keras.Model.train_step:
+            raise CannotReplayError("the model has a train_step of its own and no compiled loss")
         self.case = case
         self.model = case.model
         self.seen: Observation = seen

@@ -76,7 +76,7 @@ def find_cures(battery: Battery) -> Cures:
     initialization = initialization_changes(case)
     float32 = [Change(float32=True)] if case.half_precision else []
     cures = Cures(
-        rate=_first_cure(battery, rates),
+        rate=_best_rate(battery, rates),
         data=_first_cure(battery, data),
         loss=_first_cure(battery, loss),
         initialization=_first_cure(battery, initialization),
@@ -102,6 +102,19 @@ def _first_cure(battery: Battery, changes: list[Change]) -> Outcome | None:
         if outcome is not None and outcome.cured:
             return outcome
     return None
+
+
+def _best_rate(battery: Battery, rates: list[Change]) -> Outcome | None:
+    """Return the mildest lower rate that cures, or the next one where that learns better.
+
+    The mildest one may lie at the edge of stability, where a longer fit falls off again.
+    """
+    cure = _first_cure(battery, rates)
+    if cure is None:
+        return None
+    following = [change for change in rates if change.rate < cure.change.rate][:1]
+    lower = _first_cure(battery, following)
+    return lower if lower is not None and lower.finals.max() < cure.finals.max() else cure
 
 
 def _both(one: Change, other: Change) -> Change:

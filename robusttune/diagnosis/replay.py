@@ -138,10 +138,12 @@ class Program:
         with tf.GradientTape() as tape:
             loss, penalty, state = self._forward(x, y, sample_weight)
             scaled = self._optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [s.value for s in self._trained])
+        found = tape.gradient(scaled, [s.value for s in self._trained])
+        pairs = zip(found, self._trained, strict=True)
+        gradients, trained = zip(*[(g, v) for g, v in pairs if g is not None], strict=True)
         if self._clip is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._clip)
-        self._optimizer.apply(gradients, self._trained)
+        self._optimizer.apply(gradients, trained)
         for variable, shadow in zip(self._variables, self._shadows, strict=True):
             if not shadow.trainable:
                 shadow.assign(state.get_current_value(variable))

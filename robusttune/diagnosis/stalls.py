@@ -38,6 +38,8 @@ _ALL_DEAD = 0.999
 _GONE = 1e-5
 # A replay whose loss falls by less than this share of its start stands still.
 _STILL = 0.02
+# How many causes are looked for: the first, and the ones that rival it.
+_CURES = 2
 # A layer of at most so many units is a bottleneck.
 _NARROW = 3
 
@@ -140,6 +142,8 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
             if outcome is not None and outcome.cured and _believed(battery, cause):
                 cures.append((cause, outcome))
                 break
+        if len(cures) == _CURES:
+            break
     evidence = {
         "dead_share": found.dead_share,
         "dead_share_at_start": found.dead_at_start,
@@ -210,7 +214,7 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
     if rate >= default / 10:
         order.append(up)
     if default / 10 <= rate <= ordinary:
-        order.append(down)
+        order.append((down[0], down[1][:2]))
     return order
 
 
