@@ -4,7 +4,8 @@
     python benchmarks/regions.py --repeats 5 --noise-studies 50
 
 A search space of seven hyperparameters is sampled at random; trials fail in a planted shape, whose
-borders are no round numbers (the rules that are found prefer those). IoU is measured on 4,000 fresh points. The tree is scikit-learn's, of depth 4, on the same trials.
+borders are no round numbers (the rules that are found prefer those). IoU is measured on 4,000 fresh
+points. The tree is scikit-learn's, of depth 4, on the same trials.
 """
 
 from __future__ import annotations
