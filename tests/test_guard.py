@@ -405,12 +405,17 @@ def test_guard_class_weight() -> None:
     y = (x[:, 0] > 0).astype("float32")
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
     guard = Guard()
-    model.fit(x, y, class_weight={0: 1.0, 1: 5.0}, epochs=2, verbose=0, callbacks=[guard])
+    model.fit(x, y, class_weight={0: 1.0, 1: 5.0}, epochs=8, verbose=0, callbacks=[guard])
     assert not guard.failed
     assert guard.trace is not None
-    assert guard.trace.first_batches[0].sample_weight is not None
+    assert guard.trace.first_batches == []  # a healthy fit keeps no data alive
+    x[-1] = np.inf
+    model.fit(x, y, class_weight={0: 1.0, 1: 5.0}, shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.trace.failing_batch is not None
+    weights = guard.trace.failing_batch.sample_weight
+    np.testing.assert_array_equal(weights.ravel(), np.where(y[-32:] > 0, 5.0, 1.0))
 
 
 def test_guard_gradient_accumulation(regression: Any) -> None:

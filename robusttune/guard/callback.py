@@ -141,7 +141,7 @@ class Guard(keras.callbacks.Callback):
             self._recorder = None
 
     def _attach(self) -> None:
-        from robusttune.guard.tensorflow_step import ModelRecorder
+        from robusttune.guard.tensorflow_fit import ModelRecorder
 
         clip = self.policy.clip
         recorder = ModelRecorder(
@@ -229,6 +229,8 @@ class Guard(keras.callbacks.Callback):
         elif self.params.get("steps") and trace.step is not None:
             trace.seconds_per_epoch = trace.seconds * self.params["steps"] / (trace.step + 1)
         self.record = self._make_record(trace)
+        if not self.record.unstable:  # what a diagnosis would need takes memory
+            trace.first_batches, trace.initial_weights = [], None
 
     def _collect(self) -> None:
         """Move what the recorder holds into the trace."""

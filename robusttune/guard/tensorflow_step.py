@@ -13,9 +13,6 @@ record freezes at the failure.
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import itertools
 import math
 import threading
 import weakref
@@ -26,9 +23,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-
-from robusttune.guard.trace import Batch
-from robusttune.records import one_line
 
 # Steps at the start that take the careful branch: they have no history to be compared with, and
 # their batches are kept for the diagnosis.
@@ -41,10 +35,6 @@ WARM_UP_SPIKE = 100.0
 # The recent peak fades by 1 % a step, and a spike raises it at most twofold.
 PEAK_DECAY = 0.99
 PEAK_GROWTH = 2.0
-# Batches larger than this are not kept, in bytes each.
-MAX_BATCH_BYTES = 16 * 2**20
-
-_LOGS_KEY = "robusttune_row"
 _ROOT_2 = math.sqrt(2.0)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -181,7 +171,7 @@ class StepRecorder:
         last = tf.unstack(rows if rows.shape.rank == 1 else rows[0])
         shown_loss = tf.constant(np.nan, tf.float32) if loss is None else loss
 
-        def write(gate: Any, clipped: Any, failed: Any) -> Any:
+        def write(size: Any, gate: Any, clipped: Any, failed: Any) -> Any:
             row = tf.stack([shown_loss, size, gate, last[Row.STEPS] + 1.0, clipped, failed])
             whole = row if rows.shape.rank == 1 else tf.concat([row[None], rows[:-1]], axis=0)
             self.state.assign(whole)
@@ -192,7 +182,7 @@ class StepRecorder:
             gate = last[Row.GATE]
             if self.clip == "auto":
                 gate = tf.maximum(gate * PEAK_DECAY, tf.minimum(size, gate * PEAK_GROWTH))
-            return write(gate, last[Row.CLIPPED], last[Row.FAILED])
+            return write(size, gate, last[Row.CLIPPED], last[Row.FAILED])
 
         def careful() -> Any:
             # A LossScaleOptimizer meets non-finite gradients by design and skips them by itself.
@@ -203,18 +193,17 @@ class StepRecorder:
             return tf.cond(
                 already,
                 lambda: tf.stack(last),
-                lambda: tf.cond(usable, accept, lambda: write(-1.0, last[Row.CLIPPED], 1.0)),
+                lambda: tf.cond(usable, accept, lambda: write(size, -1.0, last[Row.CLIPPED], 1.0)),
             )
 
         def accept() -> Any:
             finite = tf.math.is_finite(size)
-            factor, gate, clipped = self._clipped(
-                tf.where(finite, size, tf.abs(last[Row.GATE])), last[Row.GATE], last[Row.STEPS]
-            )
+            known = tf.where(finite, size, tf.abs(last[Row.GATE]))
+            factor, gate, clipped = self._clipped(known, last[Row.GATE], last[Row.STEPS])
             apply(factor)
             armed = (last[Row.STEPS] + 1.0 >= WARM_UP_STEPS) & (gate > 0)
             count = last[Row.CLIPPED] + tf.cast(clipped & finite, tf.float32)
-            return write(tf.where(armed, gate, -gate), count, last[Row.FAILED])
+            return write(known, tf.where(armed, gate, -gate), count, last[Row.FAILED])
 
         if tf.executing_eagerly() or self.one_branch:
             return careful()
@@ -264,163 +253,6 @@ class StepRecorder:
         return tf.cast(self.optimizer.dynamic_scale.value, tf.float32)
 
 
-class ModelRecorder:
-    """Instruments a model for the duration of one fit: optimizers, train step, train function.
-
-    Args:
-        model: A compiled Keras model on the TensorFlow backend.
-        clip: See StepRecorder.
-        history: Rows that are kept.
-        after_step: Called on the host after each call of the train function.
-        every_step: Whether the host reads the row of every step by itself.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        *,
-        clip: float | Literal["auto"] | None,
-        history: int,
-        after_step: Callable[[], None],
-        every_step: bool,
-    ) -> None:
-        self.model = model
-        self.batches: list[Batch] = []
-        self.failing_batch: Batch | None = None
-        self.missing: dict[str, str] = {}
-        self._after_step = after_step
-        self._structure: Any = None
-        self._last_row: Any = None
-        replicas = model.distribute_strategy.num_replicas_in_sync
-        # XLA cannot call the host, but the first batches can be read off its input.
-        self._tapped = bool(model.jit_compile) and replicas == 1
-        if replicas > 1:
-            self.missing["failing_batch"] = f"{replicas} replicas"
-        elif self._tapped:
-            self.missing["failing_batch"] = "jit_compile"
-        self._seen: collections.deque[Any] | None = None
-        if every_step and model.steps_per_execution == 1:
-            self._seen = collections.deque(maxlen=history)
-        self.steps = [
-            StepRecorder(
-                optimizer,
-                clip=clip,
-                history=1 if self._seen is not None else history,
-                on_batch=None if self.missing else self._keep_batch,
-                one_branch=bool(model.jit_compile) or replicas > 1,
-            )
-            for optimizer in optimizers_of(model)
-        ]
-
-    def attach(self) -> None:
-        """Instrument the model; its train function is built anew, before it is traced."""
-        for step in self.steps:
-            step.attach()
-        train_step = self.model.train_step
-
-        def noted_train_step(data: Any) -> Any:
-            self._structure = data
-            for step in self.steps:
-                step.begin_step(data)
-            logs = train_step(data)
-            rows = [step.row for step in self.steps]
-            # The row rides along with the logs: cheaper than reading a variable from the host.
-            if isinstance(logs, dict) and len(rows) == 1 and _in_this_graph(rows[0]):
-                return {**logs, _LOGS_KEY: rows[0]}
-            return logs
-
-        self.model.__dict__["train_step"] = noted_train_step
-        self.model.train_function = None
-        self.model.make_train_function()
-        train_function = self.model.train_function
-
-        def watched_train_function(iterator: Any) -> Any:
-            if self._tapped and len(self.batches) < WARM_UP_STEPS:
-                iterator = self._tap(iterator)
-            logs = train_function(iterator)
-            self._last_row = None
-            if isinstance(logs, dict) and _LOGS_KEY in logs:
-                logs = dict(logs)
-                self._last_row = logs.pop(_LOGS_KEY)
-            self._after_step()
-            return logs
-
-        self.model.train_function = watched_train_function
-
-    def detach(self) -> None:
-        """Leave the model as it was; the next fit builds and traces its own train function."""
-        for step in self.steps:
-            step.detach()
-        self.model.__dict__.pop("train_step", None)
-        self.model.train_function = None
-        self._structure = self._last_row = None
-
-    def last_row(self) -> np.ndarray[Any, Any]:
-        """Return the row of the last step, shape (len(Row),)."""
-        row = self._last_row
-        row = (
-            _failed_or_first([s.state.numpy() for s in self.steps]) if row is None else row.numpy()
-        )
-        row = row if row.ndim == 1 else row[0]
-        if self._seen is not None:
-            self._seen.append(row)
-        return np.asarray(row)
-
-    def history(self) -> np.ndarray[Any, Any]:
-        """Return the kept rows, oldest first, shape (n, len(Row))."""
-        if self._seen is not None:
-            table = np.array(self._seen)
-        else:
-            table = _failed_or_first([step.state.numpy() for step in self.steps])[::-1]
-        table = table.reshape(-1, len(Row))
-        # A row that did not change is that of a fit that goes on after its failure.
-        fresh = np.diff(table[:, Row.STEPS], prepend=0.0) > 0
-        return np.asarray(table[fresh])
-
-    def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
-        if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
-            self.missing["failing_batch"] = f"more than {MAX_BATCH_BYTES >> 20} MiB a batch"
-            return
-        leaves = iter(arrays)
-        data = tf.nest.map_structure(
-            lambda leaf: np.array(next(leaves)) if isinstance(leaf, tf.Tensor) else None,
-            self._structure,
-        )
-        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
-        if failing:
-            self.failing_batch = batch
-        else:
-            self.batches.append(batch)
-
-    def _tap(self, iterator: Any) -> Any:
-        """Return an iterator over what one call takes from this one, keeping its batches."""
-        taken: list[Any] = []
-        try:
-            source = tf.data.Dataset.from_generator(
-                lambda: iter(taken), output_signature=iterator.element_spec
-            )
-        except (AttributeError, TypeError, ValueError) as error:
-            self._tapped = False
-            self.missing["first_batches"] = one_line(f"jit_compile, and {error}")
-            return iterator
-        taken.extend(itertools.islice(iterator, self.model.steps_per_execution))
-        for data in taken:
-            self._structure = data
-            tensors = [leaf for leaf in tf.nest.flatten(data) if isinstance(leaf, tf.Tensor)]
-            self._keep_batch([tensor.numpy() for tensor in tensors], failing=False)
-        self._structure = None
-        return iter(source)
-
-
-def optimizers_of(model: Any) -> list[Any]:
-    """Return the Keras optimizers that the model holds: one, or several as in a GAN."""
-    found = [model.optimizer] if isinstance(model.optimizer, keras.optimizers.Optimizer) else []
-    for value in vars(model).values():
-        if isinstance(value, keras.optimizers.Optimizer) and not any(value is o for o in found):
-            found.append(value)
-    return found
-
-
 def clips_by_itself(optimizer: Any) -> bool:
     """Whether the user gave the optimizer a clipnorm, clipvalue or global_clipnorm."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -448,18 +280,3 @@ def _scaled(grads: Sequence[Any], factor: Any) -> list[Any]:
         return gradient * tf.cast(factor, gradient.dtype)
 
     return [times(gradient) for gradient in grads]
-
-
-def _failed_or_first(states: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    failed = [state for state in states if np.atleast_2d(state)[0, Row.FAILED]]
-    return (failed or list(states))[0]
-
-
-def _in_this_graph(tensor: Any) -> bool:
-    if tensor is None:
-        return False
-    if tf.executing_eagerly():
-        return True
-    with contextlib.suppress(AttributeError):
-        return bool(tensor.graph is tf.compat.v1.get_default_graph())
-    return False

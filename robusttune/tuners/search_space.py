@@ -79,11 +79,13 @@ class SearchSpace:
         self, oracle: RobustOracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
     ) -> None:
         """Cap batch sizes at the rows of the data, and with `policy.probe` the learning rates."""
+        if oracle.start_order:  # the space holds for the whole search, also on other data
+            return
         x = fit_args[0] if fit_args else fit_kwargs.get("x")
         rows = tuple(getattr(x, "shape", ()))[:1]
         if rows and rows[0]:
             self._sanitizer.cap_batch_size(oracle.hyperparameters, int(rows[0]))
-        if self.policy.probe and self._build is not None and not oracle.start_order:
+        if self.policy.probe and self._build is not None:
             probe_learning_rates(
                 self._sanitizer, oracle.hyperparameters, self._build, fit_args, fit_kwargs
             )
