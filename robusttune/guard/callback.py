@@ -136,7 +136,8 @@ class Guard(keras.callbacks.Callback):
         A fit that raises never reaches on_train_end: whoever catches the exception calls this.
         """
         if self._recorder is not None:
-            self._collect()
+            if self.record is None:
+                self._collect()
             self._recorder.detach()
             self._recorder = None
 
