@@ -110,6 +110,15 @@ def test_a_nan_in_the_data_is_found(where):
     assert where in "".join(guard.record.evidence["non_finite_share"])
 
 
+def test_labels_that_xla_turns_into_nan_are_named():
+    """Labels out of range raise on the CPU and give NaN under XLA: the cause is the same."""
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, "softmax")])
+    model.compile(ADAM(1e-3), "sparse_categorical_crossentropy", jit_compile=True)
+    guard = Guard()
+    model.fit(X, 1 + np.arange(len(X)) % 3, epochs=2, verbose=0, callbacks=[guard])
+    assert guard.record.cause is C.LABEL_MISMATCH
+
+
 def test_a_nan_that_the_model_copes_with_is_not_to_blame():
     """Imputation inside the model makes NaN harmless: the rate is the cause."""
     x = X.copy()

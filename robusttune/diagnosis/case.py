@@ -51,6 +51,7 @@ class Case:
         last: The failing step at the weights of the last good one, likewise.
         first_in_float32: As `first`, computed in float32; None where that was not needed.
         first_standardized: As `first`, with standardized inputs; None where that was not needed.
+        raised: What the step raised when it was run again; None where it ran.
         why_not: Why something above is missing, by name.
     """
 
@@ -65,6 +66,7 @@ class Case:
     last: Observation | None = None
     first_in_float32: Observation | None = None
     first_standardized: Observation | None = None
+    raised: Exception | None = None
     why_not: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -185,6 +187,7 @@ class Case:
         except Exception as error:  # the model's own code: whatever it raises is evidence
             _log.debug("the %s step could not be observed", name, exc_info=True)
             self.why_not[name] = one_line(f"{type(error).__name__}: {error}", 200)
+            self.raised = error
             return None
 
     def numbers(self) -> dict[str, Any]:

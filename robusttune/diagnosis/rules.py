@@ -10,6 +10,7 @@ import numpy as np
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
 from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
 from robusttune.diagnosis.verdict import Verdict
 
@@ -60,6 +61,19 @@ def _bad_columns(case: Case) -> list[str]:
                 bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
                 found += [f"{name} column {index}" for index in bad[:5]]
     return found
+
+
+def raised(case: Case) -> Verdict | None:
+    """The same step, run without XLA, raises: there labels out of range are NaN without a word."""
+    found = None if case.raised is None else classify_error(case.raised)
+    if found is None or found.cause is not FailureCause.LABEL_MISMATCH:
+        return None
+    return Verdict(
+        cause=found.cause,
+        confidence=found.confidence,
+        advice=f"{found.cause.advice} The step, run again, raises: {found.error[:200]}",
+        evidence={"raised": found.error},
+    )
 
 
 def labels(case: Case) -> Verdict | None:
@@ -256,4 +270,4 @@ def _overflows(case: Case, seen: Observation) -> bool:
     return largest(seen.predictions) > _MODERATE * max(1.0, targets, start)
 
 
-CONCLUSIVE = (non_finite_data, labels, objective, first_step, failing_step)
+CONCLUSIVE = (non_finite_data, raised, labels, objective, first_step, failing_step)
