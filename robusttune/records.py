@@ -200,8 +200,8 @@ def plain(value: Any) -> Any:
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return str(value)
+    if isinstance(value, str):  # UTF-8 has no lone surrogates, which file names may have
+        return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):

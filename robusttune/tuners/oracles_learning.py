@@ -67,7 +67,10 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _turns_away(self) -> bool:
         policy = self.robust_policy
-        return policy.avoid_unstable and not is_free(len(self.trials), policy.free_share)
+        # A map of few trials would close places that one failure only happened to lie near. As many
+        # are drawn freely as Keras Tuner's Bayesian oracle draws before it begins to model.
+        known = len(self._finished_trials()) >= 3 * len(self.hyperparameters.space)
+        return policy.avoid_unstable and known and not is_free(len(self.trials), policy.free_share)
 
     def _finished_trials(self) -> list[Any]:
         finished = (TrialStatus.COMPLETED, TrialStatus.FAILED)
