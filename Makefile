@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/robusttune demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

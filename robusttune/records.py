@@ -200,21 +200,26 @@ def plain(value: Any) -> Any:
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):  # UTF-8 has no lone surrogates, which file names may have
-        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, str):
+        return _utf8(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {_utf8(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
         return plain(value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         return [plain(item) for item in value]
-    return one_line(str(value))
+    return _utf8(one_line(str(value)))
+
+
+def _utf8(text: str) -> str:
+    """UTF-8 has no lone surrogates, which file names may have."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _dump(value: Any) -> str:

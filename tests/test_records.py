@@ -1,0 +1,110 @@
+"""TrialRecord: its JSON is strict, small and read back equal, and bad JSON gets a clear error."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robusttune import TrialRecord
+from robusttune.records import MAX_BYTES
+
+JSON_LIKE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(evidence=st.dictionaries(st.text(), JSON_LIKE), params=st.dictionaries(st.text(), JSON_LIKE))
+def test_record_round_trips(evidence: dict[str, Any], params: dict[str, Any]) -> None:
+    """Whatever the evidence is, the record reads back equal, from JSON that any parser takes."""
+    record = TrialRecord(trial_id="7", status="failed", evidence=evidence, params=params)
+    text = record.to_json()
+    json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} is not JSON"))
+    assert TrialRecord.from_json(text) == record
+
+
+@given(st.text() | st.binary())
+def test_record_from_garbage_is_a_value_error(text: Any) -> None:
+    """Nothing but ValueError, whatever is read."""
+    try:
+        TrialRecord.from_json(text)
+    except ValueError as error:
+        assert "Not a trial record" in str(error)  # noqa: PT017 - only what raises is looked at
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"trial_id": 7},
+        {"trial_id": "7", "status": "odd"},
+        {"trial_id": "7", "cause": "bad luck"},
+        {"trial_id": "7", "confidence": 2},
+        {"trial_id": "7", "epoch": "first"},
+        {"trial_id": "7", "unstable": 1},
+        {"trial_id": "7", "evidence": []},
+        {"trial_id": "7", "other_causes": [[]]},
+    ],
+)
+def test_record_from_wrong_json(body: Any) -> None:
+    """Valid JSON that is no record gets a clear error."""
+    with pytest.raises(ValueError, match="Not a trial record"):
+        TrialRecord.from_json(json.dumps(body))
+
+
+def test_record_of_a_later_version_is_read() -> None:
+    """Fields that this version does not know are ignored."""
+    assert TrialRecord.from_json('{"trial_id": "7", "colour": "red"}').trial_id == "7"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_record_has_no_unusable_value(value: float | None) -> None:
+    """The objective is finite or absent."""
+    assert TrialRecord(trial_id="7", value=value).value is None
+
+
+def test_record_json_has_a_limit() -> None:
+    """What does not fit is left out, the largest first, and named."""
+    evidence = {"losses": list(range(64)), "huge": "x" * 200_000, "large": ["y" * 100] * 500}
+    text = TrialRecord(trial_id="7", evidence=evidence).to_json()
+    assert len(text.encode()) <= MAX_BYTES
+    kept = TrialRecord.from_json(text).evidence
+    assert "losses" in kept
+    assert "huge" in kept["left_out"] or len(kept["huge"]) < 200_000
+
+
+def test_record_takes_what_numpy_gives() -> None:
+    """NumPy scalars and arrays become plain numbers and lists."""
+    record = TrialRecord(
+        trial_id="7",
+        evidence={"a": np.float32(0.5), "b": np.arange(3), "c": np.array([np.nan]), "d": {1, 2}},
+    )
+    assert record.evidence == {"a": 0.5, "b": [0, 1, 2], "c": ["nan"], "d": [1, 2]}
+
+
+def test_record_takes_lone_surrogates() -> None:
+    """File names may hold what UTF-8 does not have."""
+    text = TrialRecord(trial_id="7", error="no such file \udcff").to_json()
+    assert TrialRecord.from_json(text.encode()).error == "no such file ?"
+    assert TrialRecord(trial_id="7", params={"\udcff": 1}).to_json().encode()
+
+
+def test_record_error_is_one_line() -> None:
+    """An exception of several lines is folded."""
+    assert TrialRecord(trial_id="7", error="a\n  b\tc").error == "a b c"
+
+
+def test_record_is_frozen() -> None:
+    """A record does not change; `replace` makes another."""
+    record = TrialRecord(trial_id="7")
+    with pytest.raises(AttributeError):
+        record.status = "failed"  # type: ignore[misc]
+    assert record.replace(status="failed").status == "failed"
