@@ -121,6 +121,8 @@ def search(project: Path, trials: int, console: Console) -> Any:
         seed=SEED,
         directory=str(project.parent),
         project_name=project.name,
+        # The same verdicts also where the machine is busy.
+        policy=robusttune.Policy(diagnosis_seconds=30.0),
     )
     tuner.search(x, y, validation_data=(x_val, y_val), epochs=EPOCHS, batch_size=32, verbose=0)
     return tuner.report()

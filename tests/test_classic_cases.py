@@ -29,6 +29,7 @@ def one_trial(
         objective=keras_tuner.Objective("loss", "min"),
         max_trials=1,
         directory=str(directory),
+        policy=robusttune.Policy(diagnosis_seconds=60.0),  # also where the machine is busy
     )
     tuner.search(x, y, epochs=epochs, batch_size=32, verbose=0)
     return tuner.report().trials.iloc[0]

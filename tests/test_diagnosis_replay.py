@@ -33,10 +33,14 @@ def _net(x=X, units=(32,), head=None, activation="relu", normalize=False, **dens
     return keras.Sequential([*layers, keras.layers.Dense(1, head)])
 
 
+# A verdict must not depend on how busy the machine is.
+PATIENT = Policy(diagnosis_seconds=60.0)
+
+
 def _fit(model, optimizer, loss="mse", x=X, y=Y, *, epochs=3, seed=7, **fit):
     keras.utils.set_random_seed(seed)
     model.compile(optimizer=optimizer, loss=loss)
-    guard = Guard()
+    guard = Guard(PATIENT)
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[guard], **fit)
     return guard
 
@@ -186,7 +190,7 @@ def test_a_healthy_fit_costs_next_to_nothing():
     guard = _fit(model, ADAM(0.01))
     began = time.perf_counter()
     for _ in range(10):
-        assert judge_quiet(model=model, trace=guard.trace, policy=Policy()) is None
+        assert judge_quiet(model=model, trace=guard.trace, policy=PATIENT) is None
     assert (time.perf_counter() - began) / 10 < 0.05
 
 
@@ -217,7 +221,7 @@ def test_a_diagnosis_leaves_no_trace():
         model.fit(X, Y, epochs=1, verbose=0, callbacks=[guard])
         before, function = _state(model), model.train_function
         if diagnosed:
-            verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=Policy())
+            verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT)
             assert verdict.cause is C.DIVERGENT_LEARNING_RATE
         assert model.train_function is function
         for one, other in zip(before, _state(model), strict=True):
@@ -233,7 +237,7 @@ def test_a_proven_sibling_saves_the_replay():
     guard = _fit(model, SGD(20.0))
     params = {"learning_rate": 20.0, "units": 32}
     first = judge(
-        guard.trace.symptom, model=model, trace=guard.trace, params=params, policy=Policy()
+        guard.trace.symptom, model=model, trace=guard.trace, params=params, policy=PATIENT
     )
     sibling = TrialRecord(
         trial_id="04",
@@ -252,7 +256,7 @@ def test_a_proven_sibling_saves_the_replay():
         trace=guard.trace,
         params=params,
         siblings=[sibling],
-        policy=Policy(),
+        policy=PATIENT,
     )
     assert again.cause is C.DIVERGENT_LEARNING_RATE
     assert again.evidence["as_trial"] == "04"
@@ -357,7 +361,7 @@ def test_a_model_that_raises_under_observation_is_no_error():
     model = _net()
     guard = _fit(model, SGD(30.0))
     model.layers[0].call = lambda *args, **kwargs: 1 / 0
-    verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=Policy())
+    verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT)
     assert "ZeroDivisionError" in str(verdict.evidence["why_not"])
 
 
@@ -385,7 +389,7 @@ def test_a_metric_that_fails_alone_is_told():
     model.compile(ADAM(1e-3), "mse", metrics=[lambda y, p: keras.ops.log(-keras.ops.abs(y) - 1)])
     guard = Guard()
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[guard])
-    verdict = judge(Symptom.NON_FINITE_OBJECTIVE, model=model, trace=guard.trace, policy=Policy())
+    verdict = judge(Symptom.NON_FINITE_OBJECTIVE, model=model, trace=guard.trace, policy=PATIENT)
     assert verdict.cause is C.UNSAFE_METRIC
 
 

@@ -656,7 +656,7 @@ def test_guard_rejects_a_policy_of_another_kind() -> None:
 def test_guard_record_names_cause_and_advice(regression: Any) -> None:
     """After a plain fit, guard.record says what a report would say."""
     x, y = regression
-    guard = Guard()
+    guard = Guard(Policy(diagnosis_seconds=60.0))
     dense(100.0).fit(x, y, epochs=3, verbose=0, callbacks=[guard])
     assert guard.record is not None
     assert guard.record.unstable

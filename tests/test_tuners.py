@@ -22,6 +22,7 @@ from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, Trial
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
 EXACT = Policy(sanitize="off")
+PATIENT = Policy(diagnosis_seconds=60.0)  # for those that are, also where the machine is busy
 BRIEF = Policy(diagnosis_seconds=0.1)  # for tests that are not about the cause
 
 
@@ -106,7 +107,13 @@ def test_tuner_signature_is_that_of_keras_tuner_plus_policy(name: str) -> None:
 def test_tuner_survives_any_number_of_failing_trials(tmp_path: Path, regression: Any) -> None:
     """NaN in a row ends Keras Tuner's search; here every trial runs, and says what happened."""
     tuner = search(
-        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=10, epochs=3
+        robusttune.RandomSearch,
+        tmp_path,
+        regression,
+        build_unstable,
+        policy=PATIENT,
+        max_trials=10,
+        epochs=3,
     )
     trials = tuner.report().trials
     assert len(trials) == 10
@@ -125,7 +132,13 @@ def test_tuner_survives_any_number_of_failing_trials(tmp_path: Path, regression:
 def test_tuner_failed_trials_have_no_score_and_a_message(tmp_path: Path, regression: Any) -> None:
     """The objective is never invented, in the store either."""
     tuner = search(
-        robusttune.RandomSearch, tmp_path, regression, build_unstable, max_trials=5, epochs=2
+        robusttune.RandomSearch,
+        tmp_path,
+        regression,
+        build_unstable,
+        policy=PATIENT,
+        max_trials=5,
+        epochs=2,
     )
     for trial in tuner.oracle.trials.values():
         if trial.status == "FAILED":
@@ -423,7 +436,10 @@ def test_tuner_guards_a_fit_that_drops_the_callbacks(
             return float(history.history["loss"][-1]) if drops == "everything" else history
 
     tuner = robusttune.robust(Mine)(
-        objective=keras_tuner.Objective("loss", "min"), max_trials=2, directory=str(tmp_path)
+        objective=keras_tuner.Objective("loss", "min"),
+        policy=PATIENT,
+        max_trials=2,
+        directory=str(tmp_path),
     )
     tuner.search(*regression, verbose=0)
     trials = tuner.report().trials
@@ -470,7 +486,7 @@ def test_tuner_hopeless_search_ends_with_cause_and_fix(tmp_path: Path, regressio
             (bad, y),
             build_unstable,
             max_trials=20,
-            policy=Policy(hopeless_after=3),
+            policy=Policy(hopeless_after=3, diagnosis_seconds=60.0),
         )
     assert len(list(tmp_path.glob("untitled_project/trial_*"))) == 3
 

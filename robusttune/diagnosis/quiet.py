@@ -19,6 +19,8 @@ from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.guard.trace import FitTrace
 
+# A fit of fewer steps than this has hardly begun, and its silence says nothing.
+_MIN_STEPS = 20
 # A fit that ends this near to the best constant prediction, or above it, has learned nothing.
 _MARGIN = 0.95
 # A fit whose last epoch still gained this share is on its way.
@@ -34,7 +36,9 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
 
     Nearly free: it reads epoch means and the targets of the first batches.
     """
-    return _curve_is_healthy(model, trace) and not _labels_disagree(model, trace)
+    if _labels_disagree(model, trace):
+        return False
+    return trace.first_step + len(trace.losses) < _MIN_STEPS or _curve_is_healthy(model, trace)
 
 
 def _labels_disagree(model: Any, trace: FitTrace) -> bool:
@@ -70,6 +74,8 @@ def is_gaining(trace: FitTrace) -> bool:
 
 def quick_baseline(facts: ModelFacts, trace: FitTrace) -> float | None:
     """Return the loss of the best constant prediction for one plain output; None otherwise."""
+    if any(batch.sample_weight is not None for batch in trace.first_batches):
+        return None
     targets = _targets(trace)
     if len(facts.losses) != 1 or targets is None:
         return None

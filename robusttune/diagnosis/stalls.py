@@ -36,6 +36,8 @@ _MANY = 3
 # A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
 _ALL_DEAD = 0.999
 _GONE = 1e-5
+# A replay whose last quarter gains this share on the one before is still learning.
+_GAINS = 0.02
 # A replay whose loss falls by less than this share of its start stands still.
 _STILL = 0.02
 # How many causes are looked for: the first, and the ones that rival it.
@@ -180,6 +182,17 @@ def _believed(battery: Battery, cause: FailureCause) -> bool:
     return bool(start - unchanged.finals[0] < _STILL * abs(start))
 
 
+def _still_learns(battery: Battery) -> bool:
+    """Whether the replay without any change gains to its end: the fit was only short."""
+    unchanged = battery.outcome(Change())
+    if unchanged is None:
+        return False
+    losses = unchanged.losses[0]
+    quarter = max(len(losses) // 4, 1)
+    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
+    return bool(before - end > _GAINS * abs(before))
+
+
 def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list[Change]]]:
     """Return what may be the cause, the likeliest first, with the changes that would show it."""
     case = battery.case
@@ -236,7 +249,9 @@ def _extreme(found: Signs) -> Verdict | None:
 def _capacity(battery: Battery, found: Signs) -> Verdict | None:
     """Return insufficient capacity where the model is narrow and an ordinary net learns."""
     widths = found.widths
-    if (widths and min(widths) > _NARROW) or not learnable(*battery.split):
+    if widths and min(widths) > _NARROW:
+        return None
+    if _still_learns(battery) or not learnable(*battery.split):
         return None
     others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
     shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"

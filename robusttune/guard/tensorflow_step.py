@@ -209,7 +209,7 @@ class StepRecorder:
             return careful()
         limit = last[Row.GATE] * SPIKE if self.clip == "auto" else last[Row.GATE]
         apart = tf.function(careful, autograph=False, experimental_attributes={"_noinline": True})
-        return tf.cond(size <= limit, fast, apart)
+        return tf.cond(size < limit, fast, apart)
 
     def _clipped(self, size: Any, gate: Any, steps: Any) -> tuple[Any, Any, Any]:
         """Return the factor for the gradients, the size of the new gate, and whether it clips."""
