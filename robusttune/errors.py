@@ -34,8 +34,11 @@ class TrialFailure(RobustTuneError):  # noqa: N818 - the name says what ended, a
         self.record = record
 
 
-class HopelessSearchError(RobustTuneError):
-    """Every trial must fail, because the reason does not depend on the hyperparameters."""
+class HopelessSearchError(RobustTuneError, RuntimeError):
+    """Every trial must fail, because the reason does not depend on the hyperparameters.
+
+    Keras Tuner ends a search that fails again and again with a RuntimeError, and so is this.
+    """
 
 
 class DataError(RobustTuneError):

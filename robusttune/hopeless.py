@@ -38,7 +38,7 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     same = {_signature(record.error) for record in records}
     if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1 and first.error:
         return (
-            f"All {len(records)} trials failed with the same exception: {first.error}."
+            f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
             f" {first.advice or first.cause.advice}"
         )
     return None
