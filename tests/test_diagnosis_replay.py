@@ -159,7 +159,9 @@ def test_a_nan_that_the_model_copes_with_is_not_to_blame():
 def test_quiet_failures_are_named(make, right):
     """A fit without an alarm that learned nothing has a cause in its structure."""
     model, loss, y = make()
-    record = _fit(model, ADAM(3e-3), loss, y=y, epochs=8).record
+    # Adam at this rate does get eight sigmoid layers to learn within the steps of a replay.
+    optimizer = ADAM(1e-3 if right is C.VANISHING_GRADIENTS else 3e-3)
+    record = _fit(model, optimizer, loss, y=y, epochs=8).record
     assert (record.symptom, record.cause) == (Symptom.STALLED, right)
 
 
