@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from robusttune.arguments import boolean, instance, integer, names, number, one_of, require, share
+
+_NO_CLIPPING = "Pass None to turn clipping off."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,9 @@ class Policy:
         free_share: Share of the proposals that never turn away (0..1), so that the map of
             unstable regions stays honest and a wrong lesson can be unlearned.
 
+    Raises:
+        ValueError: A field is not as it must be; the message names it, the rule and the value.
+
     Example:
         >>> Policy(clip=1.0).clip
         1.0
@@ -64,57 +70,33 @@ class Policy:
 
     def __post_init__(self) -> None:
         if isinstance(self.clip, str):
-            _require(
-                self.clip in ("auto", "tune"),
-                "clip",
-                "'auto', 'tune', a float > 0 or None",
-                self.clip,
-                "Pass None to turn clipping off.",
-            )
+            rule = "'auto', 'tune', a number > 0 or None"
+            require(self.clip in ("auto", "tune"), "clip", rule, self.clip, _NO_CLIPPING)
         elif self.clip is not None:
-            _number("clip", self.clip, above=0.0, way_out="Pass None to turn clipping off.")
-        _integer("check_every", self.check_every, least=1)
-        _integer("history", self.history, least=8)
-        _number("divergence_factor", self.divergence_factor, above=1.0)
-        _integer("divergence_patience", self.divergence_patience, least=1)
-        _number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
+            number("clip", self.clip, above=0.0, way_out=_NO_CLIPPING)
+        integer("check_every", self.check_every, least=1)
+        integer("history", self.history, least=8)
+        number("divergence_factor", self.divergence_factor, above=1.0)
+        integer("divergence_patience", self.divergence_patience, least=1)
+        number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
         if self.hopeless_after is not None:
-            _integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
-        _require(
-            self.sanitize in ("fix", "warn", "off"),
-            "sanitize",
-            "'fix', 'warn' or 'off'",
-            self.sanitize,
-        )
-        keep: Any = self.keep
-        named = not isinstance(keep, str) and all(isinstance(name, str) for name in keep)
-        _require(named, "keep", "a set of hyperparameter names", keep)
-        object.__setattr__(self, "keep", frozenset(self.keep))
-        _boolean("probe", self.probe)
-        _number("probe_seconds", self.probe_seconds, above=0.0)
-        _boolean("avoid_unstable", self.avoid_unstable)
-        _share("free_share", self.free_share)
+            integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
+        one_of("sanitize", self.sanitize, ("fix", "warn", "off"))
+        keep = names("keep", self.keep, "a set of hyperparameter names", 'For example {"lr"}.')
+        object.__setattr__(self, "keep", frozenset(keep))
+        boolean("probe", self.probe)
+        number("probe_seconds", self.probe_seconds, above=0.0)
+        boolean("avoid_unstable", self.avoid_unstable)
+        share("free_share", self.free_share)
 
+    @classmethod
+    def given(cls, policy: Policy | None) -> Policy:
+        """Return the policy that a caller passed in; None is the default one.
 
-def _require(holds: bool, name: str, rule: str, value: Any, way_out: str = "") -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {rule}, got {value!r}. {way_out}".rstrip())
-
-
-def _boolean(name: str, value: Any) -> None:
-    _require(isinstance(value, bool), name, "True or False", value)
-
-
-def _share(name: str, value: Any) -> None:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _require(real and 0 <= value <= 1, name, "in 0..1", value)
-
-
-def _integer(name: str, value: Any, *, least: int, way_out: str = "") -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    _require(whole and value >= least, name, f"an int >= {least}", value, way_out)
-
-
-def _number(name: str, value: Any, *, above: float, way_out: str = "") -> None:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _require(real and math.isfinite(value) and value > above, name, f"> {above:g}", value, way_out)
+        Raises:
+            TypeError: It is neither.
+        """
+        if policy is None:
+            return cls()
+        instance("policy", policy, cls, "a robusttune.Policy or None", "None is the default.")
+        return policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from robusttune import Policy
@@ -29,6 +30,14 @@ from robusttune import Policy
         ("sanitize", "yes"),
         ("keep", "lr"),
         ("keep", {1}),
+        ("keep", 5),
+        ("keep", b"lr"),
+        ("sanitize", []),
+        ("sanitize", None),
+        ("clip", [1.0]),
+        ("divergence_factor", "10"),
+        ("divergence_factor", float("nan")),
+        ("hopeless_after", "five"),
         ("probe", 1),
         ("probe_seconds", -1),
         ("avoid_unstable", "no"),
@@ -51,6 +60,12 @@ def test_policy_unknown_field() -> None:
 def test_policy_clip(clip: Any) -> None:
     """What clip may be."""
     assert Policy(clip=clip).clip == clip
+
+
+def test_policy_takes_numpy_numbers() -> None:
+    """Numbers that come out of an array are numbers."""
+    policy = Policy(clip=np.float32(0.5), history=np.int64(16))  # type: ignore[arg-type]
+    assert (policy.clip, policy.history) == (0.5, 16)
 
 
 def test_policy_is_frozen_and_hashable() -> None:

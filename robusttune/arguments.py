@@ -1,0 +1,101 @@
+"""Checks of what callers pass in: one clear error that names argument, rule, value and way out.
+
+A value of the wrong class is a TypeError, one outside its range a ValueError. Where several types
+are fine (a number, a word or None), anything else is a ValueError.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+# Somebody may pass an array, or all the data: a value is shown up to this many characters.
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 100
+
+
+def require(
+    holds: bool,
+    name: str,
+    rule: str,
+    value: Any,
+    way_out: str = "",
+    *,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raise the error that says what is wrong with an argument, unless the rule holds.
+
+    Args:
+        holds: Whether the rule holds.
+        name: The argument.
+        rule: What it must be, as it follows "must be".
+        value: What it is.
+        way_out: A sentence that says what to pass instead.
+        error: Class of the error.
+    """
+    if not holds:
+        raise error(f"{name} must be {rule}, got {_shown(value)}. {way_out}".rstrip())
+
+
+def instance(name: str, value: Any, kinds: Any, rule: str, way_out: str = "") -> None:
+    """Require an instance of a class, or of one of several."""
+    require(isinstance(value, kinds), name, rule, value, way_out, error=TypeError)
+
+
+def boolean(name: str, value: Any) -> None:
+    """Require True or False."""
+    require(isinstance(value, bool), name, "True or False", value)
+
+
+def integer(name: str, value: Any, *, least: int, way_out: str = "") -> None:
+    """Require a whole number that is not smaller than `least`."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    require(whole and value >= least, name, f"an int >= {least}", value, way_out)
+
+
+def number(name: str, value: Any, *, above: float, way_out: str = "") -> None:
+    """Require a finite number that is greater than `above`."""
+    fits = _is_real(value) and math.isfinite(value) and value > above
+    require(fits, name, f"a finite number > {above:g}", value, way_out)
+
+
+def share(name: str, value: Any) -> None:
+    """Require a number from 0 to 1."""
+    require(_is_real(value) and 0 <= value <= 1, name, "a number in 0..1", value)
+
+
+def names(name: str, value: Any, rule: str, way_out: str = "") -> tuple[str, ...]:
+    """Return the strings of a collection; a single string is none."""
+    collection = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    items = tuple(value) if collection else ()
+    fits = collection and all(isinstance(item, str) for item in items)
+    require(fits, name, rule, value, way_out)
+    return items
+
+
+def one_of(name: str, value: Any, allowed: Sequence[Any], way_out: str = "") -> None:
+    """Require one of a few values."""
+    fits = any(isinstance(value, type(item)) and value == item for item in allowed)
+    require(fits, name, " or ".join(map(repr, allowed)), value, way_out)
+
+
+def path(name: str, value: Any) -> Path:
+    """Return the path of a file or folder, which need not exist."""
+    fits = isinstance(value, (str, os.PathLike)) and not isinstance(os.fspath(value), bytes)
+    require(fits, name, "a path, as str or pathlib.Path", value, error=TypeError)
+    require(bool(os.fspath(value)), name, "a path, not empty", value)
+    require("\0" not in os.fspath(value), name, "a path, without a null character", value)
+    return Path(value)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(_short.repr(value).split())
