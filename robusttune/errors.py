@@ -4,6 +4,7 @@ RobustTuneError
  x  TrialFailure         one trial failed; a search goes on
  x  HopelessSearchError  no trial can succeed, whatever the hyperparameters
  x  DataError            the data that was handed over cannot be used
+ x  StoreError           a project folder cannot be written, or is another search's
 RobustTuneWarning
  x  SearchSpaceWarning   the search space was, or should be, changed
  x  InstabilityWarning   training was unstable
@@ -43,6 +44,10 @@ class HopelessSearchError(RobustTuneError, RuntimeError):
 
 class DataError(RobustTuneError):
     """The data cannot be used as it is."""
+
+
+class StoreError(RobustTuneError, OSError):
+    """A search's project folder cannot be written, or cannot be gone on with."""
 
 
 class RobustTuneWarning(UserWarning):

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +15,9 @@ from robusttune.records import Status, TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import declared_axis
 from robusttune.report.search import Search, without_record
+from robusttune.stored import read_bytes, read_object
 
 RECORD_FILE = "robusttune.json"
-# Nothing that Keras Tuner or robusttune writes for a trial comes near this many bytes.
-_MAX_FILE = 32_000_000
 # Hyperband keeps its own bookkeeping among the hyperparameter values.
 _BOOKKEEPING = "tuner/"
 _STATUS: dict[str, Status] = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}
@@ -176,7 +174,7 @@ def _read_record(path: Path, problems: list[str], root: Path) -> TrialRecord | N
     if not os.path.lexists(path):
         return None
     try:
-        return TrialRecord.from_json(_read_bytes(path))
+        return TrialRecord.from_json(read_bytes(path))
     except (OSError, ValueError) as error:
         problems.append(_problem(path, root, error))
         return None
@@ -184,29 +182,12 @@ def _read_record(path: Path, problems: list[str], root: Path) -> TrialRecord | N
 
 def _read_object(path: Path, problems: list[str], root: Path) -> dict[str, Any] | None:
     try:
-        body = json.loads(_read_bytes(path))
-        if not isinstance(body, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+        return read_object(path)
+    except (OSError, ValueError) as error:
         problems.append(_problem(path, root, error))
         return None
-    return body
 
 
 def _problem(path: Path, root: Path, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return one_line(f"{path.relative_to(root)}: {reason}", 300)
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Read a regular file of a bearable size; a link, a pipe or a device is refused."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    if path.is_symlink():
-        raise ValueError("a symbolic link, not followed")
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(_MAX_FILE + 1)
-    if len(content) > _MAX_FILE:
-        raise ValueError(f"larger than {_MAX_FILE} bytes")
-    return content
