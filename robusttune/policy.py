@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from robusttune.arguments import boolean, instance, integer, names, number, one_of, require, share
+from robusttune.arguments import (
+    boolean,
+    collection,
+    instance,
+    integer,
+    number,
+    one_of,
+    require,
+    share,
+)
 
 _NO_CLIPPING = "Pass None to turn clipping off."
 
@@ -28,6 +37,20 @@ class Policy:
             that has begun is finished; observations of single steps are not counted.
         hopeless_after: Finished trials, all failed for one reason that no hyperparameter changes,
             after which the search ends with HopelessSearchError (>= 2); None never ends it.
+        trial_seconds: Time limit of one trial, in seconds (> 0), without what its diagnosis takes;
+            None is none. The guard ends the fit at the next batch, and an epoch that was completed
+            before that still counts; what hangs is ended only with `isolate`.
+        isolate: Whether each Keras Tuner trial runs in a child process, so that a crash (a
+            segmentation fault, the kernel's out-of-memory killer, os._exit) ends the trial and not
+            the search. What a trial changes outside of the project folder stays in the child.
+        memory_limit: Memory that the child process of a trial may have of its own, in bytes (> 0):
+            its resident anonymous pages, of which TensorFlow itself takes about 0.4e9. The data of
+            the search do not count until they are copied. None is no limit. Needs `isolate`.
+        interruptions: Times that the process may end in one and the same Keras Tuner trial (kill,
+            crash, power cut; Ctrl-C does not count) before that trial counts as crashed and is not
+            given out again when the search goes on (>= 1); None: without limit.
+        worker_silence: Seconds without a sign of life after which a worker of Keras Tuner's
+            chief/worker mode counts as dead (>= 1), and its trial goes to another one.
         sanitize: What is done about a search space that asks for failing trials: "fix" changes it
             and warns, "warn" only warns, "off" does nothing.
         keep: Full names of hyperparameters that are never changed (e.g. {"lr"}).
@@ -59,6 +82,11 @@ class Policy:
 
     # Search
     hopeless_after: int | None = 5
+    trial_seconds: float | None = None
+    isolate: bool = False
+    memory_limit: int | None = None
+    interruptions: int | None = 3
+    worker_silence: float = 60.0
 
     # Search space
     sanitize: Literal["fix", "warn", "off"] = "fix"
@@ -81,8 +109,20 @@ class Policy:
         number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
         if self.hopeless_after is not None:
             integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
+        if self.trial_seconds is not None:
+            number("trial_seconds", self.trial_seconds, above=0.0, way_out="None is no limit.")
+        boolean("isolate", self.isolate)
+        if self.memory_limit is not None:
+            integer("memory_limit", self.memory_limit, least=1, way_out="None is no limit.")
+            rule = "None without isolate=True, since only a process of its own can be limited"
+            require(self.isolate, "memory_limit", rule, self.memory_limit)
+        if self.interruptions is not None:
+            integer("interruptions", self.interruptions, least=1, way_out="None is no limit.")
+        number("worker_silence", self.worker_silence, above=0.0)
+        require(self.worker_silence >= 1, "worker_silence", ">= 1 (seconds)", self.worker_silence)
         one_of("sanitize", self.sanitize, ("fix", "warn", "off"))
-        keep = names("keep", self.keep, "a set of hyperparameter names", 'For example {"lr"}.')
+        rule, way_out = "a set of hyperparameter names", 'For example {"lr"}.'
+        keep = collection("keep", self.keep, str, rule, way_out, error=ValueError)
         object.__setattr__(self, "keep", frozenset(keep))
         boolean("probe", self.probe)
         number("probe_seconds", self.probe_seconds, above=0.0)

@@ -18,9 +18,11 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
 
-from robusttune.errors import RobustTuneWarning, TrialFailure
+from robusttune.arguments import require
+from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
 from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
+from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.files import write_atomically
 from robusttune.tuners.oracle import RECORD_FILE, RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
@@ -34,7 +36,7 @@ _log = logging.getLogger("robusttune.tuners")
 T = TypeVar("T", bound=type)
 
 
-class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
+class RobustBase(DurableTuner):
     """What runs under a tuner: it comes after the tuner's own class, and after `keras_tuner.Tuner`.
 
     So whatever a user overrides stays in force without calling `super()`, and Keras Tuner's own
@@ -69,12 +71,13 @@ class RobustBase(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
         error: Exception | None = None
         try:
             with (
+                self._run_noted(trial),
                 self._robust_space.watching(mend=True),
                 guard_every_fit(session.make_guard) as session.guards,
             ):
                 self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status, trial.message = TrialStatus.COMPLETED, None
-        except FatalError:  # the tuner is used in a wrong way: Keras Tuner ends the search with it
+        except (FatalError, StoreError):  # no trial's fault: the tuner is misused, the disk full
             raise
         except Exception as caught:
             error = caught
@@ -102,17 +105,17 @@ class RobustEntry:
     _robust_space: SearchSpace
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(
-                f"policy must be a robusttune.Policy or None, got {policy!r}. None is the default."
-            )
-        self.robust_policy = policy or Policy()
+        self.robust_policy = Policy.given(policy)
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
         self._robust_limit_is_set = "max_consecutive_failed_trials" in {
             **given.arguments,
             **given.arguments.get("kwargs", {}),
         }
         super().__init__(*args, **kwargs)
+
+    def _populate_initial_space(self) -> None:
+        if not self.resumes_without_tuner_file():  # type: ignore[attr-defined]
+            super()._populate_initial_space()  # type: ignore[misc]
 
     def report(self) -> Report:
         """Return the report of the search so far."""
@@ -159,11 +162,9 @@ def robust(tuner_class: T) -> T:
         >>> issubclass(robust(keras_tuner.RandomSearch), keras_tuner.RandomSearch)
         True
     """
-    if not (isinstance(tuner_class, type) and issubclass(tuner_class, base_tuner.BaseTuner)):
-        raise TypeError(
-            "tuner_class must be keras_tuner.Tuner, BaseTuner or a subclass of these,"
-            f" got {tuner_class!r}."
-        )
+    fits = isinstance(tuner_class, type) and issubclass(tuner_class, base_tuner.BaseTuner)
+    rule = "keras_tuner.Tuner, BaseTuner or a subclass of these"
+    require(fits, "tuner_class", rule, tuner_class, error=TypeError)
     if issubclass(tuner_class, RobustBase):
         return tuner_class
     return cast(T, _robust_class(cast(Hashable, tuner_class)))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import heapq
+import json
 import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import keras_tuner
+from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.engine import metrics_tracking
 from keras_tuner.src.engine import oracle as oracle_module
 
@@ -19,13 +23,20 @@ from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
+from robusttune.stored import read_bytes
+from robusttune.tuners.files import is_remote, write_atomically
 from robusttune.tuners.oracles_learning import learning_mixin
+from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
+from robusttune.tuners.stored_trials import RECORD_FILE, TRIAL_FILE, check_trial_id, has_trials
 
 _log = logging.getLogger("robusttune.tuners")
 
-RECORD_FILE = "robusttune.json"
 _DEFAULT_LIMIT = 3  # Keras Tuner's default of max_consecutive_failed_trials
+# oracle.json grows with the search, so it is written at every change only while that is cheap:
+# once in so many seconds, or once as many changes are new as a share of the trials.
+_SAVE_SECONDS = 1.0
+_SAVE_SHARE = 1 / 16
 
 
 class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
@@ -35,6 +46,11 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     robust_limit_is_set: bool
     robust_space: SearchSpace
     _robust_records: dict[str, TrialRecord]
+    _robust_read: int  # so many of the ended trials were asked for their records
+    _robust_began_at: int  # so many trials had ended when this session began
+    _robust_unsaved: int  # changes since oracle.json was written
+    _robust_saved_at: float
+    resumed: bool  # whether `reload` found anything to go on with
 
     def create_trial(self, tuner_id: str) -> Any:
         """Create the next trial.
@@ -44,13 +60,20 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         """
         with _lock_released_on_error(self):
             if not self.robust_limit_is_set:
-                records = self.robusttune_records()
-                finished = [records[id_] for id_ in self.end_order if id_ in records]
-                if len(finished) == len(self.end_order):
-                    reason = why_hopeless(finished, self.robust_policy.hopeless_after)
-                    if reason is not None:
-                        raise HopelessSearchError(reason)
+                self._raise_if_hopeless()
             return super().create_trial(tuner_id)
+
+    def _raise_if_hopeless(self) -> None:
+        # Of this session only: what was wrong in an earlier one may have been put right since.
+        ended = self.end_order[self._robust_began_at :]
+        if any(self.trials[id_].status == TrialStatus.COMPLETED for id_ in ended):
+            return
+        records = self.robusttune_records()
+        if all(id_ in records for id_ in ended):
+            finished = [records[id_] for id_ in ended]
+            reason = why_hopeless(finished, self.robust_policy.hopeless_after)
+            if reason is not None:
+                raise HopelessSearchError(reason)
 
     def update_trial(self, *args: Any, **kwargs: Any) -> Any:
         """Update a trial."""
@@ -83,21 +106,95 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         return again
 
     def _check_consecutive_failures(self) -> None:
-        if self.robust_limit_is_set:
-            super()._check_consecutive_failures()
+        """End the search at the user's limit, with the failures of this session only."""
+        if not self.robust_limit_is_set:
+            return
+        limit, last = self.max_consecutive_failed_trials, self.end_order[self._robust_began_at :]
+        last = last[-limit:]
+        if len(last) < limit or any(self.trials[i].status != TrialStatus.FAILED for i in last):
+            return
+        # Keras Tuner raises before it saves, and runs the last trial again when the search goes on.
+        trial = self.trials[last[-1]]
+        self._save_trial(trial)
+        self.ongoing_trials = {k: t for k, t in self.ongoing_trials.items() if t is not trial}
+        self.save_now()
+        raise RuntimeError(
+            f"Number of consecutive failures exceeded the limit of {limit}.\n{trial.message or ''}"
+        )
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Any]:
+        """Return the best completed trials; fewer than asked for where fewer have completed."""
+        completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        choose = heapq.nlargest if self.objective.direction == "max" else heapq.nsmallest
+        return choose(num_trials, completed, key=lambda trial: trial.score)
+
+    def save(self) -> None:
+        """Save the state, or leave that for later: what is new is in the trials' own files."""
+        if is_remote(self._project_dir):
+            super().save()
+            return
+        self._robust_unsaved += 1
+        many = self._robust_unsaved >= _SAVE_SHARE * len(self.trials)
+        if many or time.monotonic() - self._robust_saved_at >= _SAVE_SECONDS:
+            self.save_now()
+
+    def save_now(self) -> None:
+        """Save the state as Keras Tuner reads it.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        if is_remote(self._project_dir):
+            super().save()
+        else:
+            # Not durable: after a power cut the trials' files say what this one would.
+            text = json.dumps(self.get_state())
+            write_atomically(self._get_oracle_fname(), text, durable=False)
+        self._robust_unsaved, self._robust_saved_at = 0, time.monotonic()
+
+    def reload(self) -> None:
+        """Go on with the search that the project folder holds.
+
+        Raises:
+            StoreError: It cannot be read, or is that of another kind of tuner.
+        """
+        if is_remote(self._project_dir):
+            super().reload()
+            self.resumed = True
+        else:
+            self.resumed = resume(self)
+        self._robust_began_at = len(self.end_order)
+        if self.resumed:
+            self.save_now()
+
+    def has_stored_state(self) -> bool:
+        """Whether the project folder holds a search that was begun."""
+        project = self._project_dir
+        if is_remote(project):
+            return False
+        return os.path.lexists(self._get_oracle_fname()) or has_trials(project)
+
+    def _save_trial(self, trial: Any) -> None:
+        path = os.path.join(self._get_trial_dir(trial.trial_id), TRIAL_FILE)
+        ended = trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED)
+        # A power cut costs the trials that were running, and none that had ended.
+        write_atomically(path, json.dumps(trial.get_state()), durable=ended)
+
+    def _get_trial_dir(self, trial_id: str) -> str:
+        return cast(str, super()._get_trial_dir(check_trial_id(trial_id)))
 
     def robusttune_records(self) -> dict[str, TrialRecord]:
         """Return the records of the finished trials by trial_id, read from the project once."""
-        for trial_id in self.end_order:
+        for trial_id in self.end_order[self._robust_read :]:
             if trial_id not in self._robust_records:
                 path = os.path.join(self._get_trial_dir(trial_id), RECORD_FILE)
                 try:
-                    with open(path, encoding="utf-8") as file:
-                        self._robust_records[trial_id] = TrialRecord.from_json(file.read())
+                    self._robust_records[trial_id] = TrialRecord.from_json(read_bytes(path))
                 except FileNotFoundError:
                     continue
                 except (OSError, ValueError) as error:
                     _log.warning("no record of trial %s: %s", trial_id, error)
+        self._robust_read = len(self.end_order)
         return self._robust_records
 
 
@@ -115,6 +212,9 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
         limit_is_set or oracle.max_consecutive_failed_trials != _DEFAULT_LIMIT
     )
     robust._robust_records = {}
+    robust._robust_read = robust._robust_began_at = robust._robust_unsaved = 0
+    robust._robust_saved_at = -math.inf
+    robust.resumed = False
     robust.robust_space = SearchSpace(None, policy)  # until a tuner begins the search
 
 
