@@ -69,12 +69,20 @@ def share(name: str, value: Any) -> None:
     require(_is_real(value) and 0 <= value <= 1, name, "a number in 0..1", value)
 
 
-def names(name: str, value: Any, rule: str, way_out: str = "") -> tuple[str, ...]:
-    """Return the strings of a collection; a single string is none."""
-    collection = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
-    items = tuple(value) if collection else ()
-    fits = collection and all(isinstance(item, str) for item in items)
-    require(fits, name, rule, value, way_out)
+def collection(
+    name: str,
+    value: Any,
+    kind: Any,
+    rule: str,
+    way_out: str = "",
+    *,
+    error: type[Exception] = TypeError,
+) -> tuple[Any, ...]:
+    """Return the items of a collection, all of one class; a single string is no collection."""
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    items = tuple(value) if several else ()
+    fits = several and all(isinstance(item, kind) for item in items)
+    require(fits, name, rule, value, way_out, error=error)
     return items
 
 

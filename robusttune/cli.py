@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 import operator
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robusttune import __version__
+from robusttune.arguments import path
 
 if TYPE_CHECKING:
     from robusttune.report import Report
@@ -56,7 +57,7 @@ class Gate:
         """
         match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|==|>|<)\s*(\S+)\s*", text)
         try:
-            if match is None or match[1] not in _MEASURES:
+            if match is None or match[1] not in _MEASURES or not math.isfinite(float(match[3])):
                 raise ValueError
             return cls(text.strip(), match[1], match[2], float(match[3]))
         except ValueError:
@@ -82,15 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 where a condition of --fail-on holds; 2 for a source that cannot be read.
     """
     arguments = _parser().parse_args(argv)
-    if arguments.command == "demo":
-        from robusttune import demo
-
-        return int(demo.run(Path(arguments.directory)))
     try:
-        return _report(arguments)
+        return _demo(arguments) if arguments.command == "demo" else _report(arguments)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except (OSError, ValueError) as error:
+        print(f"robusttune: {error}", file=sys.stderr)  # noqa: T201
+        return BAD_SOURCE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,23 +119,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _demo(arguments: argparse.Namespace) -> int:
+    from robusttune import demo
+
+    directory = path("DIR", arguments.directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    return demo.run(directory)
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    path("SOURCE", arguments.source)
+    csv = None if arguments.csv is None else path("--csv", arguments.csv)
+    html = None if arguments.html is None else path("--html", arguments.html)
     console = Console()
-    try:
-        report = _read(arguments.source, arguments.study)
-        width = console.width if console.is_terminal else 100
-        print(report.summary(width=width, colour=console.is_terminal))  # noqa: T201 - its output
-        written = report.to_csv(arguments.csv) if arguments.csv else []
-        written += [report.to_html(arguments.html)] if arguments.html else []
-    except BrokenPipeError:
-        raise
-    except (OSError, ValueError) as error:
-        print(f"robusttune: {error}", file=sys.stderr)  # noqa: T201
-        return BAD_SOURCE
-    for path in written:
-        print(path)  # noqa: T201
+    report = _read(arguments.source, arguments.study)
+    width = console.width if console.is_terminal else 100
+    print(report.summary(width=width, colour=console.is_terminal))  # noqa: T201 - its output
+    written = [] if csv is None else report.to_csv(csv)
+    written += [] if html is None else [report.to_html(html)]
+    for file in written:
+        print(file)  # noqa: T201
     met = [line for gate in arguments.fail_on if (line := gate.fails(report))]
     for line in met:
         print(f"robusttune: {line}", file=sys.stderr)  # noqa: T201

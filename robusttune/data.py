@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from robusttune.arguments import require
 from robusttune.causes import FailureCause
 from robusttune.records import one_line
 
@@ -34,6 +35,7 @@ _SPREAD = 1e3
 # Samples that are read from a dataset or generator.
 _SAMPLED_BATCHES = 64
 _NAMED = 5
+_RULE = "an array, a DataFrame, a list or dict of these, or a dataset of batches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,17 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
     Returns:
         Findings; empty where nothing stands out.
 
+    Raises:
+        TypeError: It is no data.
+        ValueError: A list has rows of several lengths.
+
     Example:
         >>> import numpy as np
         >>> x = np.array([[1.0, 2.0], [np.nan, 3.0]])
         >>> [(finding.kind, finding.columns, finding.first_rows) for finding in check_data(x)]
         [('non_finite', (0,), (1,))]
     """
+    require(x is not None, "x", _RULE, x, error=TypeError)
     if _is_dataset(x):
         x, y = _sample(x)
     inputs, targets = list(_arrays(x, "x")), list(_arrays(y, "y"))
@@ -130,7 +137,18 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
         for index, item in enumerate(data):
             yield from _arrays(item, f"{name}[{index}]")
     else:
-        yield name, np.asarray(data), ()
+        yield name, _array(data, name), ()
+
+
+def _array(data: Any, name: str) -> _Array:
+    try:
+        array = np.asarray(data)
+    except ValueError:  # rows of several lengths
+        array = None
+    require(array is not None, name, "a table with rows of one length", data)
+    assert array is not None
+    require(array.ndim > 0 or array.dtype.kind in "biuf", name, _RULE, data, error=TypeError)
+    return array
 
 
 def _is_table(item: Any) -> bool:

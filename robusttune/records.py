@@ -10,8 +10,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from enum import StrEnum
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar, get_args
 
+from robusttune.arguments import instance, integer, one_of, require, share
 from robusttune.causes import FailureCause, Symptom
 
 Status = Literal["completed", "failed", "pruned", "running"]
@@ -67,6 +70,10 @@ class TrialRecord:
         evidence: Numbers behind the verdict, JSON-like.
         params: Hyperparameter values by name.
 
+    Raises:
+        TypeError: A field is of another type; the message names it.
+        ValueError: A field's value is none of those it may have.
+
     Example:
         >>> record = TrialRecord(trial_id="7", status="failed", unstable=True, cause="unsafe_loss")
         >>> TrialRecord.from_json(record.to_json()) == record
@@ -93,14 +100,20 @@ class TrialRecord:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.status not in get_args(Status):
-            raise ValueError(f"status must be one of {get_args(Status)}, got {self.status!r}.")
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence must be in 0..1, got {self.confidence!r}.")
+        for name, kind in _TYPES.items():
+            _check_type(name, getattr(self, name), kind)
+        one_of("status", self.status, get_args(Status))
+        if self.number is not None:
+            integer("number", self.number, least=0)
+        if self.confidence is not None:
+            share("confidence", self.confidence)
         put = object.__setattr__
-        put(self, "symptom", None if self.symptom is None else Symptom(self.symptom))
-        put(self, "cause", None if self.cause is None else FailureCause(self.cause))
-        put(self, "other_causes", tuple(FailureCause(cause) for cause in self.other_causes))
+        if self.symptom is not None:
+            put(self, "symptom", _member("symptom", self.symptom, Symptom))
+        if self.cause is not None:
+            put(self, "cause", _member("cause", self.cause, FailureCause))
+        others = tuple(_member("other_causes", cause, FailureCause) for cause in self.other_causes)
+        put(self, "other_causes", others)
         value = self.value
         put(self, "value", None if value is None or not math.isfinite(value) else float(value))
         put(self, "error", None if self.error is None else one_line(self.error))
@@ -143,8 +156,10 @@ class TrialRecord:
         """Read a record back; unknown fields, from a later version, are ignored.
 
         Raises:
+            TypeError: It is no text.
             ValueError: The text is not a record; the message says why.
         """
+        instance("text", text, (str, bytes), "the JSON of a record, as str or bytes")
         try:
             body = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -152,38 +167,49 @@ class TrialRecord:
         if not isinstance(body, dict) or not isinstance(body.get("trial_id"), str):
             raise ValueError("Not a trial record: expected a JSON object with a trial_id.")
         known = {f.name: body[f.name] for f in fields(cls) if f.name in body}
-        for name, kinds in _TYPES.items():
-            value = known.get(name)
-            if value is not None and (
-                not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool)
-            ):
-                raise ValueError(f"Not a trial record: {name} is {one_line(repr(value), 80)}.")
         try:
             return cls(**{name: value for name, value in known.items() if value is not None})
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"Not a trial record: {one_line(str(error))}") from error
 
 
-_NUMBER = (int, float)
-_TYPES: dict[str, Any] = {
-    "number": int,
-    "status": str,
-    "unstable": bool,
-    "symptom": str,
-    "cause": str,
-    "other_causes": list,
-    "confidence": _NUMBER,
-    "epoch": int,
-    "step": int,
-    "value": _NUMBER,
-    "seconds": _NUMBER,
-    "seconds_saved": _NUMBER,
-    "advice": str,
-    "fix_verified": bool,
-    "error": str,
-    "evidence": dict,
-    "params": dict,
+_TYPES: dict[str, tuple[Any, str]] = {
+    "trial_id": (str, "a str"),
+    "number": (Integral, "an int"),
+    "unstable": (bool, "True or False"),
+    "symptom": (str, "a Symptom"),
+    "cause": (str, "a FailureCause"),
+    "other_causes": ((list, tuple), "a tuple of FailureCause"),
+    "confidence": (Real, "a number"),
+    "epoch": (Integral, "an int"),
+    "step": (Integral, "an int"),
+    "value": (Real, "a number"),
+    "seconds": (Real, "a number"),
+    "seconds_saved": (Real, "a number"),
+    "advice": (str, "a str"),
+    "fix_verified": (bool, "True or False"),
+    "error": (str, "a str"),
+    "evidence": (Mapping, "a mapping"),
+    "params": (Mapping, "a mapping"),
 }
+_NEVER_NONE = frozenset({"trial_id", "unstable", "other_causes", "evidence", "params"})
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def _check_type(name: str, value: Any, kind: tuple[Any, str]) -> None:
+    classes, rule = kind
+    if name not in _NEVER_NONE:
+        if value is None:
+            return
+        rule += " or None"
+    fits = isinstance(value, classes) and (classes is bool or not isinstance(value, bool))
+    require(fits, name, rule, value, error=TypeError)
+
+
+def _member(name: str, value: Any, kind: type[_Member]) -> _Member:
+    require(value in list(kind), name, f"a {kind.__name__}", value, f"list({kind.__name__}) helps.")
+    return kind(value)
 
 
 def one_line(text: str, limit: int = _MAX_ERROR) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from robusttune.arguments import collection, instance, require
 from robusttune.records import TrialRecord
 from robusttune.report import Report
 from robusttune.report.search import has_ended, has_failed
@@ -33,7 +34,7 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
         ImportError: plotly is not installed.
         ValueError: There are no such two hyperparameters.
     """
-    graph = _plotly()
+    graph = _plotly(report)
     x, y = _two(report, parameters)
     figure = graph.Figure()
     records = [
@@ -84,14 +85,12 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
         ImportError: plotly is not installed.
         ValueError: A name is not that of a hyperparameter.
     """
-    graph = _plotly()
+    graph = _plotly(report)
     rows = report.marginals
     known = list(dict.fromkeys(rows["parameter"]))
-    for name in parameters or ():
-        if name not in known:
-            raise ValueError(f"parameters must be among {known}, got {name!r}.")
+    names = known if parameters is None else _names(parameters, known)
     figure = graph.Figure()
-    for name in known if parameters is None else parameters:
+    for name in names:
         part = rows[rows["parameter"] == name]
         rate = part["failure_rate"].to_numpy(float)
         figure.add_trace(
@@ -120,7 +119,7 @@ def plot_timeline(report: Report) -> Figure:
     Raises:
         ImportError: plotly is not installed.
     """
-    graph = _plotly()
+    graph = _plotly(report)
     figure = graph.Figure()
     values = [record.value for record in report.records if record.value is not None]
     top = max(values, default=1.0) + 0.08 * ((max(values) - min(values)) if values else 1.0)
@@ -145,7 +144,7 @@ def plot_causes(report: Report) -> Figure:
     Raises:
         ImportError: plotly is not installed.
     """
-    graph = _plotly()
+    graph = _plotly(report)
     rows = report.causes.iloc[::-1]
     order = list(report.causes["cause"])
     figure = graph.Figure(
@@ -160,11 +159,14 @@ def plot_causes(report: Report) -> Figure:
     return figure
 
 
-def _plotly() -> Any:
+def _plotly(report: Report) -> Any:
+    instance("report", report, Report, "a robusttune.Report")
     try:
         import plotly.graph_objects as graph
     except ImportError as error:
-        raise ImportError("robusttune.visualization needs plotly: pip install plotly.") from error
+        raise ImportError(
+            "robusttune.visualization needs plotly: pip install 'robusttune[plot]'."
+        ) from error
     return graph
 
 
@@ -172,10 +174,16 @@ def _two(report: Report, parameters: Sequence[str] | None) -> tuple[str, str]:
     if parameters is None:
         ruled = [n for r in report.find_regions() for c in r.conditions for n, _ in c.factors]
         parameters = list(dict.fromkeys([*ruled, *report.axes]))[:2]
-    if len(parameters) != 2 or not set(parameters) <= set(report.axes):
-        known = list(report.axes)
-        raise ValueError(f"parameters must be two of {known}, got {list(parameters)}.")
-    return parameters[0], parameters[1]
+    names = _names(parameters, list(report.axes))
+    require(len(names) == 2, "parameters", "the names of two hyperparameters", parameters)
+    return names[0], names[1]
+
+
+def _names(parameters: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    rule = f"a list of names of hyperparameters, which are {', '.join(known)}"
+    names = collection("parameters", parameters, str, rule, error=ValueError)
+    require(set(names) <= set(known), "parameters", rule, parameters)
+    return names
 
 
 def _by_cause(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:

@@ -61,7 +61,7 @@ def test_regions_need_two_hyperparameters():
     """With one hyperparameter there is no plane to draw."""
     pytest.importorskip("plotly")
     record = TrialRecord(trial_id="0", status="completed", params={"lr": 1.0})
-    with pytest.raises(ValueError, match="parameters must be two of"):
+    with pytest.raises(ValueError, match="parameters must be the names of two"):
         plots.plot_regions(Report.from_records([record]))
 
 
@@ -70,5 +70,5 @@ def test_missing_plotly_is_explained(plot, monkeypatch):
     """Without plotly, the error says what to install."""
     monkeypatch.setitem(sys.modules, "plotly", None)
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
-    with pytest.raises(ImportError, match="pip install plotly"):
+    with pytest.raises(ImportError, match=r"pip install 'robusttune\[plot\]'"):
         plot(Report.from_records(search(20)))

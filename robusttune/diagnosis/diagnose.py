@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robusttune.arguments import integer, require
 from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
@@ -51,15 +52,19 @@ def diagnose(
         A record; its cause is None where the shadow trained well.
 
     Raises:
-        ValueError: The model is not compiled, or there is no data.
+        TypeError: It is no Keras model, or there is no data.
+        ValueError: The model is not compiled, the data have no rows, or not the same number.
 
     Example:
         >>> record = robusttune.diagnose(model, x, y)  # doctest: +SKIP
         >>> record.cause, record.advice  # doctest: +SKIP
     """
-    policy = policy or Policy()
-    if getattr(model, "optimizer", None) is None:
-        raise ValueError("model must be compiled. Call model.compile(optimizer, loss) first.")
+    policy = Policy.given(policy)
+    require(hasattr(model, "compiled"), "model", "a compiled Keras model", model, error=TypeError)
+    first = "Call model.compile(optimizer, loss) first."
+    require(getattr(model, "optimizer", None) is not None, "model", "compiled", model, first)
+    require(x is not None, "x", "the inputs, as arrays or a dataset", x, error=TypeError)
+    integer("batch_size", batch_size, least=1)
     began = time.perf_counter()
     iterable = y is None and not hasattr(x, "__array__") and hasattr(x, "__iter__")
     if iterable and not isinstance(x, (Mapping, list, tuple)):
@@ -67,8 +72,7 @@ def diagnose(
         failing = None
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
-    if not batches:
-        raise ValueError("x must hold at least one batch, got none.")
+    require(bool(batches), "x", "data of at least one row", x)
     if not model.built:
         model(batches[0].x)
     trace = FitTrace(
@@ -150,12 +154,19 @@ def _batch(item: Any) -> Batch:
     return Batch(*(map_leaves(np.asarray, part) for part in parts[:3]))
 
 
+def _rows(array: Array) -> int:
+    return len(array) if array.ndim else 0
+
+
 def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch], Batch | None]:
     """Return batches of rows drawn at random, and one with the rows that are not finite."""
-    lengths = {len(array) for _, array in leaves(x)}
-    if len(lengths) != 1:
-        raise ValueError(f"all inputs must have the same number of rows, got {sorted(lengths)}.")
-    rows = np.random.default_rng(0).permutation(lengths.pop())
+    lengths = [_rows(array) for _, array in leaves(x)]
+    require(bool(lengths) and min(lengths) > 0, "x", "data of at least one row", x)
+    require(len(set(lengths)) == 1, "x", "arrays with the same number of rows", lengths)
+    for name, part in (("y", y), ("sample_weight", sample_weight)):
+        found = [_rows(array) for _, array in leaves(part)]
+        require(set(found) <= set(lengths), name, f"arrays of {lengths[0]} rows, as x", found)
+    rows = np.random.default_rng(0).permutation(lengths[0])
     size = min(size, len(rows))
     picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:_BATCHES]
     bad = [

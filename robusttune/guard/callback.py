@@ -54,9 +54,7 @@ class Guard(keras.callbacks.Callback):
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
-        if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(f"policy must be a robusttune.Policy or None, got {policy!r}.")
-        self.policy = policy or Policy()
+        self.policy = Policy.given(policy)
         self.record: TrialRecord | None = None
         self.trace: FitTrace | None = None
         # What an adapter knows and a single fit does not: it helps the diagnosis.

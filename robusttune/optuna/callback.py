@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileOpenLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from robusttune import arguments
 from robusttune.optuna.records import record_of, records_of
 from robusttune.records import TrialRecord
 
@@ -32,7 +33,8 @@ class FailureReportCallback:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = arguments.path("path", path)
+        arguments.require(not self.path.is_dir(), "path", "a file, not a folder", path)
         self._failures: dict[int, TrialRecord] = {}
         self._written: tuple[int, int, int] | None = None
         self._thread_lock = threading.Lock()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 from optuna.trial import Trial
 
+from robusttune.arguments import instance
 from robusttune.records import TrialRecord, one_line
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def publish_to_dashboard(study: Study) -> bool:
     Returns:
         Whether optuna-dashboard is installed.
     """
+    instance("study", study, Study, "an Optuna study")
     if not _installed("optuna_dashboard"):
         return False
     from robusttune.report import Report

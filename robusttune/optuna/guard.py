@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
+from robusttune.arguments import instance
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
 from robusttune.optuna.session import TrialSession
@@ -36,8 +37,9 @@ class TrialGuard(Guard):
     """
 
     def __init__(self, trial: BaseTrial, policy: Policy | None = None) -> None:
+        instance("trial", trial, BaseTrial, "an Optuna trial")
         session = TrialSession.of(trial)
-        super().__init__(policy or (session.policy if session else None))
+        super().__init__(session.policy if policy is None and session else policy)
         self.trial = trial
         self._session = session
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import optuna
 from optuna.trial import BaseTrial
 
+from robusttune.arguments import require
 from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.optuna.results import problem_with
@@ -54,9 +55,8 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
         >>> sorted({trial.state.name for trial in study.trials})
         ['COMPLETE', 'FAIL']
     """
-    if not callable(objective):
-        raise TypeError(f"objective must be callable, got {objective!r}.")
-    return _RobustObjective(objective, policy or Policy())
+    require(callable(objective), "objective", "callable", objective, error=TypeError)
+    return _RobustObjective(objective, Policy.given(policy))
 
 
 class _RobustObjective:

@@ -14,6 +14,7 @@ from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.records import MAX_BYTES, Status, TrialRecord
 
@@ -88,6 +89,7 @@ def records_of(study: Study) -> list[TrialRecord]:
     Args:
         study: Any study; it need not have been watched.
     """
+    instance("study", study, Study, "an Optuna study")
     stale = _stale_trials(study)
     return [
         _record_of(trial, trial._trial_id in stale)

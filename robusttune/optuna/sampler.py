@@ -21,6 +21,7 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from robusttune.arguments import instance
 from robusttune.learning import is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
 from robusttune.policy import Policy
@@ -62,10 +63,10 @@ class CrashAwareSampler(BaseSampler):
     """
 
     def __init__(self, base: BaseSampler | None = None, *, policy: Policy | None = None) -> None:
-        if base is not None and not isinstance(base, BaseSampler):
-            raise TypeError(f"base must be an Optuna sampler or None, got {base!r}.")
+        rule, way_out = "an Optuna sampler or None", "None is TPESampler()."
+        instance("base", base, (BaseSampler, type(None)), rule, way_out)
         self._base = TPESampler() if base is None else base
-        self._policy = policy or Policy()
+        self._policy = Policy.given(policy)
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
 
     def __str__(self) -> str:

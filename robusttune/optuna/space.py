@@ -19,6 +19,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
+from robusttune.arguments import instance
 from robusttune.policy import Policy
 from robusttune.records import plain
 from robusttune.space.notices import announce, tell
@@ -59,9 +60,10 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
         >>> trial.distributions["lr"].log
         True
     """
+    instance("trial", trial, BaseTrial, "an Optuna trial")
+    policy = Policy.given(policy)
     if isinstance(cast(object, trial), _Sanitizing):
         return trial
-    policy = policy or Policy()
     settle: Callable[[Parameter], Parameter]
     if isinstance(trial, optuna.Trial):
         settle = _StudySpace(trial, policy)

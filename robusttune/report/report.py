@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robusttune import arguments
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
@@ -47,6 +48,7 @@ class Report:
     """
 
     def __init__(self, search: Search) -> None:
+        arguments.instance("search", search, Search, "a Search", "Use one of Report.from_*().")
         self._search = search
         self._regions: dict[str, list[Region]] = {}
 
@@ -65,8 +67,14 @@ class Report:
             adjustments: What the sanitizer changed: mappings with parameter, field, before, after
                 and reason.
             name: What the report calls the search.
+
+        Raises:
+            TypeError: An argument is none of these.
         """
-        return cls(Search.of(records, adjustments=tuple(adjustments), name=name))
+        arguments.instance("name", name, str, "a str")
+        records = arguments.collection("records", records, TrialRecord, "a list of TrialRecord")
+        adjustments = arguments.collection("adjustments", adjustments, object, "a list of mappings")
+        return cls(Search.of(records, adjustments=adjustments, name=name))
 
     @classmethod
     def from_directory(cls, directory: str | os.PathLike[str]) -> Report:
@@ -79,7 +87,7 @@ class Report:
             FileNotFoundError: There is no such folder.
             ValueError: The folder is not that of a search.
         """
-        return cls(read_project(directory))
+        return cls(read_project(arguments.path("directory", directory)))
 
     @classmethod
     def from_tuner(cls, tuner: Any) -> Report:
@@ -87,7 +95,12 @@ class Report:
 
         Args:
             tuner: Any keras_tuner tuner, of robusttune or not.
+
+        Raises:
+            TypeError: It is no tuner.
         """
+        found = hasattr(tuner, "project_dir")
+        arguments.require(found, "tuner", "a keras_tuner tuner", tuner, error=TypeError)
         return cls.from_directory(tuner.project_dir)
 
     @classmethod
@@ -102,7 +115,9 @@ class Report:
         return cls(read_study(study))
 
     @classmethod
-    def from_storage(cls, storage: str | BaseStorage, study_name: str | None = None) -> Report:
+    def from_storage(
+        cls, storage: str | os.PathLike[str] | BaseStorage, study_name: str | None = None
+    ) -> Report:
         """Return the report of an Optuna study in a storage.
 
         Args:
@@ -180,7 +195,7 @@ class Report:
         Raises:
             ValueError: `of` is none of these.
         """
-        if of not in self._regions:
+        if not isinstance(of, str) or of not in self._regions:
             self._regions[of] = locate(self.records, self.axes, of)
         return list(self._regions[of])
 
@@ -250,10 +265,12 @@ class Report:
 
         Texts that a spreadsheet would run as a formula get a leading apostrophe.
         """
-        return write_csv(self.tables(), directory)
+        return write_csv(self.tables(), arguments.path("directory", directory))
 
     def summary(self, *, width: int = 100, colour: bool = False) -> str:
         """Return the report as text for a terminal, `width` characters wide."""
+        arguments.integer("width", width, least=1)
+        arguments.boolean("colour", colour)
         return summary(self, width=width, colour=colour)
 
     def to_parquet(self, directory: str | os.PathLike[str]) -> list[Path]:
@@ -262,12 +279,13 @@ class Report:
         Raises:
             ImportError: pyarrow is not installed.
         """
-        return write_parquet(self.tables(), directory)
+        return write_parquet(self.tables(), arguments.path("directory", directory))
 
     def html(self, *, embedded: bool = False) -> str:
         """Return the report as one self-contained page, or as a part of one for a notebook."""
         from robusttune.report.html import render
 
+        arguments.boolean("embedded", embedded)
         return render(self, embedded=embedded)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
@@ -275,7 +293,7 @@ class Report:
 
         The page needs no network, is readable without JavaScript, and runs no text of a trial.
         """
-        target = Path(path)
+        target = arguments.path("path", path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.html(), encoding="utf-8", errors="replace")
         return target

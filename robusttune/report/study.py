@@ -6,10 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from robusttune import arguments
 from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import choice_axis
@@ -34,10 +36,11 @@ def read_study(study: Study) -> Search:
     """
     from robusttune.optuna import records_of
 
+    records = records_of(study)
     trials = study.get_trials(deepcopy=False)
     problems = [problem for trial in trials if (problem := _malformed(trial))]
     return Search.of(
-        records_of(study),
+        records,
         name=study.study_name,
         adjustments=_adjustments(study.user_attrs, problems),
         axes=_axes(trials),
@@ -46,7 +49,7 @@ def read_study(study: Study) -> Search:
     )
 
 
-def open_study(storage: str | BaseStorage, study_name: str | None = None) -> Study:
+def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | None = None) -> Study:
     """Open a study for reading.
 
     Args:
@@ -59,15 +62,22 @@ def open_study(storage: str | BaseStorage, study_name: str | None = None) -> Stu
     """
     import optuna
 
-    opened = _storage(storage) if isinstance(storage, str) else storage
-    names = optuna.get_all_study_names(opened)
+    if not isinstance(storage, optuna.storages.BaseStorage):
+        rule = "an Optuna storage, the URL of one, or the path of its file"
+        arguments.instance("storage", storage, (str, PathLike), rule)
+        arguments.path("storage", storage)
+        storage = _storage(fspath(storage))
+    arguments.instance("study_name", study_name, (str, type(None)), "a str or None")
+    names = optuna.get_all_study_names(storage)
+    if not names:
+        raise ValueError("There is no study in the storage.")
     if study_name is None and len(names) == 1:
         study_name = names[0]
     if study_name not in names:
-        known = ", ".join(map(repr, names[:10])) or "none"
+        known = ", ".join(map(repr, names[:10]))
         asked = "Name the study" if study_name is None else f"There is no study {study_name!r}"
         raise ValueError(f"{asked}: the storage has {known}.")
-    return optuna.load_study(study_name=study_name, storage=opened)
+    return optuna.load_study(study_name=study_name, storage=storage)
 
 
 def is_storage(source: str) -> bool:

@@ -63,7 +63,7 @@ def sanitize(
         >>> [change.field for change in changes]
         ['low', 'high', 'log']
     """
-    policy = policy or Policy()
+    policy = Policy.given(policy)
     if policy.sanitize == "off" or parameter.name in policy.keep:
         return parameter, ()
     rule = rule_for(role, optimizers=optimizers, survived=survived, samples=samples)
