@@ -305,6 +305,25 @@ def test_several_inputs_and_outputs_are_replayed():
     assert (guard.record.cause, guard.record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
 
 
+def test_a_regularized_model_is_replayed():
+    """Regularizers count in the training, and not in what a cure has to beat."""
+    model = _net(kernel_regularizer="l2")
+    record = _fit(model, SGD(30.0)).record
+    assert (record.cause, record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
+    assert "why_not" not in record.evidence
+
+
+def test_raw_inputs_that_join_late_are_seen():
+    """The scale is that of all numbers that meet weights, not of those that do so first."""
+    a, b = keras.Input((6,)), keras.Input((2,))
+    h = keras.layers.Concatenate()([keras.layers.Dense(8, "relu")(a), b])
+    model = keras.Model([a, b], keras.layers.Dense(1)(keras.layers.Dense(8, "relu")(h)))
+    raw = RNG.uniform(0, 50_000, (len(X), 2)).astype("float32")
+    record = _fit(model, SGD(0.01), x=[X, raw]).record
+    assert record.cause is C.UNSCALED_DATA
+    assert record.evidence["input_scale"] > 10_000
+
+
 def test_what_cannot_be_replayed_says_why():
     """An optimizer that cannot be made again leaves the rules, and the reason."""
 
@@ -331,16 +350,104 @@ class OwnStep(Twisted):
         return {"loss": loss}
 
 
-def test_an_own_train_step_without_a_loss_is_judged_by_rules():
-    """Where Keras knows no loss there is no replay; the reason is told, and the rate stands out."""
+def _own_step_fit(model, optimizer, x=X, y=Y):
     keras.utils.set_random_seed(4)
-    model = OwnStep()
-    model.compile(SGD(1e5))
-    guard = Guard()
-    model.fit(X, Y, epochs=2, verbose=0, callbacks=[guard])
-    assert guard.record.cause is C.DIVERGENT_LEARNING_RATE
-    assert guard.record.fix_verified is None
-    assert "train_step of its own" in guard.record.evidence["why_not"]["replay"]
+    model.compile(optimizer)
+    guard = Guard(PATIENT)
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[guard])
+    return guard.record
+
+
+def test_an_own_train_step_without_a_loss_is_replayed_through_itself():
+    """A step that alone knows its loss is run as it is, at lower rates."""
+    record = _own_step_fit(OwnStep(), SGD(300.0))
+    assert (record.cause, record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
+
+
+class Logarithm(OwnStep):
+    """A step of its own that takes the logarithm of what may be negative."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(keras.ops.square(keras.ops.log(self(x)[:, 0]) - y))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+def test_an_own_train_step_that_is_undefined_is_told_from_divergence():
+    """At a learning rate of 0 only an undefined loss or gradient is still not finite."""
+    assert _own_step_fit(Logarithm(), ADAM(1e-3)).cause is C.UNSAFE_LOSS
+
+
+def test_a_nan_target_of_an_own_train_step_is_found():
+    """Finite predictions say nothing of targets where the loss is unknown."""
+    y = Y.copy()
+    y[::9] = np.nan
+    assert _own_step_fit(OwnStep(), ADAM(1e-3), y=y).cause is C.NON_FINITE_DATA
+
+
+class Pair(keras.Model):
+    """Two nets with an optimizer each, counters, a metric and random numbers without a seed."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = keras.layers.Dense(8, "relu")
+        self.two = keras.layers.Dense(1)
+        self.other = SGD(30.0)
+        self.mean = keras.metrics.Mean("loss")
+        self.traces = 0
+        self.count = tf.Variable(0)
+
+    def call(self, x):
+        return self.two(self.one(x))
+
+    def train_step(self, data):
+        x, y = data
+        self.traces += 1
+        self.count.assign_add(1)
+        with tf.GradientTape(persistent=True) as tape:
+            noise = keras.random.normal(keras.ops.shape(x))
+            loss = keras.ops.mean(keras.ops.square(self(x + 0.01 * noise)[:, 0] - y))
+        for optimizer, layer in ((self.optimizer, self.one), (self.other, self.two)):
+            optimizer.apply(
+                tape.gradient(loss, layer.trainable_variables), layer.trainable_variables
+            )
+        self.mean.update_state(loss)
+        return {"loss": self.mean.result()}
+
+
+def test_a_replay_of_an_own_train_step_leaves_no_trace():
+    """Weights, slots, counters, metrics, attributes and random numbers are as they were."""
+    from robusttune.guard.trace import Batch, FitTrace
+
+    keras.utils.set_random_seed(5)
+    model = Pair()
+    model.compile(SGD(1e-3))
+    model.other.learning_rate = 1e-3
+    start = None
+    model(X[:32])
+    start = [np.array(w) for w in model.get_weights()]
+    model.fit(X, Y, epochs=1, verbose=0)
+    model.other.learning_rate = 30.0
+    seeds = keras.src.backend.common.global_state.get_global_attribute("global_seed_generator")
+
+    def state():
+        slots = [v for o in (model.optimizer, model.other) for v in o.variables]
+        kept = [*model.variables, *model.metrics_variables, *slots, model.count, seeds.state]
+        return [np.array(v) for v in kept]
+
+    before, names, traces = state(), dict(vars(model)), model.traces
+    batches = [Batch(X[i : i + 32], Y[i : i + 32]) for i in range(0, 128, 32)]
+    trace = FitTrace(first_batches=batches, initial_weights=start)
+    verdict = judge(Symptom.NON_FINITE_LOSS, model=model, trace=trace, policy=PATIENT)
+    assert any(replay["cured"] for replay in verdict.evidence["replays"])
+    assert verdict.cause is C.DIVERGENT_LEARNING_RATE
+    for old, new in zip(before, state(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert vars(model) == names
+    assert model.traces == traces
 
 
 class Jump(keras.optimizers.schedules.LearningRateSchedule):

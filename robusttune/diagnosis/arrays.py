@@ -22,7 +22,9 @@ def leaves(structure: Any, name: str = "") -> Iterator[tuple[str, Array]]:
         for key in sorted(structure):
             yield from leaves(structure[key], f"{name}[{key!r}]")
     elif isinstance(structure, (list, tuple)) and any(
-        np.ndim(item) > 0 or isinstance(item, Mapping) for item in structure if item is not None
+        isinstance(item, (Mapping, list, tuple)) or np.ndim(item) > 0
+        for item in structure
+        if item is not None
     ):
         for index, item in enumerate(structure):
             yield from leaves(item, f"{name}[{index}]")

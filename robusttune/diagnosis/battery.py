@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,7 +25,14 @@ from robusttune.diagnosis.arrays import (
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome, limit
 from robusttune.diagnosis.facts import Head
-from robusttune.diagnosis.observe import Observation, in_float32, is_hidden_activation, to_tensors
+from robusttune.diagnosis.observe import (
+    Observation,
+    in_float32,
+    is_hidden_activation,
+    to_tensors,
+    trains_by_itself,
+)
+from robusttune.diagnosis.own_step import OwnStepProgram
 from robusttune.diagnosis.plain import constant_baseline, plain_loss
 from robusttune.diagnosis.replay import CannotReplayError, Losses, Program
 from robusttune.guard.trace import Batch
@@ -87,11 +95,12 @@ class Battery:
     def __init__(
         self, case: Case, seconds: float, *, hold_out: bool = False, from_last: bool = False
     ) -> None:
-        seen = case.first if case.first is not None else case.last
+        seen = case.seen
         if case.model is None or seen is None:
             raise CannotReplayError(case.why_not.get("observation", "no step could be run again"))
-        if case.model.loss is None and type(case.model).train_step is not keras.Model.train_step:
-            raise CannotReplayError("the model has a train_step of its own and no compiled loss")
+        self.own_step = trains_by_itself(case.model)
+        if self.own_step and hold_out:
+            raise CannotReplayError("only the model's own train_step knows its loss")
         self.case = case
         self.model = case.model
         self.seen: Observation = seen
@@ -110,7 +119,7 @@ class Battery:
         self._margin = MARGIN
         if hold_out:
             self._split(case)
-        self._programs: dict[tuple[Any, ...], Program] = {}
+        self._programs: dict[tuple[Any, ...], Program | OwnStepProgram] = {}
         self._baselines: dict[tuple[bool, bool, bool], float | None] = {}
         self._losses: dict[tuple[Change, int], Losses] = {}
         self._ends: dict[tuple[Change, int], float] = {}
@@ -173,7 +182,7 @@ class Battery:
         if self.steps is None:
             self.steps = self._affordable(program, weights, batches, change.rate)
         losses = program.run(weights, batches, self.steps, change.rate)
-        if self._held_out and np.isfinite(losses).all():
+        if self._held_out and np.isfinite(losses).all() and isinstance(program, Program):
             rows = _joined(self._changed(self._held_out, change))
             self._ends[change, seed] = program.evaluate(
                 *to_tensors((rows.x, rows.y, rows.sample_weight))
@@ -182,7 +191,19 @@ class Battery:
             self._ends[change, seed] = np.nan
         return losses
 
-    def _affordable(self, program: Program, weights: list[Array], batches: Any, rate: float) -> int:
+    def undefined(self, weights: list[Array] | None) -> bool:
+        """Whether the step itself is not finite at these weights, on the batch that failed.
+
+        At a learning rate of 0 nothing moves, unless the gradient is not finite: 0 x NaN is NaN.
+        """
+        batch = self._batches[-1]
+        rows = to_tensors((stack([batch.x]), stack([batch.y]), stack([batch.sample_weight])))
+        losses = self._program(Change()).run(weights or self.model.get_weights(), rows, 2, 0.0)
+        return not np.isfinite(losses).all()
+
+    def _affordable(
+        self, program: Program | OwnStepProgram, weights: list[Array], batches: Any, rate: float
+    ) -> int:
         """Return how many steps a replay can have, from the time that some of them took."""
         program.run(weights, batches, 1, 0.0)  # compiles
         began = self.clock.elapsed
@@ -191,9 +212,16 @@ class Battery:
         left = max(self.clock.left, 0.0)
         return next((n for n in _STEPS if n * each * _RUNS <= left), _STEPS[-1])
 
-    def _program(self, change: Change) -> Program:
+    def _program(self, change: Change) -> Program | OwnStepProgram:
         key = (change.plain_loss, change.activation, change.float32, change.clip)
-        if key not in self._programs:
+        if key in self._programs:
+            return self._programs[key]
+        setting = partial(_setting, self.model, self.seen, change)
+        if self.own_step:
+            self._programs[key] = OwnStepProgram(
+                self.model, clip=change.clip, slots=self.from_last, setting=setting
+            )
+        else:
             if change.plain_loss and self.plain_loss is None:
                 raise ValueError("no plain loss suits the labels")
             self._programs[key] = Program(
@@ -201,7 +229,7 @@ class Battery:
                 loss=self.plain_loss if change.plain_loss else None,
                 clip=change.clip,
                 slots=self.from_last,
-                setting=lambda: _setting(self.model, self.seen, change),
+                setting=setting,
             )
         return self._programs[key]
 
@@ -251,6 +279,7 @@ class Battery:
         """Whether the fit itself, as it ended, is better than the best constant prediction."""
         weights = self.case.trace.weights or self.model.get_weights()
         program = self._program(Change())
+        assert isinstance(program, Program)  # an own step has nothing held out
         rows = _joined([*self._batches, *self._held_out])
         end = program.loss_at(weights, *to_tensors((rows.x, rows.y, rows.sample_weight)))
         baseline = self._baseline(Change())

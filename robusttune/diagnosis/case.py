@@ -84,6 +84,11 @@ class Case:
         return weights if [array.shape for array in weights] == shapes_now else None
 
     @property
+    def seen(self) -> Observation | None:
+        """The first step that could be observed; None where none could."""
+        return self.first if self.first is not None else self.last
+
+    @property
     def batches(self) -> list[Batch]:
         """The batches that were seen, the failing one last."""
         failing = self.trace.failing_batch
@@ -112,9 +117,8 @@ class Case:
 
         Without an observation, of a column of floating point x. None where no real numbers enter.
         """
-        for seen in (self.first, self.last):
-            if seen is not None:
-                return seen.entrance_scale
+        if self.seen is not None:
+            return self.seen.entrance_scale
         found = [scale_of(array).worst for array in self.columns("x").values() if is_float(array)]
         return max(found, default=None)
 
@@ -136,7 +140,7 @@ class Case:
     @property
     def takes_tokens(self) -> bool:
         """Whether whole numbers among the inputs are indices, not quantities."""
-        seen = self.first or self.last
+        seen = self.seen
         return seen is None or any(view.kind in _TOKEN_LAYERS for view in seen.layers)
 
     def targets_and_losses(self) -> list[tuple[Array, LossFacts]]:

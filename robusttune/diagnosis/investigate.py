@@ -258,7 +258,7 @@ def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
         return None
     huge = largest(seen.predictions) > _HUGE * max(1.0, largest(battery.case.columns("y")))
     structure = is_structured(battery)
-    steep = seen.gradient_norm > _STEEP
+    steep = (seen.gradient_norm or 0.0) > _STEEP
     clipped = cures.clipping is not None
     if not huge and not (structure and (steep or clipped)):
         return None
@@ -270,7 +270,7 @@ def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
         other_causes=tuple(causes[1:]),
         confidence=0.85 if clipped else 0.75,
         advice=f"The first predictions reach {largest(seen.predictions):.3g} and the first gradient"
-        f" norm {seen.gradient_norm:.3g} on ordinary data: {_lowered(causes[0].advice)}",
+        f" norm {seen.gradient_norm or 0.0:.3g} on ordinary data: {_lowered(causes[0].advice)}",
     )
 
 

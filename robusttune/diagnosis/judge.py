@@ -23,6 +23,8 @@ from robusttune.records import TrialRecord
 if TYPE_CHECKING:
     import keras
 
+    from robusttune.diagnosis.battery import Battery
+
 _log = logging.getLogger("robusttune.diagnosis")
 
 
@@ -157,6 +159,20 @@ def _replayed(case: Case) -> Verdict:
     return weighed(replace(verdict, evidence={**verdict.evidence, **replayed, **evidence}), search)
 
 
+def _own_step(battery: Battery) -> Verdict | None:
+    """Return the verdict on a train_step that is not finite where the predictions are ordinary."""
+    case = battery.case
+    steps = (
+        (case.first, case.initial_weights, "the first step of the model's own train_step"),
+        (case.last, case.trace.weights, "the failing step of the model's own train_step"),
+    )
+    for seen, weights, what in steps:
+        ordinary = seen is not None and seen.predictions_finite and not rules.overflows(case, seen)
+        if ordinary and battery.undefined(weights):
+            return rules.unsafe_loss(case, what, confidence=0.85)
+    return None
+
+
 def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
     """Return the verdict of the replays, or else the suspicion, with the numbers of the replays."""
     if case.model is None or not case.batches:
@@ -169,6 +185,8 @@ def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
     began = time.monotonic()
     try:
         battery = Battery(case, case.policy.diagnosis_seconds)
+        if battery.own_step and (verdict := _own_step(battery)) is not None:
+            return verdict, {"diagnosis_seconds": time.monotonic() - began}
         unchanged = battery.outcome(Change())
         if unchanged is not None and unchanged.cured:  # not from the start: from where it failed
             battery = Battery(case, battery.clock.left, from_last=True)

@@ -15,7 +15,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from robusttune.diagnosis.arrays import Array, is_float, largest, non_finite_share, scale_of
+from robusttune.diagnosis.arrays import (
+    Array,
+    is_float,
+    is_number,
+    largest,
+    leaves,
+    non_finite_share,
+    scale_of,
+)
 from robusttune.diagnosis.facts import Head, activation_name
 from robusttune.guard.trace import Batch
 
@@ -49,20 +57,25 @@ class Observation:
 
     Args:
         predictions: What the model gave, nested as it gives it.
-        loss: The total loss.
-        gradient_norm: Global norm of the gradient, NaN or inf where it is not finite.
+        loss: The total loss; None where only the model's own train_step knows it.
+        gradient_norm: Global norm of the gradient, NaN or inf where it is not finite; None without
+            a loss.
         layers: Every layer in the order of the calls.
         heads: The end of the model for each output.
         pull: Largest / median absolute derivative of the loss with respect to a prediction: how
             unevenly the rows pull; inf where one is not finite.
+        entrance_scale: Largest root mean square of a column of the numbers that meet weights
+            before any layer has made something else of them; None where those are no real numbers
+            (an embedding's indices).
     """
 
     predictions: Any
-    loss: float
-    gradient_norm: float
+    loss: float | None
+    gradient_norm: float | None
     layers: list[LayerView] = field(default_factory=list)
     heads: tuple[Head, ...] = ()
     pull: float = 1.0
+    entrance_scale: float | None = None
 
     @property
     def predictions_finite(self) -> bool:
@@ -71,13 +84,13 @@ class Observation:
 
     @property
     def loss_finite(self) -> bool:
-        """Whether the loss is finite."""
-        return bool(np.isfinite(self.loss))
+        """Whether the loss is finite, as far as it is known."""
+        return self.loss is None or bool(np.isfinite(self.loss))
 
     @property
     def gradient_finite(self) -> bool:
-        """Whether the gradient is finite."""
-        return bool(np.isfinite(self.gradient_norm))
+        """Whether the gradient is finite, as far as it is known."""
+        return self.gradient_norm is None or bool(np.isfinite(self.gradient_norm))
 
     @property
     def finite(self) -> bool:
@@ -90,18 +103,6 @@ class Observation:
         for layer in self.layers:
             if non_finite_share(layer.output) > 0 and non_finite_share(layer.input) == 0:
                 return layer
-        return None
-
-    @property
-    def entrance_scale(self) -> float | None:
-        """Largest root mean square of a column of what enters the first trainable layer.
-
-        None where that is no real number (an embedding's indices).
-        """
-        for layer in self.layers:
-            if layer.trainable:
-                values = layer.input
-                return scale_of(values).worst if values is not None and is_float(values) else None
         return None
 
     def as_evidence(self) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def observe(
     Raises:
         Exception: Whatever the model's own code raises.
     """
-    views: list[tuple[Any, Any, Any]] = []
+    views: list[_Call] = []
     values = [tf.convert_to_tensor(v.value) for v in model.variables]
     values = with_weights(model, values, weights)
     trainable = {id(v) for v in model.trainable_variables}
@@ -151,9 +152,10 @@ def observe(
         ):
             x = to_tensors(batch.x)
             predictions = _call(model, x, training)
-            loss = compute_loss(model, x, batch, predictions)
-    gradients = tape.gradient(loss, watched)
-    pulls = tape.gradient(loss, tf.nest.flatten(predictions))
+            known = not trains_by_itself(model)
+            loss = compute_loss(model, x, batch, predictions) if known else None
+    gradients = tape.gradient(loss, watched) if known else [None] * len(watched)
+    pulls = tape.gradient(loss, tf.nest.flatten(predictions)) if known else []
     norms = {
         id(v): float(tf.norm(tf.cast(tf.convert_to_tensor(g), tf.float64)))
         for v, g in zip([v for v in model.variables if id(v) in trainable], gradients, strict=True)
@@ -161,11 +163,12 @@ def observe(
     }
     return Observation(
         predictions=keras.tree.map_structure(_numpy, predictions),
-        loss=float(loss),
-        gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))),
-        layers=[_view(layer, inputs, outputs, norms) for layer, inputs, outputs in views],
+        loss=None if loss is None else float(loss),
+        gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))) if known else None,
+        layers=[_view(call, norms) for call in views],
         heads=tuple(_head(output, views) for output in keras.tree.flatten(predictions)),
         pull=max((_pull(np.asarray(p)) for p in pulls if p is not None), default=1.0),
+        entrance_scale=_entrance_scale(views, batch),
     )
 
 
@@ -186,6 +189,11 @@ def with_weights(model: Any, values: list[Any], weights: Sequence[Array] | None)
     for variable, weight in zip(model.weights, weights, strict=True):
         values[places[id(variable)]] = tf.convert_to_tensor(weight, dtype=variable.dtype)
     return values
+
+
+def trains_by_itself(model: Any) -> bool:
+    """Whether only the model's own `train_step` knows its loss."""
+    return model.loss is None and type(model).train_step is not keras.Model.train_step
 
 
 def to_tensors(structure: Any) -> Any:
@@ -227,9 +235,18 @@ def in_float32(model: Any) -> Iterator[None]:
             layer._dtype_policy = policy
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The first call of a layer: what went in and the first of what came out, as tensors."""
+
+    layer: Any
+    inputs: list[Any]
+    output: Any
+
+
 @contextlib.contextmanager
-def _recording(model: Any, views: list[tuple[Any, Any, Any]]) -> Iterator[None]:
-    """Note (layer, first input, first output) of each layer's first call.
+def _recording(model: Any, views: list[_Call]) -> Iterator[None]:
+    """Note each layer's first call.
 
     The replacement lives in the instance's __dict__, in front of the method of the class, and is
     gone afterwards: nothing else that runs in this process is touched.
@@ -249,27 +266,66 @@ def _recording(model: Any, views: list[tuple[Any, Any, Any]]) -> Iterator[None]:
             vars(layer).pop("call", None)
 
 
-def _recorded(layer: Any, call: Any, views: list[tuple[Any, Any, Any]]) -> Any:
+def _recorded(layer: Any, call: Any, views: list[_Call]) -> Any:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
-        if not any(seen is layer for seen, _, _ in views):
+        if not any(seen.layer is layer for seen in views):
             inputs = keras.tree.flatten(args) or keras.tree.flatten(kwargs)
-            views.append((layer, inputs[0] if inputs else None, keras.tree.flatten(outputs)[0]))
+            views.append(_Call(layer, inputs, keras.tree.flatten(outputs)[0]))
         return outputs
 
     return recorded
 
 
-def _view(layer: Any, inputs: Any, outputs: Any, norms: dict[int, float]) -> LayerView:
+def _view(call: _Call, norms: dict[int, float]) -> LayerView:
+    layer = call.layer
     own = [norms[id(v)] for v in layer.trainable_variables if id(v) in norms]
     return LayerView(
         name=layer.name,
         kind=type(layer).__name__,
         activation=activation_name(layer),
         trainable=bool(layer.trainable_variables),
-        input=_numpy(inputs),
-        output=np.empty(0) if (array := _numpy(outputs)) is None else array,
+        input=_numpy(call.inputs[0]) if call.inputs else None,
+        output=np.empty(0) if (array := _numpy(call.output)) is None else array,
         gradient_norm=float(np.sqrt(sum(norm**2 for norm in own))) if own else None,
+    )
+
+
+def _entrance_scale(calls: Sequence[_Call], batch: Batch) -> float | None:
+    """Return the scale of raw numbers where they meet weights.
+
+    Raw are the inputs, and what layers without weights make of raw numbers alone (Normalization).
+    They meet weights in a layer that has some, and in one that joins them to what is not raw. What
+    enters the first layer with weights counts whatever it is.
+    """
+    given = [array for _, array in leaves(batch.x)]
+    made: set[int] = set()
+    scales: list[float] = []
+    learned = False
+    for call in calls:
+        raw = [value for value in call.inputs if id(value) in made or _is_one_of(value, given)]
+        if call.layer.trainable_variables:
+            meeting = raw if learned else [*call.inputs[:1], *raw]
+            learned = True
+        elif raw and len(raw) == len(call.inputs):
+            made.add(id(call.output))
+            continue
+        else:
+            meeting = raw
+        arrays = [array for value in meeting if (array := _numpy(value)) is not None]
+        scales += [scale_of(array).worst for array in arrays if is_float(array)]
+    return max(scales, default=None)
+
+
+def _is_one_of(value: Any, arrays: Sequence[Array]) -> bool:
+    """Whether a tensor holds the same numbers as one of the arrays, but for a cast or an axis."""
+    found = _numpy(value)
+    return found is not None and any(
+        found.size == array.size
+        and found.shape[: array.ndim] == array.shape
+        and is_number(array)
+        and np.array_equal(found.ravel(), array.astype(found.dtype).ravel(), equal_nan=True)
+        for array in arrays
     )
 
 
@@ -284,14 +340,14 @@ def _numpy(value: Any) -> Array | None:
 _TRANSPARENT = ("Reshape", "Flatten", "Dropout", "Permute", "Identity")
 
 
-def _head(output: Any, views: list[tuple[Any, Any, Any]]) -> Head:
+def _head(output: Any, views: list[_Call]) -> Head:
     """Return the end of the model that gave an output; no activation where that is not a layer."""
     units = int(output.shape[-1]) if len(output.shape) > 1 else 1
-    for layer, inputs, result in reversed(views):
-        if result is output:
-            if type(layer).__name__ not in _TRANSPARENT:
-                return Head(units=units, activation=activation_name(layer))
-            output = inputs
+    for call in reversed(views):
+        if call.output is output:
+            if type(call.layer).__name__ not in _TRANSPARENT:
+                return Head(units=units, activation=activation_name(call.layer))
+            output = call.inputs[0] if call.inputs else None
     return Head(units=units)
 
 

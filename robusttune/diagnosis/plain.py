@@ -114,7 +114,9 @@ def constant_baseline(
         constant = tf.nest.pack_sequence_as(predictions, flat)
         if loss is not None:
             return float(loss(to_tensors(batch.y), constant))
-        with keras.StatelessScope([], collect_losses=True):
+        # A regularizer in a scope sees only the variables that the scope maps.
+        values = [(v, tf.convert_to_tensor(v.value)) for v in model.variables]
+        with keras.StatelessScope(values, collect_losses=True):
             return float(
                 model.compute_loss(
                     x=to_tensors(batch.x),

@@ -64,13 +64,13 @@ class Program:
             if id(variable) in trainable
         ]
         self._factor = tf.Variable(1.0, trainable=False)
-        self._optimizer = _copy(model.optimizer, self._factor)
+        self._optimizer = copied(model.optimizer, self._factor)
         self._optimizer.build(self._trained)
-        source = _slots(model.optimizer) if slots else self._optimizer.variables
+        source = slots_of(model.optimizer) if slots else self._optimizer.variables
         self._slots = [tf.convert_to_tensor(v.value) for v in source]
         if [v.shape for v in self._slots] != [v.shape for v in self._optimizer.variables]:
             raise CannotReplayError("the optimizer's slots are not those of its copy")
-        self._run: Any = None
+        self._loop = training_loop(self._step)
 
     def run(self, weights: Sequence[Array], batches: Any, steps: int, rate: float) -> Losses:
         """Train from `weights` over stacked batches, again and again.
@@ -86,13 +86,8 @@ class Program:
         """
         self._reset(weights)
         self._factor.assign(rate)
-        if self._run is None:
-            self._run = tf.function(self._loop, autograph=False, reduce_retracing=True)
         with self._setting():
-            taken = np.asarray(self._run(batches, tf.constant(steps)), np.float64)
-        losses = np.full(steps, np.nan)
-        losses[: len(taken)] = np.where(np.isfinite(taken), taken, np.nan)
-        return losses
+            return curve(self._loop(batches, tf.constant(steps)), steps)
 
     def weights(self) -> list[Array]:
         """Return the weights of the last run, in the order of model.get_weights()."""
@@ -116,23 +111,6 @@ class Program:
             shadow.assign(values.get(id(variable), variable.value))
         for slot, value in zip(self._optimizer.variables, self._slots, strict=True):
             slot.assign(value)
-
-    def _loop(self, batches: Any, steps: Any) -> Any:
-        count = tf.shape(tf.nest.flatten(batches)[0])[0]
-
-        def going(step: Any, losses: Any, finite: Any) -> Any:
-            return tf.logical_and(step < steps, finite)
-
-        def body(step: Any, losses: Any, finite: Any) -> Any:
-            x, y, weight = tf.nest.map_structure(
-                lambda leaf: None if leaf is None else leaf[step % count], batches
-            )
-            loss = tf.cast(self._step(x, y, weight), tf.float32)
-            return step + 1, losses.write(step, loss), tf.math.is_finite(loss)
-
-        state = (tf.constant(0), tf.TensorArray(tf.float32, steps), tf.constant(True))
-        taken, losses, _ = tf.while_loop(going, body, state)
-        return losses.stack()[:taken]
 
     def _step(self, x: Any, y: Any, sample_weight: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -167,6 +145,41 @@ class Program:
         return loss, penalty, state
 
 
+def training_loop(step: Callable[[Any, Any, Any], Any]) -> Any:
+    """Return a compiled (batches, steps) -> losses that ends at the first non-finite loss.
+
+    Args:
+        step: Takes (x, y, sample_weight), trains on them and returns the loss.
+    """
+
+    def loop(batches: Any, steps: Any) -> Any:
+        count = tf.shape(tf.nest.flatten(batches)[0])[0]
+
+        def going(done: Any, losses: Any, finite: Any) -> Any:
+            return tf.logical_and(done < steps, finite)
+
+        def body(done: Any, losses: Any, finite: Any) -> Any:
+            x, y, weight = tf.nest.map_structure(
+                lambda leaf: None if leaf is None else leaf[done % count], batches
+            )
+            loss = tf.cast(step(x, y, weight), tf.float32)
+            return done + 1, losses.write(done, loss), tf.math.is_finite(loss)
+
+        state = (tf.constant(0), tf.TensorArray(tf.float32, steps), tf.constant(True))
+        taken, losses, _ = tf.while_loop(going, body, state)
+        return losses.stack()[:taken]
+
+    return tf.function(loop, autograph=False, reduce_retracing=True)
+
+
+def curve(taken: Any, steps: int) -> Losses:
+    """Return the losses of a loop as an array of shape (steps,), NaN where it had ended."""
+    losses = np.full(steps, np.nan)
+    found = np.asarray(taken, np.float64)
+    losses[: len(found)] = np.where(np.isfinite(found), found, np.nan)
+    return losses
+
+
 def penalties(model: Any) -> Any:
     """Return the sum of regularizers and added losses; 0 where the model has no other loss."""
     if model.loss is None or not model.losses:
@@ -186,14 +199,14 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(base, tf.float32) * self._factor
 
 
-def _slots(optimizer: Any) -> list[Any]:
+def slots_of(optimizer: Any) -> list[Any]:
     """Return the variables of an optimizer without its learning rate, which a replay sets."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     rate = getattr(inner, "_learning_rate", None)
     return [variable for variable in optimizer.variables if variable is not rate]
 
 
-def _copy(optimizer: Any, factor: Any) -> Any:
+def copied(optimizer: Any, factor: Any) -> Any:
     """Return a fresh optimizer with the same settings whose learning rate is scaled by `factor`.
 
     Raises:
@@ -204,7 +217,7 @@ def _copy(optimizer: Any, factor: Any) -> Any:
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return keras.optimizers.LossScaleOptimizer(
-            _copy(inner, factor),
+            copied(inner, factor),
             initial_scale=optimizer.initial_scale,
             dynamic_growth_steps=optimizer.dynamic_growth_steps,
             name=optimizer.name,

@@ -40,7 +40,7 @@ def non_finite_data(case: Case) -> Verdict | None:
         if is_float(array)
     }
     bad = {name: share for name, share in bad.items() if share > 0}
-    if not bad or (case.first is not None and case.first.finite):
+    if not bad or _copes(case, bad):
         return None
     columns = _bad_columns(case)
     where = ", ".join(columns or bad)
@@ -51,6 +51,14 @@ def non_finite_data(case: Case) -> Verdict | None:
         " robusttune.check_data(x, y) names them.",
         evidence={"non_finite_share": bad, "non_finite_columns": columns},
     )
+
+
+def _copes(case: Case, bad: Mapping[str, float]) -> bool:
+    """Whether the step was seen to be finite in spite of the data."""
+    seen = case.first
+    if seen is None or not seen.finite:
+        return False
+    return seen.loss is not None or all(name.startswith("x") for name in bad)
 
 
 def _bad_columns(case: Case) -> list[str]:
@@ -179,7 +187,7 @@ def first_step(case: Case) -> Verdict | None:
         )
     if not seen.predictions_finite:
         return _first_predictions(case)
-    if _overflows(case, seen):
+    if overflows(case, seen):
         return _huge_start(case)
     quantity = "loss" if not seen.loss_finite else "gradient"
     return unsafe_loss(case, f"the {quantity} of the first step", confidence=0.96)
@@ -228,7 +236,7 @@ def _huge_start(case: Case) -> Verdict:
 def failing_step(case: Case) -> Verdict | None:
     """The loss or its derivative is undefined at ordinary predictions of the last good weights."""
     seen = case.last
-    if seen is None or seen.finite or not seen.predictions_finite or _overflows(case, seen):
+    if seen is None or seen.finite or not seen.predictions_finite or overflows(case, seen):
         return None
     if case.half_precision and seen.loss_finite:
         return None
@@ -261,7 +269,7 @@ def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
     )
 
 
-def _overflows(case: Case, seen: Observation) -> bool:
+def overflows(case: Case, seen: Observation) -> bool:
     """Whether the predictions themselves have run away."""
     if seen is case.first or case.first is None:
         return largest(seen.predictions) > _RUN_AWAY
