@@ -1,11 +1,15 @@
 # Every target sets up what it needs: a virtual environment in .venv with this package and its tools.
+# Another Python has another one: `make test PYTHON=python3.13` makes .venv-python3.13.
 PYTHON ?= python3
-VENV := .venv
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench clean
+OLDEST := .venv-oldest
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-oldest lint wheel bench clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
@@ -13,18 +17,36 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
+# The same tests with the lowest versions that pyproject.toml allows.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest -n 2
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The wheel, installed into an empty environment, runs the demo and reports on it from elsewhere.
+wheel: $(STAMP)
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m hatchling build -t wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python $(PIP_INSTALL) --constraint constraints.txt dist/*.whl
+	elsewhere=$$(mktemp -d) && cd "$$elsewhere" && $(CURDIR)/.venv-wheel/bin/robusttune demo --trials 4 demo \
+	  && $(CURDIR)/.venv-wheel/bin/robusttune report demo/search --html page.html && test -s page.html
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/overhead.py
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf .venv .venv-* build dist
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint constraints-oldest.txt --editable '.[test]'
+	touch $@

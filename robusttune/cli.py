@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo = commands.add_parser("demo", help="run an unstable search on real data")
     demo.add_argument("directory", nargs="?", default="robusttune-demo", metavar="DIR")
+    demo.add_argument("--trials", metavar="N", type=_count, help="how many trials; 20 by default")
     return parser
 
 
@@ -124,7 +125,13 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     directory = path("DIR", arguments.directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return demo.run(directory)
+    return demo.run(directory, arguments.trials or demo.TRIALS)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an int >= 1, got {text!r}")
+    return int(text)
 
 
 def _report(arguments: argparse.Namespace) -> int:

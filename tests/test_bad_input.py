@@ -289,6 +289,8 @@ def test_command_line(
         ["report", "a", "--fail-on", "failure_rate>many"],
         ["report", "a", "--fail-on", "luck>1"],
         ["report", "a", "--fail-on", "failure_rate>nan"],
+        ["demo", "--trials", "0"],
+        ["demo", "--trials", "few"],
     ],
     ids=" ".join,
 )

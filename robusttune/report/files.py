@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ def write_parquet(
     Raises:
         ImportError: pyarrow is not installed.
     """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ImportError("to_parquet needs pyarrow: pip install 'robusttune[parquet]'.")
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
