@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from robusttune.causes import Symptom
+from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import FitTrace, failure_record
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
@@ -60,6 +61,7 @@ class Guard(keras.callbacks.Callback):
         # What an adapter knows and a single fit does not: it helps the diagnosis.
         self.trial_params: Mapping[str, Any] = {}
         self.siblings: Sequence[TrialRecord] = ()
+        self.clock: TrialClock | None = None  # of the trial; None: each fit has its own
         self._recorder: Any = None
         if keras.backend.backend() != "tensorflow":
             # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
@@ -82,6 +84,8 @@ class Guard(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Instrument the model."""
         self.release()
+        self._clock = self.clock or TrialClock(self.policy.trial_seconds)
+        self._clock.require_time()
         self.record = None
         self.trace = FitTrace(epochs=self.params.get("epochs"))
         self._watch = WatchState(find_baseline=self._find_baseline)
@@ -161,6 +165,15 @@ class Guard(keras.callbacks.Callback):
         self._steps += 1
         if self._steps % self.policy.check_every == 0 and not self.failed:
             self._look()
+        self._tick()
+
+    def _tick(self) -> None:
+        if self._clock.tick(self._epoch, self._last_step) and not self.failed:
+            self._fail(Symptom.TIMEOUT)
+
+    @property
+    def _last_step(self) -> int:
+        return max(self._seen_steps, self._steps) - 1
 
     def _look(self) -> None:
         """Watch every step since the last look: one, unless the host looks less often."""
@@ -186,6 +199,7 @@ class Guard(keras.callbacks.Callback):
         self._mean = mean
         self._steps += 1
         self._host_losses = [*self._host_losses[1 - self.policy.history :], loss]
+        self._tick()
         if self.failed or "loss" not in (logs or {}):
             return
         if math.isnan(mean):
@@ -199,7 +213,7 @@ class Guard(keras.callbacks.Callback):
         assert self.trace is not None
         self.trace.symptom = symptom
         self.trace.epoch = self._epoch
-        self.trace.step = max(self._seen_steps, self._steps) - 1 if step is None else step
+        self.trace.step = self._last_step if step is None else step
         _log.info("%s in epoch %d at step %d", symptom, self._epoch, self.trace.step)
         self.model.stop_training = True
         # The epoch does not count: no time is spent on its validation. Set only now, since Keras
@@ -227,7 +241,8 @@ class Guard(keras.callbacks.Callback):
             trace.seconds_per_epoch = float(np.mean(self._epoch_seconds))
         elif self.params.get("steps") and trace.step is not None:
             trace.seconds_per_epoch = trace.seconds * self.params["steps"] / (trace.step + 1)
-        self.record = self._make_record(trace)
+        with self._clock.paused():
+            self.record = self._make_record(trace)
         if not self.record.unstable:  # what a diagnosis would need takes memory
             trace.first_batches, trace.initial_weights = [], None
 

@@ -54,6 +54,8 @@ class TrialGuard(Guard):
             self._session = TrialSession(self.trial, self.policy, returns=False)
             self._session.open()
         self._session.guard = self
+        if self._session.clock.limit is not None:
+            self.clock = self._session.clock
         self.trial_params = self.trial.params
         super().on_train_begin(logs)
 

@@ -13,6 +13,7 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import Verdict, judge
 from robusttune.errors import HopelessSearchError, TrialFailure
+from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
@@ -45,6 +46,7 @@ class TrialSession:
         self.failure: TrialRecord | None = None
         self.guard: Guard | None = None  # of the last fit
         self._blind = False  # whether the last value that was reported was NaN
+        self.clock = TrialClock(policy.trial_seconds)
         self.began = time.perf_counter()
         leave_breadcrumb(trial, recorded=returns)
 

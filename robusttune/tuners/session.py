@@ -11,6 +11,7 @@ from robusttune.causes import Symptom
 from robusttune.diagnosis import judge
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
+from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
@@ -32,6 +33,7 @@ class TrialSession:
         self.policy = tuner.robust_policy
         self.guards: list[Guard] = []
         self.results: Any = None
+        self.clock = TrialClock(self.policy.trial_seconds)
         self.began = time.perf_counter()
 
     def make_guard(self) -> Guard:
@@ -43,6 +45,7 @@ class TrialSession:
         guard = Guard(policy)
         guard.trial_params = self.params
         guard.siblings = self.siblings
+        guard.clock = self.clock
         return guard
 
     def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,20 +80,27 @@ class TrialSession:
         Args:
             error: What ended it; None for a trial that completed.
         """
-        records = [guard.record for guard in self.guards if guard.record is not None]
-        record = next((r for r in records if r.unstable), None)
-        if record is None:
-            record = TrialRecord(trial_id="") if error is None else self._judged(error)
-        return record.replace(
+        found = self.findings(error)
+        return found.replace(
             trial_id=str(self.trial.trial_id),
             number=self._number(),
             status="completed" if error is None else "failed",
-            unstable=error is not None or record.unstable,
+            unstable=error is not None or found.unstable,
             value=self._value() if error is None else None,
             seconds=time.perf_counter() - self.began,
             error=None if error is None or isinstance(error, TrialFailure) else _named(error),
             params=self.params,
         )
+
+    def findings(self, error: Exception | None) -> TrialRecord:
+        """Return what the trial's fits and its end say, without what the search knows of it."""
+        records = [guard.record for guard in self.guards if guard.record is not None]
+        record = next((r for r in records if r.unstable), None)
+        if record is not None:
+            return record
+        if isinstance(error, TrialFailure) and error.record is not None:
+            return error.record
+        return TrialRecord(trial_id="") if error is None else self._judged(error)
 
     def _judged(self, error: Exception) -> TrialRecord:
         guard = self.guards[-1] if self.guards else None

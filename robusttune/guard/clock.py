@@ -1,0 +1,70 @@
+"""TrialClock: the time of one trial against its limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.verdict import Verdict
+from robusttune.errors import TrialFailure
+from robusttune.guard.trace import failure_record
+
+
+class TrialClock:
+    """Runs from its creation, and stands still during a diagnosis.
+
+    Args:
+        limit: Seconds that the trial may take (> 0); None: no limit.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self._began = time.monotonic()
+        self._paused = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the trial began, without those of its diagnoses."""
+        return time.monotonic() - self._began - self._paused
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time is over."""
+        return self.limit is not None and self.seconds > self.limit
+
+    def tick(self, epoch: int, step: int) -> bool:
+        """Note a training step that is done; return whether the time is over.
+
+        Args:
+            epoch: Its epoch, from 0.
+            step: Its number in the fit, from 0.
+        """
+        return self.expired
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock for a block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused += time.monotonic() - began
+
+    def require_time(self) -> None:
+        """Refuse to begin another fit when the time is over.
+
+        Raises:
+            TrialFailure: It is; with the record of that.
+        """
+        if self.expired:
+            cause = FailureCause.TIMEOUT
+            verdict = Verdict(
+                cause=cause,
+                confidence=0.99,
+                advice=cause.advice,
+                evidence={"trial_seconds": self.seconds, "limit_seconds": self.limit},
+            )
+            record = failure_record(Symptom.TIMEOUT, verdict, None)
+            raise TrialFailure(f"the trial's {self.limit:g} seconds are over", record)
