@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint wheel bench clean
+.PHONY: demo test test-oldest lint wheel bench bench-full clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
@@ -35,8 +35,21 @@ wheel: $(STAMP)
 	elsewhere=$$(mktemp -d) && cd "$$elsewhere" && $(CURDIR)/.venv-wheel/bin/robusttune demo --trials 4 demo \
 	  && $(CURDIR)/.venv-wheel/bin/robusttune report demo/search --html page.html && test -s page.html
 
+# Searches beside Keras Tuner and Optuna, and what the guard costs: some minutes.
 bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/overhead.py --rounds 5 --only "tiny MLP"
+
+# Every benchmark in full: some hours.
+bench-full: $(STAMP)
+	$(BIN)/python benchmarks/bench.py --full
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/diagnosis.py
+	$(BIN)/python benchmarks/healthy.py
+	$(BIN)/python benchmarks/regions.py
+	$(BIN)/python benchmarks/sanitize.py
+	$(BIN)/python benchmarks/trap.py
+	$(BIN)/python benchmarks/learning_rate_caps.py
 
 clean:
 	rm -rf .venv .venv-* build dist

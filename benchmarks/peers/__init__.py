@@ -1,0 +1,1 @@
+"""The same unstable searches with Keras Tuner, with Optuna and with robusttune."""
