@@ -31,7 +31,8 @@ def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
     Args:
         path: The file. Its folder exists.
         text: Written as UTF-8.
-        durable: Whether the file must survive a power cut that comes right after.
+        durable: Whether the file must survive a power cut that comes right after. Costs two waits
+            for the disk; without, the file may be the old one after a power cut, or damaged.
 
     Raises:
         StoreError: The disk is full or the folder cannot be written to; the old file is as it was.

@@ -8,14 +8,15 @@ Keras Tuner's classes propose, bit by bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune.learning import Lesson, Outcome, is_free, learn
+from robusttune.learning import Lesson, Outcome, is_free, learn, recent
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 from robusttune.regions.axes import declared_axis
@@ -55,9 +56,9 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _random_values(self) -> Any:
         first = super()._random_values()
-        if first is None or not self._turns_away():
+        if first is None or not self._any_failed() or not self._turns_away():
             return first
-        lesson = self._lesson()
+        _, lesson = self._lesson()
         values = first
         for _ in range(_REDRAWS):
             if values is None or not lesson.is_unstable(values):
@@ -69,18 +70,25 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         policy = self.robust_policy
         # A map of few trials would close places that one failure only happened to lie near. As many
         # are drawn freely as Keras Tuner's Bayesian oracle draws before it begins to model.
-        known = len(self._finished_trials()) >= 3 * len(self.hyperparameters.space)
+        needed = 3 * len(self.hyperparameters.space)
+        known = sum(1 for _ in islice(self._finished_trials(), needed)) >= needed
         return policy.avoid_unstable and known and not is_free(len(self.trials), policy.free_share)
 
-    def _finished_trials(self) -> list[Any]:
-        finished = (TrialStatus.COMPLETED, TrialStatus.FAILED)
-        return [trial for trial in self.trials.values() if trial.status in finished]
+    def _any_failed(self) -> bool:
+        return any(trial.status == TrialStatus.FAILED for trial in self.trials.values())
 
-    def _lesson(self) -> Lesson:
-        """Return what the finished trials teach, in their order."""
+    def _finished_trials(self) -> Iterator[Any]:
+        finished = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+        return (trial for trial in self.trials.values() if trial.status in finished)
+
+    def _lesson(self) -> tuple[list[Any], Lesson]:
+        """Return the latest finished trials, in their order, and what they teach."""
         records = self.robusttune_records()
+        finished = list(self._finished_trials())
+        latest = recent([trial.status == TrialStatus.FAILED for trial in finished])
+        finished = [finished[index] for index in latest]
         outcomes = []
-        for trial in self._finished_trials():
+        for trial in finished:
             record = records.get(trial.trial_id)
             failed = trial.status == TrialStatus.FAILED
             cause = record.cause if failed and record is not None else None
@@ -90,7 +98,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             for hp in self.hyperparameters.space
         ]
         axes = {axis.name: axis for axis in map(declared_axis, entries) if axis is not None}
-        return learn(list(axes.values()), outcomes)
+        return finished, learn(list(axes.values()), outcomes)
 
 
 class LearningBayesianOracle(LearningOracle):
@@ -102,11 +110,11 @@ class LearningBayesianOracle(LearningOracle):
 
     def populate_space(self, trial_id: str) -> Any:
         """Fill the hyperparameter space with values."""
-        failed = [t for t in self._finished_trials() if t.status == TrialStatus.FAILED]
+        failed = [t for t in self.trials.values() if t.status == TrialStatus.FAILED]
         if not failed:
             return super().populate_space(trial_id)
-        lesson = self._lesson()
-        response = self._populate_from(self._with_worst_scores(lesson), trial_id)
+        taught_by, lesson = self._lesson()
+        response = self._populate_from(self._with_worst_scores(taught_by, lesson), trial_id)
         values = response.get("values")
         if response["status"] != TrialStatus.RUNNING or values is None:
             return response
@@ -127,15 +135,14 @@ class LearningBayesianOracle(LearningOracle):
         self.__dict__.update({k: v for k, v in seen.__dict__.items() if k != "trials"})
         return response
 
-    def _with_worst_scores(self, lesson: Lesson) -> dict[str, Any]:
-        finished = self._finished_trials()
-        scores = [t.score for t in finished if t.status == TrialStatus.COMPLETED]
+    def _with_worst_scores(self, taught_by: list[Any], lesson: Lesson) -> dict[str, Any]:
+        scores = [t.score for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
         scores = [score for score in scores if score is not None and np.isfinite(score)]
         trials = dict(self.trials)
         if not scores:
             return trials
         worst = max(scores) if self.objective.direction == "min" else min(scores)
-        for trial, caused in zip(finished, lesson.caused, strict=True):
+        for trial, caused in zip(taught_by, lesson.caused, strict=True):
             if caused:
                 shown = copy.copy(trial)
                 shown.status, shown.score = TrialStatus.COMPLETED, worst

@@ -175,7 +175,7 @@ def _when_ended(oracle: RobustOracle) -> Any:
 def _settle(oracle: RobustOracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
-    # While a run is tried again, the file still says INVALID, and the record may be the first run's.
+    # While a run is tried again, the file says INVALID, and the record may be the first run's.
     was_run = record is not None and trial.status == _Status.RUNNING
     has_result = trial.metrics.exists(oracle.objective.name)
     if was_run and record.status == "completed" and has_result:
@@ -240,7 +240,9 @@ def _restore_grid(oracle: Any) -> None:
 
     def position(trial_id: str) -> list[int]:
         return [
-            _index(places[hp.name], values[trial_id][hp.name]) if hp.name in values[trial_id] else -1
+            _index(places[hp.name], values[trial_id][hp.name])
+            if hp.name in values[trial_id]
+            else -1
             for hp in space
         ]
 
@@ -282,7 +284,7 @@ def _restore_brackets(oracle: Any, *, changed: bool) -> None:
 
 
 def _open_bracket(oracle: Any, number: Any) -> dict[str, Any] | None:
-    """Return the bracket of a first-round trial, begun where it was not yet; None: there is none."""
+    """Return the bracket of a first-round trial, begun if need be; None where it has none."""
     if not isinstance(number, int) or not 0 <= number < oracle._get_num_brackets():
         return None
     bracket: dict[str, Any] = oracle._brackets[-1]
