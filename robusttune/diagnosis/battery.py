@@ -23,7 +23,7 @@ from robusttune.diagnosis.arrays import (
     stack,
 )
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.changes import Change, Outcome, limit
+from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.facts import Head
 from robusttune.diagnosis.observe import (
     Observation,
@@ -50,6 +50,7 @@ _TIMED = 10
 # A cure must beat the best constant prediction by 5 %: a fit that has learned nothing at all comes
 # as near as its noise.
 MARGIN = 0.95
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 class Clock:
@@ -275,18 +276,25 @@ class Battery:
         return self._batches, self._held_out
 
     @property
-    def learned(self) -> bool:
-        """Whether the fit itself, as it ended, is better than the best constant prediction."""
+    def gained(self) -> float:
+        """Share by which the fit, as it ended, is better than the best constant prediction.
+
+        Without such a prediction: than its own start.
+        """
         weights = self.case.trace.weights or self.model.get_weights()
         program = self._program(Change())
         assert isinstance(program, Program)  # an own step has nothing held out
         rows = _joined([*self._batches, *self._held_out])
-        end = program.loss_at(weights, *to_tensors((rows.x, rows.y, rows.sample_weight)))
-        baseline = self._baseline(Change())
-        if baseline is None:
-            start = program.loss_at(self.start, *to_tensors((rows.x, rows.y, rows.sample_weight)))
-            return bool(end < limit(start, MARGIN))
-        return bool(end < limit(baseline, MARGIN))
+        data = to_tensors((rows.x, rows.y, rows.sample_weight))
+        end = program.loss_at(weights, *data)
+        reference = self._constant(rows, Change())
+        if reference is None:
+            reference = program.loss_at(self.start, *data)
+        return (reference - end) / max(abs(reference), _TINY)
+
+    def demand(self, margin: float) -> None:
+        """Let only such replays count as cured that end below this share of the baseline."""
+        self._margin = min(self._margin, margin)
 
     def _baseline(self, change: Change) -> float | None:
         if self.from_last:
@@ -294,14 +302,13 @@ class Battery:
         key = (change.inputs, change.targets, change.plain_loss)
         if key not in self._baselines:
             rows = _joined(self._changed(self._batches, change))
-            self._baselines[key] = constant_baseline(
-                self.model,
-                rows,
-                self.seen.predictions,
-                self.heads,
-                self.plain_loss if change.plain_loss else None,
-            )
+            self._baselines[key] = self._constant(rows, change)
         return self._baselines[key]
+
+    def _constant(self, rows: Batch, change: Change) -> float | None:
+        """Return the loss of the best constant prediction for these rows; None where unknown."""
+        loss = self.plain_loss if change.plain_loss else None
+        return constant_baseline(self.model, rows, self.seen.predictions, self.heads, loss)
 
 
 def standardized_like(structure: Any, reference: Any) -> Any:

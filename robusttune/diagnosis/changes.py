@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,10 @@ class Outcome:
             return bool((ends < limit(self.baseline, self.margin)).all())
         starts = self.losses[:, :5].mean(axis=1)
         return bool((self.finals < limit(starts, self.margin)).all())
+
+    def cured_within(self, steps: int) -> bool:
+        """Whether the cure had shown after the first `steps` steps already."""
+        return self.cured and replace(self, losses=self.losses[:, :steps], held_out=None).cured
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the numbers of this replay."""

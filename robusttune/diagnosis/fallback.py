@@ -53,9 +53,10 @@ def suspect(case: Case) -> Verdict:
 
 
 def _sudden(case: Case) -> Verdict | None:
-    """Return what a loss that is NaN out of the blue suggests, where no batch could be kept."""
+    """Return what a loss that is NaN out of the blue suggests, where its batch was not kept."""
     losses, start = case.trace.losses, case.trace.start_loss
-    if case.batches or not losses.size or np.isfinite(losses[-1]):
+    kept = case.trace.failing_batch is not None
+    if kept or not losses.size or np.isfinite(losses[-1]):
         return None
     before = losses[np.isfinite(losses)]
     if before.size and (start is None or before.max() > _RISEN * abs(start)):

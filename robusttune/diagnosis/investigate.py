@@ -207,7 +207,7 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
         other_causes=others,
         confidence=min(confidence, _FROM_LAST) if battery.from_last else confidence,
         advice=advice(case, cause, best),
-        fix_verified=verified(best),
+        fix_verified=verified(case, best),
         evidence={"fix": fix_of(case, best.change)},
     )
 
@@ -301,14 +301,20 @@ def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
         other_causes=causes[1:],
         confidence=0.8,
         advice=advice(case, causes[0], outcome),
-        fix_verified=verified(outcome),
+        fix_verified=verified(case, outcome),
         evidence={"fix": fix_of(case, outcome.change)},
     )
 
 
-def verified(outcome: Outcome) -> bool | None:
-    """Return True for a cure on all seeds; None where time was out before."""
-    return True if len(outcome.losses) >= SEEDS else None
+def verified(case: Case, outcome: Outcome) -> bool | None:
+    """Return True for a cure on all seeds within the trial's own length; None for any other cure.
+
+    A fit of a few steps may be too short for a change that needs hundreds.
+    """
+    if len(outcome.losses) < SEEDS:
+        return None
+    epochs, steps = case.trace.epochs, case.trace.steps_per_epoch
+    return True if not epochs or not steps or outcome.cured_within(epochs * steps) else None
 
 
 def fix_of(case: Case, change: Change) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Mismatch:
     fix: str
     certain: bool = True
 
+    @property
+    def advice(self) -> str:
+        """Reason and fix as one line."""
+        return f"{self.reason[0].upper()}{self.reason[1:]}: {self.fix}."
+
 
 def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatch | None:
     """Return how labels, head and loss disagree; None where they agree or cannot be judged.

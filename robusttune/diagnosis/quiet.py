@@ -27,8 +27,15 @@ _MARGIN = 0.95
 _GAIN = 0.005
 # A fit that was this many times above its start has blown up on the way.
 _BLOWN = 2.0
-# A fit that ends this many times above the best constant prediction is far off, gaining or not.
+# A fit that ends this many times above the loss of predicting 0, near which sound fits start, or
+# of the best constant where 0 is no prediction, is far off, gaining or not.
 _FAR = 10.0
+
+
+# A fit that gained more than this share on the best constant prediction has learned something.
+_LEARNED = 0.1
+# After one that gained little, a cure must end below this share of the constant prediction's loss.
+_CLEAR = 0.75
 
 
 def looks_healthy(model: Any, trace: FitTrace) -> bool:
@@ -72,8 +79,14 @@ def is_gaining(trace: FitTrace) -> bool:
     return not blown and (len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2]))
 
 
-def quick_baseline(facts: ModelFacts, trace: FitTrace) -> float | None:
-    """Return the loss of the best constant prediction for one plain output; None otherwise."""
+def quick_baseline(facts: ModelFacts, trace: FitTrace, *, start: bool = False) -> float | None:
+    """Return the loss of the best constant prediction for one plain output; None otherwise.
+
+    Args:
+        facts: For the loss.
+        trace: For the targets.
+        start: Whether quantities are compared with 0 instead, near which a sound fit starts.
+    """
     if any(batch.sample_weight is not None for batch in trace.first_batches):
         return None
     targets = _targets(trace)
@@ -81,7 +94,7 @@ def quick_baseline(facts: ModelFacts, trace: FitTrace) -> float | None:
         return None
     y = targets.astype(np.float64)
     y = y.reshape(-1, y.shape[-1]) if y.ndim > 1 else y.reshape(-1, 1)
-    return _constant_loss(facts.losses[0].name, y)
+    return _constant_loss(facts.losses[0].name, y, center=not start)
 
 
 def _targets(trace: FitTrace) -> Array | None:
@@ -95,13 +108,13 @@ def _targets(trace: FitTrace) -> Array | None:
     return np.concatenate(arrays)
 
 
-def _constant_loss(name: str, y: Array) -> float | None:
+def _constant_loss(name: str, y: Array, *, center: bool) -> float | None:
     if not np.isfinite(y).all():
         return None
     if name == "mean_squared_error":
-        return float(y.var(axis=0).mean())
+        return float(np.square(y - center * y.mean(axis=0)).mean())
     if name == "mean_absolute_error":
-        return float(np.abs(y - np.median(y, axis=0)).mean())
+        return float(np.abs(y - center * np.median(y, axis=0)).mean())
     if name == "binary_crossentropy" and y.min() >= 0 and y.max() <= 1:
         shares = np.clip(y.mean(axis=0), 1e-7, 1 - 1e-7)
         return float(-(shares * np.log(shares) + (1 - shares) * np.log(1 - shares)).mean())
@@ -123,25 +136,28 @@ def quiet_verdict(case: Case) -> Verdict | None:
     A fit that still gains is only asked for what is wrong with its structure: with more epochs, or
     another rate or scale, it may do well.
     """
-    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.battery import MARGIN, Battery
     from robusttune.diagnosis.changes import Change
     from robusttune.diagnosis.replay import CannotReplayError
     from robusttune.diagnosis.stalls import find_stall, signs
 
     began = time.monotonic()
     case.observe()
-    conclusive = rules.non_finite_data(case) or rules.labels(case)
+    conclusive = rules.non_finite_data(case) or rules.labels(case) or _unmoved(case)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
-    baseline = quick_baseline(case.facts, case.trace)
-    far = baseline is not None and case.trace.epoch_logs[-1]["loss"] > _FAR * abs(baseline)
+    sound = quick_baseline(case.facts, case.trace, start=True)
+    far = sound is not None and case.trace.epoch_logs[-1]["loss"] > _FAR * abs(sound)
     structural = is_gaining(case.trace) and not far
-    if structural and not signs(case).any:
+    if structural and not signs(case).any and rules.mismatch(case) is None:
         return None
     try:
         battery = Battery(case, seconds=case.policy.diagnosis_seconds, hold_out=True)
-        if battery.learned:
+        gained = battery.gained
+        if gained > _LEARNED:
             return None
+        if gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
+            battery.demand(_CLEAR)
         unchanged = battery.outcome(Change())
         if unchanged is None or unchanged.cured:
             return None
@@ -159,3 +175,20 @@ def quiet_verdict(case: Case) -> Verdict | None:
         "diagnosis_seconds": time.monotonic() - began,
     }
     return replace(verdict, evidence=evidence)
+
+
+def _unmoved(case: Case) -> Verdict | None:
+    """Return the verdict on a learning rate of 0 that has left every weight where it was."""
+    initial = case.initial_weights
+    if case.facts.learning_rate != 0 or initial is None:
+        return None
+    trained = {id(v) for v in case.model.trainable_variables}
+    pairs = zip(case.model.weights, initial, case.model.get_weights(), strict=True)
+    if any(not np.array_equal(old, new) for v, old, new in pairs if id(v) in trained):
+        return None
+    return Verdict(
+        cause=FailureCause.LEARNING_RATE_TOO_LOW,
+        confidence=0.95,
+        advice=f"The learning rate is 0, and no weight has moved: {case.facts.optimizer} is"
+        f" ordinarily used with up to {case.facts.ordinary_rate or 0:.3g}.",
+    )

@@ -108,7 +108,7 @@ def label_verdict(found: Mismatch, *, confidence: float) -> Verdict:
     return Verdict(
         cause=FailureCause.LABEL_MISMATCH,
         confidence=confidence,
-        advice=f"{found.reason[0].upper()}{found.reason[1:]}: {found.fix}.",
+        advice=found.advice,
         evidence={"label_mismatch": found.reason},
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robusttune.causes import FailureCause
+from robusttune.diagnosis import rules
 from robusttune.diagnosis.battery import Battery
 from robusttune.diagnosis.capacity import learnable
 from robusttune.diagnosis.case import Case
@@ -48,6 +49,7 @@ _NARROW = 3
 
 _STRUCTURAL = frozenset(
     {
+        FailureCause.LABEL_MISMATCH,
         FailureCause.BAD_INITIALIZATION,
         FailureCause.DEAD_RELU,
         FailureCause.NO_NONLINEARITY,
@@ -155,6 +157,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         verdict = _extreme(found) or (None if structural else _capacity(battery, found))
         return None if verdict is None else replace(verdict, evidence=evidence)
     cause, outcome = cures[0]
+    mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
     if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
         others = (FailureCause.DEAD_RELU, *others)
@@ -162,8 +165,8 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         cause=cause,
         other_causes=others,
         confidence=0.9 if len(cures) == 1 else 0.75,
-        advice=advice(case, cause, outcome),
-        fix_verified=verified(outcome),
+        advice=advice(case, cause, outcome) if mismatch is None else mismatch.advice,
+        fix_verified=verified(case, outcome),
         evidence={**evidence, "fix": fix_of(case, outcome.change)},
     )
 
@@ -208,6 +211,8 @@ def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
     loss = (FailureCause.UNSAFE_LOSS, loss_changes(battery))
     order = [initialization]
+    if rules.mismatch(case) is not None and battery.plain_loss is not None:
+        order.insert(0, (FailureCause.LABEL_MISMATCH, [Change(plain_loss=True)]))
     if rate > ordinary:
         order.append(down)
     if rate < default / 10:
