@@ -20,6 +20,7 @@ ERROR = failed("code_error", "KeyError: 'a' at 0x7f12")
 SAME = failed("code_error", "KeyError: 'a' at 0x9a00")
 OTHER = failed("code_error", "TypeError: no")
 GOOD = TrialRecord(trial_id="1", status="completed", value=1.0)
+LATE = DATA.replace(status="completed", value=1.0)  # epochs were completed before the bad batch
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ GOOD = TrialRecord(trial_id="1", status="completed", value=1.0)
         ([DATA] * 4, 5, False),
         ([DATA] * 5, None, False),
         ([GOOD, *[DATA] * 9], 5, False),
+        ([LATE, *[DATA] * 9], 5, False),
         ([failed("label_mismatch")] * 5, 5, True),
         ([failed("divergent_learning_rate")] * 50, 5, False),
         ([failed("unknown")] * 50, 5, False),

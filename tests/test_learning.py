@@ -61,6 +61,16 @@ def test_learn_never_counts_causes_outside_of_the_parameters(cause):
     assert share_caused(search(cliff, cause=cause)) == 0
 
 
+@pytest.mark.parametrize(
+    "cause", [None, "unknown", "out_of_memory", "timeout", "label_mismatch", "unsafe_metric"]
+)
+def test_learn_takes_no_lesson_from_one_undetermined_failure(cause):
+    """Named one by one: these may have struck anywhere, and a place is not to be closed for it."""
+    cause = cause and FailureCause(cause)
+    lesson = learn(AXES, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)])
+    assert not lesson.taught
+
+
 @pytest.mark.parametrize("cause", [None, *(c for c in FailureCause if not c.depends_on_parameters)])
 def test_learn_tests_the_dependence_of_undetermined_failures(cause):
     """Failures of unknown cause, out of memory and timeouts count where they depend on a place."""
