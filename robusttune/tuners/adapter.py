@@ -17,6 +17,7 @@ import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src.distribute.utils import is_chief_oracle
 
 from robusttune.arguments import require
 from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
@@ -24,12 +25,14 @@ from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
 from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.files import write_atomically
-from robusttune.tuners.oracle import RECORD_FILE, RobustOracle, make_robust
+from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 from robusttune.tuners.session import TrialSession
+from robusttune.tuners.stored_trials import RECORD_FILE
 
 if TYPE_CHECKING:
     from robusttune.report import Report
+    from robusttune.tuners.isolation import Isolation
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -45,6 +48,7 @@ class RobustBase(DurableTuner):
 
     robust_policy: Policy
     _robust_limit_is_set: bool
+    _robust_isolation: Isolation | None = None
 
     def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(oracle, keras_tuner.Oracle):
@@ -62,10 +66,27 @@ class RobustBase(DurableTuner):
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
-        super().search(*fit_args, **fit_kwargs)
+        if not self.robust_policy.isolate or is_chief_oracle():
+            super().search(*fit_args, **fit_kwargs)
+            return
+        from robusttune.tuners.isolation import Isolation
+
+        with Isolation(self, fit_args, fit_kwargs) as isolation:
+            self._robust_isolation = isolation
+            try:
+                super().search(*fit_args, **fit_kwargs)
+            finally:
+                self._robust_isolation = None
+
+    def _session(self, trial: Any) -> TrialSession:
+        if self._robust_isolation is None:
+            return TrialSession(self, trial)
+        from robusttune.tuners.isolation import IsolatedSession
+
+        return IsolatedSession(self, trial, self._robust_isolation)
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
-        session = TrialSession(self, trial)
+        session = self._session(trial)
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         self.__dict__["run_trial"] = session.watched(self.run_trial)
         error: Exception | None = None
@@ -91,7 +112,7 @@ class RobustBase(DurableTuner):
                 record.message() if isinstance(error, TrialFailure) else _traceback(error)
             )
         path = os.path.join(self.get_trial_dir(trial.trial_id), RECORD_FILE)
-        write_atomically(path, record.to_json())
+        write_atomically(path, record.to_json(), durable=record.unstable)
         if isinstance(self.oracle, RobustOracle):
             self.oracle.robusttune_records()[trial.trial_id] = record
         if record.unstable:
@@ -180,6 +201,7 @@ def _robust_class(tuner_class: Any) -> Any:
             "__module__": tuner_class.__module__,
             "__qualname__": tuner_class.__qualname__,
             "__signature__": _signature(tuner_class),
+            "robust_of": tuner_class,
         },
     )
 

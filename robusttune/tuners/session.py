@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from robusttune.causes import Symptom
@@ -66,7 +66,7 @@ class TrialSession:
         return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
     @property
-    def siblings(self) -> list[TrialRecord]:
+    def siblings(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search that this process knows of."""
         oracle = self.tuner.oracle
         if not isinstance(oracle, RobustOracle):
@@ -88,7 +88,9 @@ class TrialSession:
             unstable=error is not None or found.unstable,
             value=self._value() if error is None else None,
             seconds=time.perf_counter() - self.began,
-            error=None if error is None or isinstance(error, TrialFailure) else _named(error),
+            error=found.error
+            if error is None or isinstance(error, TrialFailure)
+            else _named(error),
             params=self.params,
         )
 

@@ -1,0 +1,390 @@
+"""Isolation: trials in a child process, whose end by whatever reason is one failed trial.
+
+The child is started once and kept warm: a Python process of its own (a fork would break TensorFlow,
+and importing the program's main script would run the search again), which gets the tuner and the
+data by `robusttune.tuners.parcel`. What it does with a trial is in `robusttune.tuners.child`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+
+from robusttune.causes import FailureCause, Symptom
+from robusttune.errors import RobustTuneError, TrialFailure
+from robusttune.records import TrialRecord
+from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
+from robusttune.tuners.parcel import pack
+from robusttune.tuners.random_states import random_states, set_random_states
+from robusttune.tuners.session import TrialSession
+
+_log = logging.getLogger("robusttune.tuners")
+
+_POLL_SECONDS = 0.1
+# A fit ends by itself at the next batch after its time limit, and keeps its best epoch. What has
+# not come to an end so much later hangs: in seconds, and as a share of the limit.
+_GRACE_SECONDS = 5.0
+_GRACE_SHARE = 0.1
+# A diagnosis that takes so many times its own limit, and a minute, hangs too.
+_DIAGNOSIS_TIMES = 10
+# A child that has come to rest with so much more memory than after its first trial is replaced:
+# what Keras and TensorFlow keep of each model adds up. In bytes.
+_TIRED = 2**30
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[3]);"
+    "from robusttune.tuners.child import main; main(int(sys.argv[1]), sys.argv[2])"
+)
+
+
+class Isolation:
+    """The child process of one search; a context manager, inside of which trials can be run.
+
+    Args:
+        tuner: The tuner that searches.
+        fit_args: Positional arguments of `search`.
+        fit_kwargs: Keyword arguments of `search`.
+
+    Raises:
+        RobustTuneError: The system cannot do it.
+        TypeError: The tuner or the data cannot be sent to another process.
+    """
+
+    def __init__(self, tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        if os.name != "posix":
+            raise RobustTuneError("policy.isolate needs a POSIX system, such as Linux or macOS.")
+        if tuner.robust_policy.memory_limit is not None and own_memory(os.getpid()) is None:
+            raise RobustTuneError("policy.memory_limit needs Linux, where /proc tells the memory.")
+        self._tuner = tuner
+        self._policy = tuner.robust_policy
+        self._parts = {
+            "the settings": keras_settings(),
+            "the tuner": tuner,
+            "the data": fit_args,
+            "the arguments of search": fit_kwargs,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rested: int | None = None  # memory of the child after its first trial, in bytes
+        self._registry: dict[Any, Any] = {}  # of warnings that were shown
+
+    def __enter__(self) -> Isolation:
+        self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
+        try:
+            pack(os.path.join(self._folder.name, PARCEL), self._parts, self._tuner.oracle)
+            self._parts = {}
+            self._board = Board(os.path.join(self._folder.name, BOARD))
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+        self._folder.cleanup()
+
+    def run(self, session: TrialSession) -> Outcome:
+        """Run a trial in the child, and return how that ended.
+
+        Raises:
+            TrialFailure: The child has ended, or had to be ended; the record says why.
+        """
+        if self._process is None:
+            self._start()
+        self._board.clear()
+        self._began = time.monotonic()
+        kills = out_of_memory_kills()
+        try:
+            self._send((session.trial, random_states()))
+            while True:
+                message = self._receive()
+                if message is not None and message[0] == "done":
+                    outcome: Outcome = message[1]
+                    break
+                if message is not None:
+                    self._answer(message, session)
+                failure = self._limit_that_is_passed()
+                if failure is not None:
+                    self._end()
+                    raise self._failure(*failure)
+        except (EOFError, ConnectionError):
+            raise self._failure(*self._why_it_ended(kills)) from None
+        set_random_states(outcome.random_states)
+        self._rest()
+        return outcome
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        arguments = (theirs.fileno(), self._folder.name, json.dumps(sys.path))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, *map(str, arguments)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the search
+            )
+        self._connection = Connection(ours.detach())
+        try:
+            while (message := self._receive()) is None or message[0] not in ("ready", "cannot"):
+                if message is not None:
+                    self._answer(message, None)
+        except (EOFError, ConnectionError):
+            code = self._process.wait()
+            raise RobustTuneError(
+                f"The child process for isolated trials ended by itself ({_ending(code)[0]})"
+                " before it could run one; its last words are on the standard error."
+            ) from None
+        if message[0] == "cannot":
+            raise RobustTuneError(
+                f"The child process for isolated trials cannot open what it was sent: {message[1]}"
+            )
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has started
+        self._process.wait()
+        self._process = None
+
+    def _rest(self) -> None:
+        assert self._process is not None
+        memory = own_memory(self._process.pid)
+        if memory is None:
+            return
+        if self._rested is None:
+            self._rested = memory
+        limit = self._policy.memory_limit
+        room = _TIRED if limit is None else min(_TIRED, max(limit - self._rested, 0) // 4)
+        if memory > self._rested + room:
+            _log.info("the child process has grown to %d MB and is replaced", memory // 10**6)
+            self._end()
+
+    def _send(self, content: Any) -> None:
+        self._connection.send_bytes(cloudpickle.dumps(content))
+
+    def _receive(self) -> Any:
+        """Return a message; None after a while without one.
+
+        Raises:
+            EOFError: The child has ended.
+        """
+        assert self._process is not None
+        if self._connection.poll(_POLL_SECONDS):
+            return cloudpickle.loads(self._connection.recv_bytes())
+        # Processes that the child has started may keep the socket open.
+        if self._process.poll() is not None and not self._connection.poll(0):
+            raise EOFError
+        return None
+
+    def _answer(self, message: Any, session: TrialSession | None) -> None:
+        kind, *content = message
+        if kind == "write":
+            name, text = content
+            getattr(sys, name).write(text)
+        elif kind == "warn":
+            warned, category, filename, lineno = content
+            warnings.warn_explicit(warned, category, filename, lineno, registry=self._registry)
+        elif kind == "log":
+            (record,) = content
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+        elif kind == "siblings":
+            self._send((True, [] if session is None else session.siblings))
+        else:
+            self._answer_for_the_oracle(kind, content)
+
+    def _answer_for_the_oracle(self, kind: str, content: list[Any]) -> None:
+        try:
+            value = getattr(self._tuner.oracle, content[0])
+            if kind == "call":
+                _, args, kwargs = content
+                answer = value(*args, **kwargs)
+            else:
+                answer = (True, None) if callable(value) else (False, value)
+            reply = cloudpickle.dumps((True, answer))
+        except Exception as error:  # it is the trial's, which asked
+            reply = cloudpickle.dumps((False, error))
+        self._connection.send_bytes(reply)
+
+    def _limit_that_is_passed(self) -> tuple[FailureCause, str, Mapping[str, Any]] | None:
+        assert self._process is not None
+        limit, memory_limit = self._policy.trial_seconds, self._policy.memory_limit
+        if limit is not None:
+            paused = self._board.paused()
+            seconds = time.monotonic() - self._began - paused
+            hangs = seconds > limit * (1 + _GRACE_SHARE) + _GRACE_SECONDS
+            if hangs or paused > _DIAGNOSIS_TIMES * self._policy.diagnosis_seconds + 60:
+                evidence = {"trial_seconds": seconds, "limit_seconds": limit}
+                return FailureCause.TIMEOUT, "it came to no end, and was ended", evidence
+        if memory_limit is not None:
+            memory = own_memory(self._process.pid) or 0
+            if memory > memory_limit:
+                evidence = {"memory_bytes": memory, "limit_bytes": memory_limit}
+                text = f"it took {memory} bytes of memory, and was ended"
+                return FailureCause.OUT_OF_MEMORY, text, evidence
+        return None
+
+    def _why_it_ended(self, kills: int | None) -> tuple[FailureCause, str, Mapping[str, Any]]:
+        assert self._process is not None
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # it only closed the socket
+            code = 0
+        self._end()
+        text, evidence = _ending(code)
+        now = out_of_memory_kills()
+        if code == -signal.SIGKILL and kills is not None and now is not None and now > kills:
+            evidence["out_of_memory_kills"] = now - kills
+            return FailureCause.OUT_OF_MEMORY, f"{text}, as the kernel was out of memory", evidence
+        return FailureCause.CRASHED, text, evidence
+
+    def _failure(self, cause: FailureCause, text: str, evidence: Mapping[str, Any]) -> TrialFailure:
+        """Return the failure of a trial whose process has ended."""
+        symptom = Symptom.TIMEOUT if cause is FailureCause.TIMEOUT else Symptom.CRASHED
+        last = self._board.last_step()
+        others: tuple[FailureCause, ...] = ()
+        if cause is FailureCause.CRASHED and evidence.get("signal") == "SIGKILL":
+            others = (FailureCause.OUT_OF_MEMORY,)  # of a container, whose counts are not ours
+        record = TrialRecord(
+            trial_id="",
+            status="failed",
+            unstable=True,
+            symptom=symptom,
+            cause=cause,
+            other_causes=others,
+            confidence=0.95,
+            epoch=None if last is None else last[0],
+            step=None if last is None else last[1],
+            advice=cause.advice,
+            error=f"The trial's process: {text}.",
+            evidence=evidence,
+        )
+        return TrialFailure(f"the trial's process: {text}", record)
+
+
+class IsolatedSession(TrialSession):
+    """One run of a trial in the child process.
+
+    Args:
+        tuner: The tuner that runs it.
+        trial: The trial.
+        isolation: The child.
+    """
+
+    def __init__(self, tuner: Any, trial: Any, isolation: Isolation) -> None:
+        super().__init__(tuner, trial)
+        self._isolation = isolation
+        self._outcome: Outcome | None = None
+
+    def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what runs the trial in the child, where its `run_trial` is watched."""
+
+        def run(trial: Any, *args: Any, **kwargs: Any) -> Any:
+            outcome = self._outcome = self._isolation.run(self)
+            trial.hyperparameters = outcome.hyperparameters
+            self.tuner._robust_space.adjustments.extend(outcome.adjustments)
+            if outcome.error is not None:
+                raise outcome.error from ChildTraceback(outcome.traceback)
+            self.results = outcome.results
+            return outcome.results
+
+        return run
+
+    def findings(self, error: Exception | None) -> TrialRecord:
+        """Return what was found in the child, unless the trial failed outside of it."""
+        if self._outcome is not None and error is self._outcome.error:
+            return self._outcome.findings
+        return super().findings(error)
+
+
+class ChildTraceback(Exception):  # noqa: N818 - it is shown above the error that it belongs to
+    """The traceback of an error in the child, as the cause of the error here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def keras_settings() -> Callable[[], None]:
+    """Return a function that makes Keras and TensorFlow in another process work as they do here."""
+    import keras
+    import tensorflow as tf
+    from tensorflow.python.framework import config as tensorflow_config
+
+    return partial(
+        _set_keras,
+        floatx=keras.config.floatx(),
+        epsilon=keras.config.epsilon(),
+        image_data_format=keras.config.image_data_format(),
+        dtype_policy=keras.config.dtype_policy().get_config(),
+        eager=tf.config.functions_run_eagerly(),
+        deterministic=tensorflow_config.is_op_determinism_enabled(),
+    )
+
+
+def _set_keras(
+    *,
+    floatx: str,
+    epsilon: float,
+    image_data_format: str,
+    dtype_policy: dict[str, Any],
+    eager: bool,
+    deterministic: bool,
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    keras.config.set_floatx(floatx)
+    keras.config.set_epsilon(epsilon)
+    keras.config.set_image_data_format(image_data_format)
+    keras.config.set_dtype_policy(dtype_policy["name"])
+    tf.config.run_functions_eagerly(eager)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def own_memory(pid: int) -> int | None:
+    """Return the resident anonymous memory of a process, in bytes; None where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            line = next(line for line in file if line.startswith("RssAnon:"))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1]) * 1024
+
+
+def out_of_memory_kills() -> int | None:
+    """Return how many processes the kernel has ended so far for want of memory; None off Linux."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:
+            line = next(line for line in file if line.startswith("oom_kill "))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1])
+
+
+def _ending(code: int) -> tuple[str, dict[str, Any]]:
+    """Return how a process ended, in words and as evidence."""
+    if code >= 0:
+        return f"it ended with exit code {code}", {"exit_code": code}
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"it was ended by {name}", {"signal": name}

@@ -1,0 +1,150 @@
+"""A search in a file: the tuner and its data, for a child process of the same program.
+
+Functions and classes of scripts and notebooks travel by value (cloudpickle), arrays beside the
+rest, so that a child maps them and each new child starts without a copy. The file lies in a folder
+that only this user can open, and is gone with the search: nothing is unpickled from a project
+folder.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import cloudpickle
+
+from robusttune.records import one_line
+
+_ALIGNMENT = 64  # bytes; TensorFlow takes arrays without a copy where they are aligned so
+_LENGTH = struct.Struct("<Q")
+_ORACLE = "oracle"
+
+
+class _Packer(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
+    """Leaves the oracle behind, and takes what pickle does not know how to."""
+
+    def __init__(self, file: Any, oracle: Any, **kwargs: Any) -> None:
+        super().__init__(file, protocol=5, **kwargs)
+        self._oracle = oracle
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return _ORACLE if obj is self._oracle else None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and "robust_of" in vars(obj):
+            return _robust, (vars(obj)["robust_of"],)
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is not None and isinstance(obj, tensorflow.data.Dataset):
+            return _dataset_from, _graph_of(obj)
+        return super().reducer_override(obj)
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, file: Any, oracle: Any, **kwargs: Any) -> None:
+        super().__init__(file, **kwargs)
+        self._oracle = oracle
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._oracle
+
+
+def pack(path: str, parts: Mapping[str, Any], oracle: Any) -> None:
+    """Write a search into a new file.
+
+    Args:
+        path: The file, in a folder that only this user can open.
+        parts: What the child needs, by the names under which people know it.
+        oracle: Is not sent, wherever it is met: the child gets its own.
+
+    Raises:
+        TypeError: A part cannot be sent; the message names it.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        with open(path, "wb") as file:
+            file.write(_LENGTH.pack(0))
+            _Packer(file, oracle, buffer_callback=buffers.append).dump(dict(parts))
+            places = []
+            for buffer in buffers:
+                raw = buffer.raw()
+                file.write(bytes(-file.tell() % _ALIGNMENT))
+                places.append((file.tell(), raw.nbytes))
+                file.write(raw)
+            end = file.tell()
+            pickle.dump(places, file)
+            file.seek(0)
+            file.write(_LENGTH.pack(end))
+    except OSError:
+        raise
+    except Exception as error:
+        name, why = _culprit(parts, oracle) or ("the search", error)
+        raise TypeError(
+            f"policy.isolate sends {name} to a child process, which must be possible, got"
+            f" {type(why).__name__}: {one_line(str(why), 300)}. What holds a lock, a connection or"
+            " a Python generator can be made inside of the hypermodel's fit or of run_trial."
+        ) from error
+
+
+def unpack(path: str, oracle: Any) -> dict[str, Any]:
+    """Return the parts in a file that `pack` wrote; arrays are mapped and can be written to.
+
+    Args:
+        path: The file.
+        oracle: Stands where the oracle was.
+    """
+    with open(path, "rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        (end,) = _LENGTH.unpack_from(view)
+        file.seek(end)
+        buffers = [view[start : start + size] for start, size in pickle.load(file)]
+        file.seek(_LENGTH.size)
+        parts: dict[str, Any] = _Unpacker(file, oracle, buffers=buffers).load()
+    return parts
+
+
+def _culprit(parts: Mapping[str, Any], oracle: Any) -> tuple[str, Exception] | None:
+    for name, part in parts.items():
+        pieces = [(name, part)]
+        if name == "the tuner":
+            pieces = [(f"the tuner's {key}", value) for key, value in vars(part).items()]
+        elif isinstance(part, Mapping):
+            pieces = [(f"the argument {key!r}", value) for key, value in part.items()]
+        for title, piece in pieces:
+            try:
+                with open(os.devnull, "wb") as nowhere:
+                    _Packer(nowhere, oracle, buffer_callback=lambda buffer: None).dump(piece)
+            except Exception as error:
+                return title, error
+    return None
+
+
+def _graph_of(dataset: Any) -> tuple[bytes, Any]:
+    """Return a tf.data pipeline as a graph; raises where it calls Python code."""
+    from tensorflow.data.experimental import ExternalStatePolicy
+
+    try:
+        graph = dataset._as_serialized_graph(external_state_policy=ExternalStatePolicy.FAIL)
+    except Exception as error:
+        raise TypeError(
+            "this tf.data pipeline calls Python (from_generator, py_function), which stays in its"
+            f" process ({type(error).__name__})"
+        ) from error
+    return graph.numpy(), dataset.element_spec
+
+
+def _dataset_from(graph: bytes, element_spec: Any) -> Any:
+    from tensorflow.python.data.ops.dataset_ops import _VariantDataset
+    from tensorflow.python.ops.gen_experimental_dataset_ops import dataset_from_graph
+
+    return _VariantDataset(dataset_from_graph(graph), element_spec)
+
+
+def _robust(tuner_class: Any) -> Any:
+    from robusttune.tuners.adapter import robust
+
+    return robust(tuner_class)
