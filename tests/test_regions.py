@@ -109,10 +109,14 @@ def test_rules_are_as_short_as_they_can_be():
     assert len(f"{condition.low:g}") <= 5
 
 
-def test_noise_shows_a_region_in_few_searches():
-    """Failures by chance show a region in about 5 % of searches: at most 4 of these 40."""
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+def test_noise_shows_a_region_in_few_searches(rate):
+    """Failures by chance show a region in about 5 % of searches: at most 4 of these 40.
+
+    Without the test against noise it is 8 of them where every second trial fails.
+    """
     rng = np.random.default_rng(0)
-    shown = [bool(find(draw(60, seed), rng.random(60) < 0.25)) for seed in range(40)]
+    shown = [bool(find(draw(60, seed), rng.random(60) < rate)) for seed in range(40)]
     assert sum(shown) <= 4
 
 
