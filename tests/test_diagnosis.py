@@ -235,6 +235,14 @@ def test_a_proven_verdict_is_taken_over_only_by_its_like(params, symptom, expect
     assert (found is not None) is expected
 
 
+@pytest.mark.parametrize(("verified", "expected"), [(True, True), (False, False), (None, False)])
+def test_a_verdict_that_was_not_proven_is_not_taken_over(verified, expected):
+    """The same trial again: only a cure that was seen to work spares the replays."""
+    earlier = _record(1.0, bad=True).replace(fix_verified=verified)
+    found = earlier_like_this(earlier.symptom, earlier.params, "lr", [earlier])
+    assert (found is not None) is expected
+
+
 @pytest.mark.parametrize(
     ("change", "text", "causes"),
     [
@@ -260,10 +268,12 @@ def test_changes_have_names_and_causes(change, text, causes):
         ([[2.0, 1.0, 0.5, 0.1]], 1.0, True),
         ([[2.0, 1.5, 1.2, 0.99]], 1.0, False),  # finite, and no better than a constant
         ([[2.0, 0.1, 0.1, 0.1], [2.0, 1.0, np.nan, np.nan]], 1.0, False),
+        ([[2.0, 1.0, 0.5, 0.1], [2.0, 1.5, 1.2, 1.1]], 1.0, False),  # on one seed only
         ([[-1.0, -2.0, -3.0, -4.0]], -2.0, True),
         ([[-1.0, -1.5, -1.8, -1.9]], -2.0, False),
         ([[2.0, 1.0, 0.5, 0.1]], None, True),  # against its own start
         ([[2.0, 2.0, 2.0, 2.0]], None, False),
+        ([[2.0, 1.0, 0.5, 0.1], [2.0, 2.0, 2.0, 2.0]], None, False),
     ],
 )
 def test_a_cure_beats_the_constant_prediction_on_every_seed(losses, baseline, cured):

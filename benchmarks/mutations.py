@@ -1,0 +1,270 @@
+"""Do the tests notice when the core is broken?
+
+Each mutation is one deliberate break, made in a copy of the project; the tests named beside it are
+run there, and at least one has to fail. They are run in an unbroken copy first, and must pass.
+
+    python benchmarks/mutations.py                # all, some minutes
+    python benchmarks/mutations.py --only hope    # those whose name has this in it
+
+Exits with 1 if a break is not noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("robusttune", "tests", "benchmarks", "pyproject.toml", "README.md")
+IGNORED = shutil.ignore_patterns("__pycache__", "results", "*.pyc")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One break.
+
+    Args:
+        name: What it does.
+        file: Of the package.
+        before: Code that is in the file exactly once.
+        after: What takes its place.
+        tests: What pytest is asked to run.
+    """
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+    def apply(self, root: Path) -> str:
+        """Break the copy, and return the file's text from before.
+
+        Raises:
+            ValueError: The code has changed, and the mutation has to be written anew.
+        """
+        path = root / "robusttune" / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.before) != 1:
+            raise ValueError(
+                f"{self.name}: {self.before!r} must be in {self.file} exactly once,"
+                f" got {text.count(self.before)}."
+            )
+        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
+        return text
+
+
+MUTATIONS = [
+    Mutation(
+        "guard: the comparison of divergence is flipped",
+        "guard/watch.py",
+        "if loss > limit else 0",
+        "if loss < limit else 0",
+        ("tests/test_watch.py",),
+    ),
+    Mutation(
+        "guard: an update that is not finite reaches the weights",
+        "guard/tensorflow_step.py",
+        "tf.cond(usable, accept, reject)",
+        "tf.cond(tf.constant(True), accept, reject)",
+        ("tests/test_guard.py::test_guard_keeps_the_weights_of_the_last_good_step",),
+    ),
+    Mutation(
+        "guard: clipping is off",
+        "guard/tensorflow_step.py",
+        "return tf.where(clips, tf.sqrt(limit / size), one)",
+        "return one",
+        ("tests/test_guard.py::test_guard_clips_to_a_global_norm_as_keras_does",),
+    ),
+    Mutation(
+        "guard: the metrics of an epoch that was cut short count",
+        "guard/callback.py",
+        "logs[name] = math.nan",
+        "pass",
+        ("tests/test_tuners.py::test_tuner_failed_trials_have_no_score_and_a_message",),
+    ),
+    Mutation(
+        "diagnosis: two causes are swapped",
+        "diagnosis/changes.py",
+        "found.append(FailureCause.UNSAFE_LOSS)",
+        "found.append(FailureCause.UNSCALED_DATA)",
+        ("tests/test_diagnosis.py",),
+    ),
+    Mutation(
+        "diagnosis: a cure on one of the seeds is enough",
+        "diagnosis/changes.py",
+        "(ends < limit(self.baseline, self.margin)).all()",
+        "(ends < limit(self.baseline, self.margin)).any()",
+        ("tests/test_diagnosis.py",),
+    ),
+    Mutation(
+        "diagnosis: a verdict is taken over from an unproven sibling",
+        "diagnosis/siblings.py",
+        "not record.fix_verified or not _same_but_rate",
+        "not _same_but_rate",
+        ("tests/test_diagnosis.py",),
+    ),
+    Mutation(
+        "causes: searches learn from running out of memory",
+        "causes.py",
+        "        FailureCause.INVALID_MODEL,\n    }",
+        "        FailureCause.INVALID_MODEL,\n        FailureCause.OUT_OF_MEMORY,\n    }",
+        ("tests/test_learning.py",),
+    ),
+    Mutation(
+        "learning: failures at random teach",
+        "learning.py",
+        "    if p_value > _ALPHA:\n        return dependent\n",
+        "",
+        ("tests/test_learning.py",),
+    ),
+    Mutation(
+        "learning: the proposals that are left free are not",
+        "learning.py",
+        "return int((number + 1) * share) > int(number * share)",
+        "return False",
+        ("tests/test_learning.py",),
+    ),
+    Mutation(
+        "regions: no test against noise",
+        "regions/find.py",
+        "if p > alpha:",
+        "if p > 1:",
+        ("tests/test_regions.py::test_noise_shows_a_region_in_few_searches",),
+    ),
+    Mutation(
+        "search: an infinite score is the best one",
+        "tuners/oracle.py",
+        "if trial.score is not None and math.isinf(trial.score):",
+        "if False:",
+        ("tests/test_tuners.py::test_tuner_non_finite_objective_is_a_failure_not_a_score",),
+    ),
+    Mutation(
+        "search: hopeless although a trial has completed",
+        "hopeless.py",
+        ' or any(r.status != "failed" for r in records)',
+        "",
+        ("tests/test_hopeless.py",),
+    ),
+    Mutation(
+        "search: hopeless one trial too early",
+        "hopeless.py",
+        "len(records) < after",
+        "len(records) < after - 1",
+        ("tests/test_hopeless.py",),
+    ),
+    Mutation(
+        "space: learning rates are not capped",
+        "space/roles.py",
+        "high=cap, ceiling=cap, why_high=why",
+        "why_high=why",
+        ("tests/test_space.py::test_learning_rate_cap_is_that_of_the_most_lenient_optimizer",),
+    ),
+    Mutation(
+        "store: the record of a trial is lost",
+        "tuners/adapter.py",
+        "write_atomically(path, record.to_json(), durable=record.unstable)",
+        "pass",
+        ("tests/test_tuners.py::test_trial_records_round_trip",),
+    ),
+    Mutation(
+        "store: a file is renamed before the disk has it",
+        "tuners/files.py",
+        "                os.fsync(descriptor)\n        os.replace",
+        "                pass\n        os.replace",
+        ("tests/test_files.py",),
+    ),
+    Mutation(
+        "Optuna: a failed trial gets a value",
+        "optuna/objective.py",
+        "        session.raise_if_hopeless(failure)\n        return math.nan",
+        "        session.raise_if_hopeless(failure)\n        return 0.0",
+        ("tests/test_optuna_robust.py::test_a_failure_is_stored_as_fail_with_a_record",),
+    ),
+    Mutation(
+        "report: texts are not escaped in HTML",
+        "report/html.py",
+        "autoescape=True",
+        "autoescape=False",
+        ("tests/test_report_html.py::test_texts_of_trials_are_escaped_everywhere",),
+    ),
+    Mutation(
+        "report: a cell of a CSV file can start a formula",
+        "report/files.py",
+        """        return "'" + text\n""",
+        "        return text\n",
+        ("tests/test_report.py",),
+    ),
+]
+
+
+def main() -> int:
+    """Run the mutations and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="mutations whose name has this in it")
+    options = parser.parse_args()
+    chosen = [mutation for mutation in MUTATIONS if options.only in mutation.name]
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, root / part, ignore=IGNORED)
+            else:
+                shutil.copy(source, root / part)
+        tests = sorted({test for mutation in chosen for test in mutation.tests})
+        failed = run(root, tests)
+        if failed:
+            print("without any break:", failed)
+            return 1
+        missed = [mutation.name for mutation in chosen if not is_caught(root, mutation)]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} breaks were noticed")
+    return 1 if missed else 0
+
+
+def is_caught(root: Path, mutation: Mutation) -> bool:
+    """Whether a test fails in a copy with the break; the copy is whole again afterwards."""
+    began = time.perf_counter()
+    whole = mutation.apply(root)
+    try:
+        failed = run(root, mutation.tests)
+    finally:
+        (root / "robusttune" / mutation.file).write_text(whole, encoding="utf-8")
+    seconds = time.perf_counter() - began
+    print(f"{mutation.name}: {failed or 'NOT NOTICED'} ({seconds:.0f} s)", flush=True)
+    return bool(failed)
+
+
+def run(root: Path, tests: Sequence[str]) -> str:
+    """Run tests in the copy; return the first that fails, and nothing if all pass.
+
+    Raises:
+        RuntimeError: There was nothing to run.
+    """
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+    result = subprocess.run(
+        [*command, *tests],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode == 0:
+        return ""
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if result.returncode != 1 or not failed:
+        raise RuntimeError(f"pytest could not run {tests}:\n{result.stdout}\n{result.stderr}")
+    return failed[0].removeprefix("FAILED ").split(" - ")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
