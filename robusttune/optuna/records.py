@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 from datetime import datetime
-from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
@@ -16,6 +13,7 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
+from robusttune.processes import is_gone, this_process
 from robusttune.records import MAX_BYTES, Status, TrialRecord
 
 RECORD_KEY = "robusttune:record"
@@ -51,12 +49,7 @@ def leave_breadcrumb(trial: BaseTrial, *, recorded: bool) -> None:
         recorded: Whether every failure will be recorded, so that a trial that failed with nothing
             but a breadcrumb has lost its worker.
     """
-    worker = {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "began": _process_start(os.getpid()),
-        "recorded": recorded,
-    }
+    worker = {**this_process(), "recorded": recorded}
     number = trial.number
     write_record(trial, TrialRecord(trial_id=str(number), number=number, evidence=worker))
 
@@ -115,7 +108,7 @@ def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
         params=trial.params,
     )
     if trial.state is TrialState.RUNNING:
-        gone = stale or (left_running and stored is not None and _worker_is_gone(stored.evidence))
+        gone = stale or (left_running and stored is not None and is_gone(stored.evidence))
         return _crashed(record) if gone else record
     if trial.state is TrialState.FAIL:
         vanished = stored is not None and lost_its_worker(stored)
@@ -173,29 +166,3 @@ def _stale_trials(study: Study) -> set[int]:
         return set()
     assert isinstance(storage, BaseHeartbeat)
     return set(storage._get_stale_trial_ids(study._study_id))
-
-
-def _worker_is_gone(worker: Any) -> bool:
-    """Whether a worker of this machine has ended; what runs elsewhere cannot be seen from here."""
-    pid = worker.get("pid")
-    if worker.get("host") != platform.node() or not isinstance(pid, int) or pid <= 0:
-        return False
-    if os.name != "posix":  # os.kill would end the process on Windows
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # somebody else's process
-        return False
-    began = _process_start(pid)
-    return began is not None and worker.get("began") not in (None, began)
-
-
-def _process_start(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since the machine did; None off Linux."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None

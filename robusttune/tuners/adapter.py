@@ -78,7 +78,7 @@ class RobustBase(DurableTuner):
             finally:
                 self._robust_isolation = None
 
-    def _session(self, trial: Any) -> TrialSession:
+    def _robust_session(self, trial: Any) -> TrialSession:
         if self._robust_isolation is None:
             return TrialSession(self, trial)
         from robusttune.tuners.isolation import IsolatedSession
@@ -86,7 +86,7 @@ class RobustBase(DurableTuner):
         return IsolatedSession(self, trial, self._robust_isolation)
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
-        session = self._session(trial)
+        session = self._robust_session(trial)
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         self.__dict__["run_trial"] = session.watched(self.run_trial)
         error: Exception | None = None

@@ -155,7 +155,7 @@ def _reconcile(oracle: RobustOracle) -> None:
     oracle._retry_queue = []
     for trial_id in oracle.start_order:
         if oracle.trials[trial_id].status not in _FINISHED:
-            _settle(oracle, oracle.trials[trial_id])
+            settle(oracle, oracle.trials[trial_id])
     oracle._retry_queue.reverse()  # Keras Tuner takes the last one first
 
     if isinstance(oracle, GridSearchOracle):
@@ -172,7 +172,7 @@ def _when_ended(oracle: RobustOracle) -> Any:
     return when
 
 
-def _settle(oracle: RobustOracle, trial: Any) -> None:
+def settle(oracle: RobustOracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
     # While a run is tried again, the file says INVALID, and the record may be the first run's.
@@ -195,16 +195,22 @@ def _settle(oracle: RobustOracle, trial: Any) -> None:
     limit = oracle.robust_policy.interruptions
     begun = times_begun(record)
     if limit is not None and begun >= limit:
-        assert record is not None
-        _write_crash(oracle, record, begun)
-        trial.status = _Status.FAILED
-        trial.message = f"The process ended {begun} times in this trial."
-        _end(oracle, trial)
+        give_up(oracle, trial)
         return
     # A run that was cut short may have reported, which would be taken for the next run's report.
     trial.metrics = metrics_tracking.MetricsTracker()
     trial.score, trial.best_step = None, 0
     oracle._retry_queue.append(trial.trial_id)
+
+
+def give_up(oracle: RobustOracle, trial: Any) -> None:
+    """End a trial whose processes have ended as one that has crashed."""
+    record = read_record(oracle._project_dir, trial.trial_id)
+    begun = times_begun(record)
+    _write_crash(oracle, record or TrialRecord(trial_id=trial.trial_id), begun)
+    trial.status = _Status.FAILED
+    trial.message = f"The process ended {begun} times in this trial."
+    _end(oracle, trial)
 
 
 def _end(oracle: RobustOracle, trial: Any) -> None:
