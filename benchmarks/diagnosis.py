@@ -208,7 +208,7 @@ def _confusion(results: Iterable[Result]) -> None:
 def _reliability(results: Sequence[Result]) -> None:
     """Print how often verdicts of each confidence are right."""
     judged = [r for r in results if r.verdict is not None and not r.abstained]
-    edges = (0.0, 0.6, 0.75, 0.85, 0.93, 1.01)
+    edges = (0.0, 0.6, 0.85, 0.93, 0.97, 1.01)
     print("\nconfidence    verdicts  mean confidence  right")
     for low, high in itertools.pairwise(edges):
         inside = [r for r in judged if r.verdict and low <= r.verdict.confidence < high]
@@ -216,6 +216,23 @@ def _reliability(results: Sequence[Result]) -> None:
             mean = np.mean([r.verdict.confidence for r in inside if r.verdict])
             share = np.mean([r.right for r in inside])
             print(f"{low:.2f}..{min(high, 1):.2f}    {len(inside):8d}  {mean:15.2f}  {share:.2f}")
+    _by_grounds(judged)
+
+
+def _by_grounds(judged: Sequence[Result]) -> None:
+    """Print the same by what the verdicts rest on, and how far the confidence is off."""
+    print("\nverdicts  right  confidence  rests on")
+    kinds = collections.defaultdict(list)
+    for r in judged:
+        assert r.verdict is not None
+        kinds[str(r.verdict.evidence.get("grounds", "other"))].append(r)
+    for kind, results in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        share = np.mean([r.right for r in results])
+        sure = np.mean([r.verdict.confidence for r in results if r.verdict])
+        print(f"{len(results):8d}  {share:5.2f}  {sure:10.2f}  {kind}")
+    errors = [(r.verdict.confidence - r.right) ** 2 for r in judged if r.verdict]
+    if errors:
+        print(f"Brier score {np.mean(errors):.4f} (0 is perfect)")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from sklearn.datasets import load_diabetes  # noqa: E402
+from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
 from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
@@ -175,7 +175,7 @@ def test_too_narrow_a_net_is_named():
 
 def test_a_rate_far_too_low_is_named():
     """A fit that stands still and learns at a higher rate was too slow."""
-    record = _fit(_net(), ADAM(1e-8)).record
+    record = _fit(_net(), ADAM(1e-8), epochs=12).record
     assert (record.cause, record.fix_verified) == (C.LEARNING_RATE_TOO_LOW, True)
 
 
@@ -311,6 +311,7 @@ def test_a_regularized_model_is_replayed():
     record = _fit(model, SGD(30.0)).record
     assert (record.cause, record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
     assert "why_not" not in record.evidence
+    assert record.evidence["baseline_loss"] == pytest.approx(Y.var(), rel=0.2)
 
 
 def test_raw_inputs_that_join_late_are_seen():
@@ -448,6 +449,29 @@ def test_a_replay_of_an_own_train_step_leaves_no_trace():
         np.testing.assert_array_equal(old, new)
     assert vars(model) == names
     assert model.traces == traces
+
+
+def test_logits_that_are_taken_for_probabilities_are_named():
+    """Where the softmax is missing and nothing is learned, the loss on logits shows the cause."""
+    x, y = load_digits(return_X_y=True)
+    model = keras.Sequential([keras.Input((64,)), *map(keras.layers.Dense, (32, 10))])
+    model.layers[0].activation = keras.activations.relu
+    loss = "sparse_categorical_crossentropy"
+    record = _fit(model, ADAM(1e-2), loss, x / 16, y, epochs=4, seed=11).record
+    assert (record.cause, record.fix_verified) == (C.LABEL_MISMATCH, True)
+    assert "from_logits=True" in record.advice
+
+
+def test_a_learning_rate_of_zero_is_named():
+    """No factor makes more of it, and no weight has moved."""
+    record = _fit(_net(), ADAM(0.0), epochs=3).record
+    assert record.cause is C.LEARNING_RATE_TOO_LOW
+    assert "is 0" in record.advice
+
+
+def test_a_start_far_from_the_targets_is_no_failure():
+    """Large targets take some epochs to reach: a fit that is on its way is left alone."""
+    assert _fit(_net(units=(64, 64)), ADAM(1e-3), y=300 + 50 * Y, epochs=3).record.cause is None
 
 
 class Jump(keras.optimizers.schedules.LearningRateSchedule):

@@ -6,6 +6,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.rules import UNSCALED
 from robusttune.diagnosis.verdict import Verdict
 
@@ -28,13 +29,13 @@ def suspect(case: Case) -> Verdict:
         )
     rate_verdict = Verdict(
         cause=FailureCause.DIVERGENT_LEARNING_RATE,
-        confidence=0.75,
+        grounds=Grounds.SUSPICION,
         advice=f"Lower the learning rate from {rate or 0:.3g} to {ordinary or 0:.3g} or less, which"
         f" is the ordinary range of {case.facts.optimizer}.",
     )
     data_verdict = Verdict(
         cause=FailureCause.UNSCALED_DATA,
-        confidence=0.7,
+        grounds=Grounds.SUSPICION,
         advice=f"Standardize the {worst} (root mean square {scales[worst]:.3g}).",
     )
     if rate_factor > 1 and scale_factor > 1:
@@ -46,7 +47,7 @@ def suspect(case: Case) -> Verdict:
         return Verdict(
             cause=first.cause,
             other_causes=(second.cause,),
-            confidence=0.65,
+            grounds=Grounds.SUSPICION,
             advice=first.advice,
         )
     return rate_verdict if rate_factor > 1 else data_verdict

@@ -12,6 +12,7 @@ from robusttune.diagnosis.arrays import largest
 from robusttune.diagnosis.battery import SEEDS, Battery, glorot
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.observe import is_recurrent
 from robusttune.diagnosis.plain import PLAIN
 from robusttune.diagnosis.rules import UNSCALED
@@ -29,10 +30,10 @@ _ENOUGH = 16
 _DEEP = 10
 # A rate this many times the upper end of the ordinary ones is wild.
 _WILD = 10.0
-# Replays from the last good step show less: weights may be beyond repair by then.
-_FROM_LAST = 0.75
 # One row in a batch whose pull on the predictions is this many times the median row's.
 _PULL = 1e3
+# Clipping tames a fit that then ends below this share of its start.
+_TAMED = 0.5
 # First predictions this many times the targets, and first gradient norms this large, are no start.
 _HUGE = 100.0
 _STEEP = 100.0
@@ -195,24 +196,26 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
         return _pair_verdict(case, cures.pair)
     if not cures.singles:
         return _without_cure(battery, cures)
-    order, confidence = _ranked(battery, cures)
+    order = _ranked(battery, cures)
+    sure = len(order) == 1 and not battery.from_last
+    grounds = Grounds.CURE if sure else Grounds.CURES
     best = order[0]
     cause = best.change.causes[0]
     if cause is FailureCause.DIVERGENT_LEARNING_RATE and blows_up_by_itself(battery, cures):
-        cause, confidence = FailureCause.EXPLODING_GRADIENTS, 0.8
+        cause, grounds = FailureCause.EXPLODING_GRADIENTS, Grounds.SIGNS
     causes = [cause, *(cause for outcome in order for cause in outcome.change.causes)]
     others = tuple(dict.fromkeys(other for other in causes[1:] if other is not cause))
     return Verdict(
         cause=cause,
         other_causes=others,
-        confidence=min(confidence, _FROM_LAST) if battery.from_last else confidence,
+        grounds=grounds,
         advice=advice(case, cause, best),
         fix_verified=verified(case, best),
         evidence={"fix": fix_of(case, best.change)},
     )
 
 
-def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
+def _ranked(battery: Battery, cures: Cures) -> list[Outcome]:
     """Order the cures by how likely each is the cause.
 
     Where standardized inputs cure at the very same rate, the data are to blame, since that rate is
@@ -235,11 +238,7 @@ def _ranked(battery: Battery, cures: Cures) -> tuple[list[Outcome], float]:
     if cures.rate is not None:
         scores["rate"] = 2.5 if excess > 1 else 1.5
     order = sorted(scores, key=lambda name: -scores[name])
-    found = [getattr(cures, name) for name in order]
-    if len(order) == 1:
-        return found, 0.95
-    clear = scores[order[0]] - scores[order[1]] >= 0.5
-    return found, 0.85 if clear else 0.7
+    return [getattr(cures, name) for name in order]
 
 
 def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
@@ -259,7 +258,7 @@ def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
     huge = largest(seen.predictions) > _HUGE * max(1.0, largest(battery.case.columns("y")))
     structure = is_structured(battery)
     steep = (seen.gradient_norm or 0.0) > _STEEP
-    clipped = cures.clipping is not None
+    clipped = cures.clipping is not None or _tamed(battery)
     if not huge and not (structure and (steep or clipped)):
         return None
     causes = [FailureCause.BAD_INITIALIZATION] if huge else []
@@ -268,10 +267,24 @@ def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
     return Verdict(
         cause=causes[0],
         other_causes=tuple(causes[1:]),
-        confidence=0.85 if clipped else 0.75,
+        grounds=Grounds.SIGNS,
         advice=f"The first predictions reach {largest(seen.predictions):.3g} and the first gradient"
         f" norm {seen.gradient_norm or 0.0:.3g} on ordinary data: {_lowered(causes[0].advice)}",
     )
+
+
+def _tamed(battery: Battery) -> bool:
+    """Whether clipped gradients learn, at an ordinary rate, where the fit as it was blew up.
+
+    Too few steps may be affordable to get below the best constant prediction.
+    """
+    rate, ordinary = battery.case.facts.learning_rate, battery.case.facts.ordinary_rate
+    if rate is None or ordinary is None or rate > ordinary or not is_structured(battery):
+        return False
+    unchanged, clipped = battery.outcome(Change()), battery.outcome(Change(clip=1.0))
+    if unchanged is None or clipped is None or unchanged.finite or not clipped.finite:
+        return False
+    return bool(clipped.finals[0] < _TAMED * clipped.losses[0, 0])
 
 
 def _lowered(text: str) -> str:
@@ -299,7 +312,7 @@ def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
     return Verdict(
         cause=causes[0],
         other_causes=causes[1:],
-        confidence=0.8,
+        grounds=Grounds.CURES,
         advice=advice(case, causes[0], outcome),
         fix_verified=verified(case, outcome),
         evidence={"fix": fix_of(case, outcome.change)},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import fallback, rules
 from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
 from robusttune.diagnosis.randomness import untouched_randomness
@@ -59,7 +60,7 @@ def judge(
             policy=policy,
         )
         with untouched_randomness():
-            return _judge(case, error)
+            return _with_grounds(_judge(case, error))
     except Exception as failure:  # a diagnosis must not cost the search that it serves
         _log.warning("the diagnosis itself failed: %r", failure, exc_info=True)
         return Verdict(
@@ -100,10 +101,17 @@ def judge_quiet(
             policy=policy,
         )
         with untouched_randomness():
-            return quiet_verdict(case)
+            verdict = quiet_verdict(case)
+            return None if verdict is None else _with_grounds(verdict)
     except Exception as failure:  # a diagnosis must not cost the search that it serves
         _log.warning("the diagnosis itself failed: %r", failure, exc_info=True)
         return None
+
+
+def _with_grounds(verdict: Verdict) -> Verdict:
+    if verdict.grounds is None:
+        return verdict
+    return replace(verdict, evidence={**verdict.evidence, "grounds": str(verdict.grounds)})
 
 
 # A verdict that is taken over from another trial is no surer than this.
@@ -124,7 +132,7 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
             at = f" at {found.where}" if found.where else ""
             return Verdict(
                 cause=found.cause,
-                confidence=found.confidence,
+                grounds=Grounds.EXCEPTION,
                 advice=f"{found.cause.advice}" + (f" Raised{at}." if at else ""),
                 evidence={"error": found.error, "where": found.where},
             )
@@ -169,7 +177,7 @@ def _own_step(battery: Battery) -> Verdict | None:
     for seen, weights, what in steps:
         ordinary = seen is not None and seen.predictions_finite and not rules.overflows(case, seen)
         if ordinary and battery.undefined(weights):
-            return rules.unsafe_loss(case, what, confidence=0.85)
+            return rules.unsafe_loss(case, what)
     return None
 
 

@@ -114,8 +114,9 @@ def constant_baseline(
         constant = tf.nest.pack_sequence_as(predictions, flat)
         if loss is not None:
             return float(loss(to_tensors(batch.y), constant))
-        # A regularizer in a scope sees only the variables that the scope maps.
-        values = [(v, tf.convert_to_tensor(v.value)) for v in model.variables]
+        # A regularizer in a scope sees only what the scope maps; zeros, so that the penalty of
+        # weights that have diverged does not drown the loss.
+        values = [(v, tf.zeros_like(tf.convert_to_tensor(v.value))) for v in model.variables]
         with keras.StatelessScope(values, collect_losses=True):
             return float(
                 model.compute_loss(

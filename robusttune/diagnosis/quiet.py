@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from robusttune.diagnosis import rules
 from robusttune.diagnosis.arrays import Array, leaves
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import limit
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import ModelFacts, last_layer, model_facts
 from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.verdict import Verdict
@@ -79,6 +81,12 @@ def is_gaining(trace: FitTrace) -> bool:
     return not blown and (len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2]))
 
 
+def _falls(trace: FitTrace) -> bool:
+    """Whether every epoch was better than the one before."""
+    curve = [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
+    return all(after < before for before, after in itertools.pairwise(curve))
+
+
 def quick_baseline(facts: ModelFacts, trace: FitTrace, *, start: bool = False) -> float | None:
     """Return the loss of the best constant prediction for one plain output; None otherwise.
 
@@ -139,7 +147,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
     from robusttune.diagnosis.battery import MARGIN, Battery
     from robusttune.diagnosis.changes import Change
     from robusttune.diagnosis.replay import CannotReplayError
-    from robusttune.diagnosis.stalls import find_stall, signs
+    from robusttune.diagnosis.stalls import find_stall, signs, still_learns
 
     began = time.monotonic()
     case.observe()
@@ -161,6 +169,8 @@ def quiet_verdict(case: Case) -> Verdict | None:
         unchanged = battery.outcome(Change())
         if unchanged is None or unchanged.cured:
             return None
+        if not far and _falls(case.trace) and still_learns(battery):
+            structural = True
         verdict = find_stall(battery, structural=structural)
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
@@ -188,7 +198,7 @@ def _unmoved(case: Case) -> Verdict | None:
         return None
     return Verdict(
         cause=FailureCause.LEARNING_RATE_TOO_LOW,
-        confidence=0.95,
+        grounds=Grounds.RULE,
         advice=f"The learning rate is 0, and no weight has moved: {case.facts.optimizer} is"
         f" ordinarily used with up to {case.facts.ordinary_rate or 0:.3g}.",
     )

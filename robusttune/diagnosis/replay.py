@@ -152,7 +152,7 @@ def training_loop(step: Callable[[Any, Any, Any], Any]) -> Any:
         step: Takes (x, y, sample_weight), trains on them and returns the loss.
     """
 
-    def loop(batches: Any, steps: Any) -> Any:
+    def robusttune_loop(batches: Any, steps: Any) -> Any:
         count = tf.shape(tf.nest.flatten(batches)[0])[0]
 
         def going(done: Any, losses: Any, finite: Any) -> Any:
@@ -169,7 +169,7 @@ def training_loop(step: Callable[[Any, Any, Any], Any]) -> Any:
         taken, losses, _ = tf.while_loop(going, body, state)
         return losses.stack()[:taken]
 
-    return tf.function(loop, autograph=False, reduce_retracing=True)
+    return tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
 
 
 def curve(taken: Any, steps: int) -> Losses:

@@ -10,6 +10,7 @@ import numpy as np
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
 from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
 from robusttune.diagnosis.verdict import Verdict
@@ -46,7 +47,7 @@ def non_finite_data(case: Case) -> Verdict | None:
     where = ", ".join(columns or bad)
     return Verdict(
         cause=FailureCause.NON_FINITE_DATA,
-        confidence=0.98 if case.first is not None else 0.9,
+        grounds=Grounds.RULE,
         advice=f"Drop or impute the rows with NaN or inf in {where} before training;"
         " robusttune.check_data(x, y) names them.",
         evidence={"non_finite_share": bad, "non_finite_columns": columns},
@@ -78,7 +79,7 @@ def raised(case: Case) -> Verdict | None:
         return None
     return Verdict(
         cause=found.cause,
-        confidence=found.confidence,
+        grounds=Grounds.RULE,
         advice=f"{found.cause.advice} The step, run again, raises: {found.error[:200]}",
         evidence={"raised": found.error},
     )
@@ -89,7 +90,7 @@ def labels(case: Case) -> Verdict | None:
     found = mismatch(case)
     if found is None or not found.certain:
         return None
-    return label_verdict(found, confidence=0.95)
+    return label_verdict(found)
 
 
 def mismatch(case: Case) -> Mismatch | None:
@@ -103,11 +104,11 @@ def mismatch(case: Case) -> Mismatch | None:
     return None
 
 
-def label_verdict(found: Mismatch, *, confidence: float) -> Verdict:
+def label_verdict(found: Mismatch) -> Verdict:
     """Return the verdict of a disagreement."""
     return Verdict(
         cause=FailureCause.LABEL_MISMATCH,
-        confidence=confidence,
+        grounds=Grounds.RULE,
         advice=found.advice,
         evidence={"label_mismatch": found.reason},
     )
@@ -130,7 +131,7 @@ def objective(case: Case) -> Verdict | None:
             return Verdict(
                 cause=FailureCause.UNSAFE_LOSS,
                 other_causes=(FailureCause.NON_FINITE_DATA,),
-                confidence=0.75,
+                grounds=Grounds.SUSPICION,
                 advice="The loss is non-finite on the validation data only: bound it away from"
                 " where it is undefined (add an epsilon to divisors, logarithms and roots).",
                 evidence=evidence,
@@ -138,14 +139,14 @@ def objective(case: Case) -> Verdict | None:
         return Verdict(
             cause=FailureCause.NON_FINITE_DATA,
             other_causes=(FailureCause.UNSAFE_LOSS,),
-            confidence=0.7,
+            grounds=Grounds.SUSPICION,
             advice="Training is finite and validation is not: look for NaN or inf in the"
             " validation data (robusttune.check_data), then at the loss.",
             evidence=evidence,
         )
     return Verdict(
         cause=FailureCause.UNSAFE_METRIC,
-        confidence=0.95 if names else 0.75,
+        grounds=Grounds.RULE if names else Grounds.SUSPICION,
         advice=(
             f"Guard the division or logarithm in {', '.join(names)} with an epsilon, or tune on"
             " the loss: training itself is finite."
@@ -181,7 +182,7 @@ def first_step(case: Case) -> Verdict | None:
             other_causes=(FailureCause.UNSCALED_DATA,)
             if (case.input_scale or 0) > UNSCALED or (case.target_scale or 0) > UNSCALED
             else (),
-            confidence=0.93,
+            grounds=Grounds.RULE,
             advice="The first step overflows in half precision and is finite in float32: train in"
             " float32 or mixed_bfloat16, or scale the data down.",
         )
@@ -190,7 +191,7 @@ def first_step(case: Case) -> Verdict | None:
     if overflows(case, seen):
         return _huge_start(case)
     quantity = "loss" if not seen.loss_finite else "gradient"
-    return unsafe_loss(case, f"the {quantity} of the first step", confidence=0.96)
+    return unsafe_loss(case, f"the {quantity} of the first step")
 
 
 def _first_predictions(case: Case) -> Verdict:
@@ -201,7 +202,7 @@ def _first_predictions(case: Case) -> Verdict:
         return Verdict(
             cause=FailureCause.UNSCALED_DATA,
             other_causes=(FailureCause.BAD_INITIALIZATION,),
-            confidence=0.9,
+            grounds=Grounds.RULE,
             advice=f"Standardize the inputs (root mean square up to {case.input_scale:.3g}):"
             " predictions are non-finite before the first update, and finite on standardized"
             " inputs.",
@@ -209,7 +210,7 @@ def _first_predictions(case: Case) -> Verdict:
     where = f" in layer {layer.name}" if layer is not None else ""
     return Verdict(
         cause=FailureCause.BAD_INITIALIZATION,
-        confidence=0.93,
+        grounds=Grounds.RULE,
         advice=f"Predictions are non-finite{where} before the first update: use a standard"
         " initializer (glorot_uniform, he_normal), and keep logarithms, roots and divisions in"
         " layers away from 0.",
@@ -221,13 +222,13 @@ def _huge_start(case: Case) -> Verdict:
     if scales > _HUGE:
         return Verdict(
             cause=FailureCause.UNSCALED_DATA,
-            confidence=0.9,
+            grounds=Grounds.RULE,
             advice=f"Standardize inputs and targets (root mean square up to {scales:.3g}): the"
             " first loss overflows.",
         )
     return Verdict(
         cause=FailureCause.BAD_INITIALIZATION,
-        confidence=0.9,
+        grounds=Grounds.RULE,
         advice="Predictions are huge before the first update: use a standard initializer"
         " (glorot_uniform, he_normal).",
     )
@@ -241,19 +242,19 @@ def failing_step(case: Case) -> Verdict | None:
     if case.half_precision and seen.loss_finite:
         return None
     quantity = "loss" if not seen.loss_finite else "gradient"
-    return unsafe_loss(case, f"the {quantity} of the failing step", confidence=0.9)
+    return unsafe_loss(case, f"the {quantity} of the failing step")
 
 
-def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
+def unsafe_loss(case: Case, what: str) -> Verdict:
     """Return the verdict that the loss is undefined where the predictions are finite."""
     found = mismatch(case)
     names = ", ".join(loss.name for loss in case.facts.losses) or "the loss"
     if found is not None:
-        verdict = label_verdict(found, confidence=0.85)
+        verdict = label_verdict(found)
         return Verdict(
             cause=verdict.cause,
             other_causes=(FailureCause.UNSAFE_LOSS,),
-            confidence=0.85,
+            grounds=Grounds.RULE,
             advice=verdict.advice,
             evidence=verdict.evidence,
         )
@@ -261,7 +262,7 @@ def unsafe_loss(case: Case, what: str, *, confidence: float) -> Verdict:
     detail = f" ({zeros} targets are 0)" if zeros and case.is_regression else ""
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
-        confidence=confidence,
+        grounds=Grounds.RULE,
         advice=f"Bound {names} away from where it is undefined{detail}: {what} is non-finite at"
         " finite predictions. Add an epsilon to divisors and to the arguments of log and sqrt, or"
         " use the built-in loss.",

@@ -12,6 +12,7 @@ from robusttune.diagnosis.battery import Battery
 from robusttune.diagnosis.capacity import learnable
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.investigate import (
     advice,
     data_changes,
@@ -164,7 +165,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
     return Verdict(
         cause=cause,
         other_causes=others,
-        confidence=0.9 if len(cures) == 1 else 0.75,
+        grounds=Grounds.STALL_CURE if len(cures) == 1 else Grounds.STALL_CURES,
         advice=advice(case, cause, outcome) if mismatch is None else mismatch.advice,
         fix_verified=verified(case, outcome),
         evidence={**evidence, "fix": fix_of(case, outcome.change)},
@@ -185,7 +186,7 @@ def _believed(battery: Battery, cause: FailureCause) -> bool:
     return bool(start - unchanged.finals[0] < _STILL * abs(start))
 
 
-def _still_learns(battery: Battery) -> bool:
+def still_learns(battery: Battery) -> bool:
     """Whether the replay without any change gains to its end: the fit was only short."""
     unchanged = battery.outcome(Change())
     if unchanged is None:
@@ -247,7 +248,10 @@ def _extreme(found: Signs) -> Verdict | None:
     else:
         return None
     return Verdict(
-        cause=cause, confidence=0.8, advice=f"{cause.advice} Seen: {told}.", fix_verified=None
+        cause=cause,
+        grounds=Grounds.SIGNS,
+        advice=f"{cause.advice} Seen: {told}.",
+        fix_verified=None,
     )
 
 
@@ -256,14 +260,14 @@ def _capacity(battery: Battery, found: Signs) -> Verdict | None:
     widths = found.widths
     if widths and min(widths) > _NARROW:
         return None
-    if _still_learns(battery) or not learnable(*battery.split):
+    if still_learns(battery) or not learnable(*battery.split):
         return None
     others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
     shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"
     return Verdict(
         cause=FailureCause.INSUFFICIENT_CAPACITY,
         other_causes=others,
-        confidence=0.8,
+        grounds=Grounds.SIGNS,
         advice=f"Give the model more units or layers: with {shape} it learns nothing, and two"
         " layers of 32 relu units do learn from the same batches.",
     )
