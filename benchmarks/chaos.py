@@ -43,7 +43,7 @@ import keras_tuner
 import numpy as np
 import optuna
 from keras_tuner.src.backend import io as keras_tuner_io
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sklearn.linear_model import Ridge
 
 from robusttune import robust as robust_tuner
@@ -146,7 +146,7 @@ def tune(name: str, ours: bool, folder: Path) -> dict[str, Any]:
     else:
         hypermodel = build_grid if name == "GridSearch" else build
         tuner = tuner_class(hypermodel, objective=objective, seed=1, **OPTIONS[name], **common)
-    tuner.search(*data, verbose=0)
+    tuner.search(*data)
     return {
         trial_id: [key_of(trial.hyperparameters.values), trial.status, trial.score]
         for trial_id, trial in tuner.oracle.trials.items()
@@ -426,12 +426,17 @@ def postgresql() -> Iterator[str | None]:
         shutil.rmtree(folder)
 
 
+def _journal(path: str) -> JournalFileBackend:
+    """A killed process leaves its lock, and Optuna waits 30 s for it unless told otherwise."""
+    return JournalFileBackend(path, lock_obj=JournalFileSymlinkLock(path, grace_period=3))
+
+
 def storages(url: str | None) -> dict[str, Callable[[Path], Any]]:
     """Return what opens each storage that can be had here."""
     kinds: dict[str, Callable[[Path], Any]] = {
         "sqlite": lambda folder: optuna.storages.RDBStorage(f"sqlite:///{folder}/study.db"),
         "journal": lambda folder: optuna.storages.JournalStorage(
-            JournalFileBackend(str(folder / "journal.log"))
+            _journal(str(folder / "journal.log"))
         ),
     }
     if url is not None:

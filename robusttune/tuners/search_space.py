@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
 from robusttune.space import Adjustment
-from robusttune.tuners.files import write_atomically
+from robusttune.stored import read_object
+from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 
 if TYPE_CHECKING:
     from robusttune.tuners.oracle import RobustOracle
-
-_log = logging.getLogger("robusttune.tuners")
 
 PROJECT_FILE = "robusttune.json"
 
@@ -106,9 +106,14 @@ def _project_file(oracle: RobustOracle) -> str:
 
 def _read(path: str) -> list[Adjustment]:
     try:
-        with open(path, encoding="utf-8") as file:
-            entries = json.load(file)["adjustments"]
+        entries = read_object(path)["adjustments"]
         return [Adjustment.from_dict(entry) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("the adjustments of the search space cannot be read: %s", error)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        aside = os.path.basename(set_aside(path))
+        warnings.warn(
+            f"What was adjusted in the search space cannot be read ({type(error).__name__}: {error});"
+            f" its file was set aside as {aside}, and the space is taken as it is.",
+            InstabilityWarning,
+            stacklevel=2,
+        )
         return []
