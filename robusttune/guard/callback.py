@@ -92,6 +92,7 @@ class Guard(keras.callbacks.Callback):
         self._began = self._epoch_began = time.perf_counter()
         self._epoch_seconds: list[float] = []
         self._steps = self._batch = self._seen_steps = 0
+        self._look_every = min(self.policy.check_every, self.policy.history)
         self._epoch = 0
         self._mean = math.nan
         self._host_losses: list[float] = []
@@ -152,7 +153,6 @@ class Guard(keras.callbacks.Callback):
             clip="auto" if clip == "tune" else clip,
             history=self.policy.history,
             after_step=self._after_step,
-            every_step=self.policy.check_every == 1,
         )
         if not recorder.steps:  # an optimizer that is not Keras's own
             self._note_missing(gradient_norms="the optimizer is not a Keras optimizer")
@@ -163,7 +163,7 @@ class Guard(keras.callbacks.Callback):
 
     def _after_step(self) -> None:
         self._steps += 1
-        if self._steps % self.policy.check_every == 0 and not self.failed:
+        if self._steps % self._look_every == 0 and not self.failed:
             self._look()
         self._tick()
 
@@ -177,18 +177,11 @@ class Guard(keras.callbacks.Callback):
 
     def _look(self) -> None:
         """Watch every step since the last look: one, unless the host looks less often."""
-        from robusttune.guard.tensorflow_step import Row
-
-        row = self._recorder.last_row()
-        new = int(row[Row.STEPS]) - self._seen_steps
-        self._seen_steps += new
-        rows = [row] if new == 1 else self._recorder.history()[-new:] if new else []
-        for row in rows:
-            symptom = watch(self.policy, self._watch, float(row[Row.LOSS]), float(row[Row.SIZE]))
-            if row[Row.FAILED] and symptom is None:
-                symptom = Symptom.NON_FINITE_GRADIENT
+        rows, self._seen_steps = self._recorder.look()
+        for step, (loss, size) in enumerate(rows, self._seen_steps - len(rows)):
+            symptom = watch(self.policy, self._watch, loss, size)
             if symptom is not None:
-                self._fail(symptom, step=int(row[Row.STEPS]) - 1)
+                self._fail(symptom, step=step)
                 return
 
     def _on_step_from_logs(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -261,10 +254,11 @@ class Guard(keras.callbacks.Callback):
         from robusttune.guard.tensorflow_step import Row
 
         rows = self._recorder.history().astype(float)
-        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], rows[:, Row.SIZE] * math.sqrt(2.0)
-        if len(rows):
-            trace.first_step = int(rows[0, Row.STEPS]) - 1
-            trace.clipped_steps = int(rows[-1, Row.CLIPPED])
+        trace.first_step = self._seen_steps - len(rows)
+        if trace.step is not None:
+            rows = rows[: max(trace.step + 1 - trace.first_step, 0)]
+        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], np.sqrt(2 * rows[:, Row.SIZE])
+        trace.clipped_steps = self._recorder.clipped_steps
         trace.first_batches = list(self._recorder.batches)
         trace.failing_batch = self._recorder.failing_batch
         trace.missing.update(self._recorder.missing)

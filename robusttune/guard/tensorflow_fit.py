@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -12,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from robusttune.guard.tensorflow_step import WARM_UP_STEPS, Row, StepRecorder
+from robusttune.guard.tensorflow_graphs import forget_step_graphs
+from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
 from robusttune.guard.trace import Batch
 from robusttune.records import one_line
 
@@ -30,7 +30,6 @@ class ModelRecorder:
         clip: See StepRecorder.
         history: Rows that are kept.
         after_step: Called on the host after each call of the train function.
-        every_step: Whether the host reads the row of every step by itself.
     """
 
     def __init__(
@@ -40,7 +39,6 @@ class ModelRecorder:
         clip: float | Literal["auto"] | None,
         history: int,
         after_step: Callable[[], None],
-        every_step: bool,
     ) -> None:
         self.model = model
         self.batches: list[Batch] = []
@@ -48,7 +46,8 @@ class ModelRecorder:
         self.missing: dict[str, str] = {}
         self._after_step = after_step
         self._structure: Any = None
-        self._last_row: Any = None
+        self._seen: collections.deque[Any] = collections.deque(maxlen=history)
+        self._steps = self._looked = 0
         replicas = model.distribute_strategy.num_replicas_in_sync
         # XLA cannot call the host, but the first batches can be read off its input.
         self._tapped = bool(model.jit_compile) and replicas == 1
@@ -56,18 +55,17 @@ class ModelRecorder:
             self.missing["failing_batch"] = f"{replicas} replicas"
         elif self._tapped:
             self.missing["failing_batch"] = "jit_compile"
-        self._seen: collections.deque[Any] | None = None
-        if every_step and model.steps_per_execution == 1:
-            self._seen = collections.deque(maxlen=history)
+        optimizers = optimizers_of(model)
         self.steps = [
             StepRecorder(
                 optimizer,
                 clip=clip,
-                history=1 if self._seen is not None else history,
+                history=history,
+                rides=model.steps_per_execution == replicas == len(optimizers) == 1,
                 on_batch=None if self.missing else self._keep_batch,
                 one_branch=bool(model.jit_compile) or replicas > 1,
             )
-            for optimizer in optimizers_of(model)
+            for optimizer in optimizers
         ]
 
     def attach(self) -> None:
@@ -81,11 +79,9 @@ class ModelRecorder:
             for step in self.steps:
                 step.begin_step(data)
             logs = train_step(data)
-            rows = [step.row for step in self.steps]
-            # The row rides along with the logs: cheaper than reading a variable from the host.
-            if isinstance(logs, dict) and len(rows) == 1 and _in_this_graph(rows[0]):
-                return {**logs, _LOGS_KEY: rows[0]}
-            return logs
+            # A row that rides along with the logs costs less than a variable that is read.
+            row = self.steps[0].row if len(self.steps) == 1 else None
+            return logs if row is None or not isinstance(logs, dict) else {**logs, _LOGS_KEY: row}
 
         self.model.__dict__["train_step"] = noted_train_step
         self.model.train_function = None
@@ -96,10 +92,9 @@ class ModelRecorder:
             if self._tapped and len(self.batches) < WARM_UP_STEPS:
                 iterator = self._tap(iterator)
             logs = train_function(iterator)
-            self._last_row = None
-            if isinstance(logs, dict) and _LOGS_KEY in logs:
-                logs = dict(logs)
-                self._last_row = logs.pop(_LOGS_KEY)
+            if _LOGS_KEY in logs:
+                self._seen.append(logs.pop(_LOGS_KEY))
+                self._steps += 1
             self._after_step()
             return logs
 
@@ -111,27 +106,39 @@ class ModelRecorder:
             step.detach()
         self.model.__dict__.pop("train_step", None)
         self.model.train_function = None
-        self._structure = self._last_row = None
+        self._structure = None
+        forget_step_graphs()
 
-    def last_row(self) -> np.ndarray[Any, Any]:
-        """Return the row of the last step, shape (len(Row),)."""
-        row = self._last_row
-        row = (
-            _failed_or_first([s.state.numpy() for s in self.steps]) if row is None else row.numpy()
-        )
-        row = row if row.ndim == 1 else row[0]
-        if self._seen is not None and (
-            not self._seen or row[Row.STEPS] > self._seen[-1][Row.STEPS]
-        ):
-            self._seen.append(row)
-        return np.asarray(row)
+    @property
+    def clipped_steps(self) -> int:
+        """Steps whose gradients were clipped."""
+        return sum(step.clipped_steps for step in self.steps)
+
+    def look(self) -> tuple[list[list[float]], int]:
+        """Return the rows since the last look, oldest first, and the number of steps so far.
+
+        At most `history` rows are kept: who looks less often misses some.
+        """
+        if self._seen:
+            new = self._steps - self._looked
+            unseen = [self._seen[-1]] if new == 1 else list(self._seen)[-new:] if new else []
+            rows = [row.numpy().tolist() for row in unseen]
+        else:
+            table, self._steps = self._watched().rows()
+            rows = table[len(table) - min(self._steps - self._looked, len(table)) :].tolist()
+        self._looked = self._steps
+        return rows, self._steps
 
     def history(self) -> np.ndarray[Any, Any]:
         """Return the kept rows, oldest first, shape (n, len(Row))."""
-        if self._seen is not None:
-            return np.array(self._seen).reshape(-1, len(Row))
-        table = _failed_or_first([step.state.numpy() for step in self.steps])
-        return np.asarray(table[table[:, Row.STEPS] > 0][::-1])
+        if self._seen:
+            return np.stack([row.numpy() for row in self._seen])
+        return self._watched().rows()[0]
+
+    def _watched(self) -> StepRecorder:
+        """The optimizer that failed, else the first one."""
+        others = self.steps[1:]
+        return next((step for step in others if step.failed), self.steps[0])
 
     def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
         if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
@@ -175,18 +182,3 @@ def optimizers_of(model: Any) -> list[Any]:
         if isinstance(value, keras.optimizers.Optimizer) and not any(value is o for o in found):
             found.append(value)
     return found
-
-
-def _failed_or_first(states: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    failed = [state for state in states if np.atleast_2d(state)[0, Row.FAILED]]
-    return (failed or list(states))[0]
-
-
-def _in_this_graph(tensor: Any) -> bool:
-    if tensor is None:
-        return False
-    if tf.executing_eagerly():
-        return True
-    with contextlib.suppress(AttributeError):
-        return bool(tensor.graph is tf.compat.v1.get_default_graph())
-    return False

@@ -6,14 +6,13 @@ ordinary step takes the fast branch of one `tf.cond`, in which the update runs a
 Everything rare (the first steps, a spike to clip, a non-finite step to skip) is in the other one,
 behind a function call that is not inlined: TensorFlow visits each operation of an untaken branch.
 
-All state is one small variable, the row of the last step. Where the host does not look after every
-step, it has more rows, the last step first. A failed step is the last one that is written, so the
-record freezes at the failure.
+Each small operation costs a tiny model about half a percent of its step, so an ordinary step has as
+few as possible. Its row (loss and size of the gradient) is an output of the step where the host
+sees each step's outputs; only elsewhere is it written to a table.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -35,24 +34,28 @@ WARM_UP_SPIKE = 100.0
 # The recent peak fades by 1 % a step, and a spike raises it at most twofold.
 PEAK_DECAY = 0.99
 PEAK_GROWTH = 2.0
-_ROOT_2 = math.sqrt(2.0)
+# The same in squares, where the recorder works: the least and the largest next peak, and a spike.
+_GATE = (PEAK_DECAY**2, PEAK_GROWTH**2, SPIKE**2)
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 class Row(IntEnum):
-    """Columns of the state; float32, so steps count exactly up to 2**24.
+    """What is noted of a step; float32.
 
-    SIZE is the gradient norm over the root of 2, as TensorFlow's l2_loss gives it; it is NaN where
-    the loss or the gradient is. GATE is the recent peak of SIZE, or without automatic clipping the
-    largest size that needs no care. Up to its sign: where that is negative, the step needs care.
+    SIZE is half the squared gradient norm, as TensorFlow's l2_loss gives it; it is not finite where
+    the loss or the gradient is not.
     """
 
     LOSS = 0
     SIZE = 1
-    GATE = 2
-    STEPS = 3
-    CLIPPED = 4
-    FAILED = 5
+
+
+class Rare(IntEnum):
+    """What only a careful step changes; float32."""
+
+    STEPS = 0  # careful ones: all of the warm-up, then a few
+    CLIPPED = 1
+    FAILED = 2  # 1 from the failing step on: no update is made any more
 
 
 class StepRecorder:
@@ -61,11 +64,16 @@ class StepRecorder:
     Args:
         optimizer: The optimizer whose `apply` is guarded.
         clip: "auto", a global norm, or None; ignored where the optimizer clips by itself.
-        history: Rows that are kept.
+        history: Rows that the table keeps.
+        rides: Whether the host sees the outputs of each step, so that no table is needed.
         on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
             where batches cannot leave the step (XLA, several replicas).
         one_branch: Whether all steps take the careful branch: XLA, which fuses it, and replicas,
             whose merges cannot stand in a call of its own.
+
+    Attributes:
+        row: Row of the step that was traced last, as a tensor of the step's own graph; None where
+            it does not ride.
     """
 
     def __init__(
@@ -74,20 +82,46 @@ class StepRecorder:
         *,
         clip: float | Literal["auto"] | None,
         history: int,
+        rides: bool,
         on_batch: Callable[[Sequence[np.ndarray[Any, Any]], bool], None] | None,
         one_branch: bool = False,
     ) -> None:
         self.optimizer = optimizer
         self.clip = None if clips_by_itself(optimizer) else clip
+        self.rides = rides
         self.on_batch = on_batch
         self.one_branch = one_branch
         with tf.init_scope():
-            start = np.zeros((history, len(Row)) if history > 1 else len(Row), np.float32)
-            self.state = tf.Variable(start, trainable=False, name="robusttune_state")
+
+            def variable(start: Any) -> Any:
+                return tf.Variable(start, trainable=False, name="robusttune")
+
+            # Half the squared recent peak, times _GATE: how far the peak may fall and rise in a
+            # step, and the size from which a step needs care. A negative limit: every step does.
+            self.gate = variable(np.array([0.0, 0.0, -1.0], np.float32))
+            self.rare = variable(np.zeros(len(Rare), np.float32))
+            self.table = variable(np.zeros((history, len(Row)), np.float32))
+            self.count = variable(np.int64(0))  # of the rows that were written to the table
         self.row: Any = None
         self._local = threading.local()  # replicas of a mirrored step run in threads
         self._apply = optimizer.apply
         self._scale_loss = optimizer.scale_loss
+
+    @property
+    def failed(self) -> bool:
+        """Whether a step failed; read from the device."""
+        return bool(self.rare.numpy()[Rare.FAILED])
+
+    @property
+    def clipped_steps(self) -> int:
+        """Steps whose gradients were clipped; read from the device."""
+        return int(self.rare.numpy()[Rare.CLIPPED])
+
+    def rows(self) -> tuple[np.ndarray[Any, Any], int]:
+        """Return the table, oldest row first, shape (n, len(Row)), and the rows ever written."""
+        count, table = int(self.count.numpy()), self.table.numpy()
+        start = count % len(table) if count > len(table) else 0
+        return np.roll(table, -start, axis=0)[:count], count
 
     def attach(self) -> None:
         """Put the guarded `apply` and `scale_loss` on the optimizer's instance."""
@@ -100,9 +134,10 @@ class StepRecorder:
             self.optimizer.__dict__.pop(name, None)
 
     def begin_step(self, batch: Any) -> None:
-        """Note, while tracing, the batch and that no loss was seen yet."""
+        """Note, while tracing, the batch, and that no loss was seen yet."""
         self._local.batch = [t for t in tf.nest.flatten(batch) if isinstance(t, tf.Tensor)]
         self._local.loss = None
+        self._graph = _this_graph()
         self.row = None
 
     def _noted_scale_loss(self, loss: Any) -> Any:
@@ -124,12 +159,12 @@ class StepRecorder:
             loss = tf.cast(loss, tf.float32)
             squares.append(loss * 0.0)  # a loss that is not finite makes the sum NaN
         scale = self._loss_scale()
-        size = tf.sqrt(tf.add_n(squares))
-        size = size if scale is None else size / scale
+        size = tf.add_n(squares)
+        size = size if scale is None else size / (scale * scale)
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             return self._apply_in_replicas(context, grads, trainable_variables, loss, size)
-        self.row = self._record(
+        self._record(
             loss,
             size,
             skips_itself=scale is not None,
@@ -143,10 +178,10 @@ class StepRecorder:
         # A condition around an update that merges replicas must stand outside of the replicas.
         # Non-finite values survive the sum, so all replicas agree on it.
         total = context.all_reduce(
-            tf.distribute.ReduceOp.SUM, [size * size, tf.constant(0.0) if loss is None else loss]
+            tf.distribute.ReduceOp.SUM, [size, tf.constant(0.0) if loss is None else loss]
         )
 
-        def across(strategy: Any, grads: Any, variables: Any, squares: Any, losses: Any) -> None:
+        def across(strategy: Any, grads: Any, variables: Any, sizes: Any, losses: Any) -> None:
             first = strategy.experimental_local_results
 
             def apply(factor: Any) -> None:
@@ -156,7 +191,7 @@ class StepRecorder:
 
             self._record(
                 None if loss is None else first(losses)[0],
-                tf.sqrt(first(squares)[0]),
+                first(sizes)[0],
                 skips_itself=self._loss_scale() is not None,
                 apply=apply,
             )
@@ -165,66 +200,90 @@ class StepRecorder:
 
     def _record(
         self, loss: Any, size: Any, *, skips_itself: bool, apply: Callable[[Any], Any]
-    ) -> Any:
-        """Run one update through the guard; returns the new row."""
-        rows = self.state.read_value()
-        last = tf.unstack(rows if rows.shape.rank == 1 else rows[0])
-        shown_loss = tf.constant(np.nan, tf.float32) if loss is None else loss
+    ) -> None:
+        """Run one update through the guard."""
+        rides = self.rides and self._graph is _this_graph()
+        row = self._row_of(loss, size, skips_itself)
+        low, high, limit = tf.unstack(self.gate.read_value())
 
-        def write(size: Any, gate: Any, clipped: Any, failed: Any) -> Any:
-            row = tf.stack([shown_loss, size, gate, last[Row.STEPS] + 1.0, clipped, failed])
-            whole = row if rows.shape.rank == 1 else tf.concat([row[None], rows[:-1]], axis=0)
-            self.state.assign(whole)
-            return row
-
-        def fast() -> Any:
+        def fast() -> None:
             apply(None)
-            gate = last[Row.GATE]
             if self.clip == "auto":
-                gate = tf.maximum(gate * PEAK_DECAY, tf.minimum(size, gate * PEAK_GROWTH))
-            return write(size, gate, last[Row.CLIPPED], last[Row.FAILED])
+                self.gate.assign(
+                    _GATE * tf.raw_ops.ClipByValue(t=size, clip_value_min=low, clip_value_max=high)
+                )
+            if not rides:
+                self._write(row)
 
-        def careful() -> Any:
-            # A LossScaleOptimizer meets non-finite gradients by design and skips them by itself.
-            usable = tf.math.is_finite(shown_loss if skips_itself and loss is not None else size)
-            usable = tf.constant(True) if skips_itself and loss is None else usable
-            already = last[Row.FAILED] > 0
-            self._send_if(already, last[Row.STEPS] < WARM_UP_STEPS, usable)
-            return tf.cond(
-                already,
-                lambda: tf.stack(last),
-                lambda: tf.cond(usable, accept, lambda: write(size, -1.0, last[Row.CLIPPED], 1.0)),
-            )
+        def careful() -> None:
+            steps, clipped, failed = tf.unstack(self.rare.read_value())
+            usable = tf.math.is_finite(row[Row.SIZE])
+            self._send_if(failed > 0, steps < WARM_UP_STEPS, usable)
 
-        def accept() -> Any:
-            finite = tf.math.is_finite(size)
-            known = tf.where(finite, size, tf.abs(last[Row.GATE]))
-            factor, gate, clipped = self._clipped(known, last[Row.GATE], last[Row.STEPS])
-            apply(factor)
-            armed = (last[Row.STEPS] + 1.0 >= WARM_UP_STEPS) & (gate > 0)
-            count = last[Row.CLIPPED] + tf.cast(clipped & finite, tf.float32)
-            return write(known, tf.where(armed, gate, -gate), count, last[Row.FAILED])
+            def accept() -> None:
+                finite = tf.math.is_finite(size)  # or a LossScaleOptimizer skips the step by itself
+                peak = high / PEAK_GROWTH**2
+                known = tf.where(finite, size, peak)
+                warm = (steps < WARM_UP_STEPS) | (limit <= 0)
+                factor, gate, clips = self._clipped(known, peak, warm)
+                apply(factor)
+                armed = (steps + 1.0 >= WARM_UP_STEPS) & (gate[2] > 0)
+                self.gate.assign(tf.where(armed, gate, [1.0, 1.0, -1.0] * gate))
+                count = clipped + tf.cast(clips & finite, tf.float32)
+                self.rare.assign([steps + 1.0, count, failed])
+
+            def reject() -> None:
+                self.gate.assign([low, high, -1.0])
+                self.rare.assign([steps + 1.0, clipped, 1.0])
+
+            def step() -> None:
+                tf.cond(usable, accept, reject)
+                if not rides:
+                    self._write(row)
+
+            tf.cond(failed > 0, lambda: None, step)
 
         if tf.executing_eagerly() or self.one_branch:
-            return careful()
-        limit = last[Row.GATE] * SPIKE if self.clip == "auto" else last[Row.GATE]
-        apart = tf.function(careful, autograph=False, experimental_attributes={"_noinline": True})
-        return tf.cond(size < limit, fast, apart)
+            careful()
+        else:
+            apart = tf.function(
+                careful, autograph=False, experimental_attributes={"_noinline": True}
+            )
+            tf.cond(size < limit, fast, apart)
+        if rides:
+            # Of several updates in one step, the one that failed is the one to see.
+            earlier = self.row
+            self.row = (
+                row
+                if earlier is None
+                else tf.where(tf.math.is_finite(earlier[Row.SIZE]), row, earlier)
+            )
 
-    def _clipped(self, size: Any, gate: Any, steps: Any) -> tuple[Any, Any, Any]:
-        """Return the factor for the gradients, the size of the new gate, and whether it clips."""
+    def _row_of(self, loss: Any, size: Any, skips_itself: bool) -> Any:
+        shown = tf.constant(np.nan, tf.float32) if loss is None else loss
+        if skips_itself:  # a LossScaleOptimizer meets non-finite gradients by design
+            otherwise = tf.constant(0.0) if loss is None else loss * 0.0
+            size = tf.where(tf.math.is_finite(size), size, otherwise)
+        return tf.stack([shown, size])
+
+    def _write(self, row: Any) -> None:
+        index = self.count.read_value() % self.table.shape[0]
+        self.table.scatter_nd_update([[index]], [row])
+        self.count.assign_add(1)
+
+    def _clipped(self, size: Any, peak: Any, warm: Any) -> tuple[Any, Any, Any]:
+        """Return the factor for the gradients, the new gate, and whether it clips."""
         one = tf.constant(1.0)
         if self.clip == "auto":
-            peak = tf.abs(gate)
-            warm = (steps < WARM_UP_STEPS) | (gate <= 0)
-            spike = (peak > 0) & (size > peak * tf.where(warm, WARM_UP_SPIKE, SPIKE))
-            grown = tf.where(warm & tf.logical_not(spike), size, peak * PEAK_GROWTH)
-            peak = tf.maximum(peak * PEAK_DECAY, tf.minimum(size, grown))
-            return tf.where(spike, tf.abs(gate) / size, one), peak, spike
+            spike = (peak > 0) & (size > peak * tf.where(warm, WARM_UP_SPIKE**2, SPIKE**2))
+            grown = tf.where(warm & ~spike, size, peak * PEAK_GROWTH**2)
+            renewed = tf.maximum(peak * PEAK_DECAY**2, tf.minimum(size, grown))
+            return tf.where(spike, tf.sqrt(peak / size), one), _GATE * renewed, spike
         if self.clip is None:
-            return one, tf.constant(_LARGEST), tf.constant(False)
-        limit = float(self.clip) / _ROOT_2
-        return tf.where(size > limit, limit / size, one), tf.constant(limit), size > limit
+            return one, tf.constant([0.0, 0.0, _LARGEST]), tf.constant(False)
+        limit = float(self.clip) ** 2 / 2
+        clips = size > limit
+        return tf.where(clips, tf.sqrt(limit / size), one), tf.constant([0.0, 0.0, limit]), clips
 
     def _send_if(self, already: Any, warm: Any, usable: Any) -> None:
         """Hand the batch of a warm-up step, and of the failing one, to the host."""
@@ -251,6 +310,11 @@ class StepRecorder:
         if not self.optimizer.built:
             return tf.constant(float(self.optimizer.initial_scale))
         return tf.cast(self.optimizer.dynamic_scale.value, tf.float32)
+
+
+def _this_graph() -> Any:
+    """The graph that is being traced; None where steps run eagerly."""
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
 def clips_by_itself(optimizer: Any) -> bool:

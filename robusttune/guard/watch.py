@@ -24,12 +24,14 @@ class WatchState:
         first_losses: The first losses of the fit, at most START_STEPS.
         baseline: What `find_baseline` gave, or what stands in for it; None before it is needed.
         high: Steps in a row at which the loss was beyond its limit.
+        quiet: Losses up to here need no closer look; -inf before the start is known.
     """
 
     find_baseline: Callable[[], float | None] = lambda: None
     first_losses: list[float] = field(default_factory=list)
     baseline: float | None = None
     high: int = 0
+    quiet: float = -math.inf
 
     @property
     def start(self) -> float | None:
@@ -46,6 +48,9 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
         loss: The step's loss; NaN where it is not known and the gradient norm is finite.
         norm: The step's global gradient norm; NaN where the gradient was non-finite.
     """
+    if -math.inf < loss <= state.quiet and norm < math.inf:
+        state.high = 0
+        return None
     if not math.isfinite(norm):
         return Symptom.NON_FINITE_LOSS if not math.isfinite(loss) else Symptom.NON_FINITE_GRADIENT
     if math.isinf(loss):
@@ -54,7 +59,10 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
         return None
     if len(state.first_losses) < START_STEPS:
         state.first_losses.append(loss)
-    state.high = state.high + 1 if loss > loss_limit(policy, state) else 0
+    limit = loss_limit(policy, state)
+    if len(state.first_losses) == START_STEPS:
+        state.quiet = limit
+    state.high = state.high + 1 if loss > limit else 0
     if state.high < policy.divergence_patience:
         return None
     return _confirmed(policy, state, loss)
