@@ -61,12 +61,43 @@ class RobustBase(DurableTuner):
             super().__init__(oracle, hypermodel, *args, **kwargs)
         if isinstance(self.oracle, RobustOracle):  # a worker's chief has the space
             self._robust_space.begin(self.oracle)
+        elif self._is_worker():
+            from robusttune.tuners.worker import connect
+
+            connect(self.oracle, self.project_dir, self.robust_policy.worker_silence)
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
-        if not self.robust_policy.isolate or is_chief_oracle():
+        if is_chief_oracle():
+            self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
+        elif self._is_worker():
+            self._robust_work(fit_args, fit_kwargs)
+        else:
+            self._robust_search_here(fit_args, fit_kwargs)
+
+    def _robust_serve(self, verbose: Any) -> None:
+        from robusttune.tuners.distributed import serve
+
+        self.oracle.verbose = verbose
+        self.save()
+        try:
+            serve(self.oracle)
+        finally:
+            self.oracle.save_now()
+
+    def _robust_work(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        from robusttune.tuners.worker import ChiefEndedError
+
+        try:
+            with self.oracle.alive():
+                self._robust_search_here(fit_args, fit_kwargs)
+        except ChiefEndedError as ended:
+            warnings.warn(str(ended), RobustTuneWarning, stacklevel=3)
+
+    def _robust_search_here(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        if not self.robust_policy.isolate:
             super().search(*fit_args, **fit_kwargs)
             return
         from robusttune.tuners.isolation import Isolation
