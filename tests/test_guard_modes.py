@@ -47,7 +47,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 """
     + _FIT
     + """
-strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+strategy = tf.distribute.MirroredStrategy(DEVICES)
 with strategy.scope():
     plain = dense()
 plain.fit(x, y, batch_size=32, shuffle=False, epochs=3, verbose=0)
@@ -108,9 +108,10 @@ def _run(code: str, **environment: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_guard_mirrored_strategy_on_two_virtual_cpus() -> None:
-    """Two replicas agree on the step that fails, and none of them applies it."""
-    _run(_REPLICAS)
+@pytest.mark.parametrize("devices", [["/cpu:0"], ["/cpu:0", "/cpu:1"]], ids=len)
+def test_guard_mirrored_strategy_on_virtual_cpus(devices: list[str]) -> None:
+    """Replicas, or a single one, agree on the step that fails, and none of them applies it."""
+    _run(f"DEVICES = {devices!r}\n{_REPLICAS}")
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

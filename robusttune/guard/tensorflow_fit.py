@@ -48,11 +48,12 @@ class ModelRecorder:
         self._structure: Any = None
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
-        replicas = model.distribute_strategy.num_replicas_in_sync
+        with model.distribute_strategy.scope():
+            merges = tf.distribute.has_strategy()  # whether updates do, also of a single replica
         # XLA cannot call the host, but the first batches can be read off its input.
-        self._tapped = bool(model.jit_compile) and replicas == 1
-        if replicas > 1:
-            self.missing["failing_batch"] = f"{replicas} replicas"
+        self._tapped = bool(model.jit_compile) and not merges
+        if merges:
+            self.missing["failing_batch"] = "replicas of a tf.distribute strategy"
         elif self._tapped:
             self.missing["failing_batch"] = "jit_compile"
         optimizers = optimizers_of(model)
@@ -61,9 +62,9 @@ class ModelRecorder:
                 optimizer,
                 clip=clip,
                 history=history,
-                rides=model.steps_per_execution == replicas == len(optimizers) == 1,
+                rides=model.steps_per_execution == len(optimizers) == 1 and not merges,
                 on_batch=None if self.missing else self._keep_batch,
-                one_branch=bool(model.jit_compile) or replicas > 1,
+                one_branch=bool(model.jit_compile) or merges,
             )
             for optimizer in optimizers
         ]

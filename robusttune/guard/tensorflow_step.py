@@ -162,7 +162,7 @@ class StepRecorder:
         size = tf.add_n(squares)
         size = size if scale is None else size / (scale * scale)
         context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
+        if context is not None and tf.distribute.has_strategy():
             return self._apply_in_replicas(context, grads, trainable_variables, loss, size)
         self._record(
             loss,
