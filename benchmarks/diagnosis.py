@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import numpy as np
-from diagnosis_corpus import FAILING, HEALTHY
+from diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
 from diagnosis_corpus.scenario import Scenario, Setup
 
 from robusttune import FailureCause, Guard, Policy, Symptom
@@ -240,13 +240,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", help="scenarios whose name contains this text")
     parser.add_argument("--kind", choices=("failing", "healthy", "all"), default="all")
+    parser.add_argument(
+        "--part",
+        choices=("made", "held-out", "all"),
+        default="all",
+        help="scenarios that the rules were made on, those written before they were known, or all",
+    )
     parser.add_argument("--no-fixes", action="store_true", help="leave out the full re-runs")
     parser.add_argument("--json", type=Path, help="write all verdicts here")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
+    failing = [*(FAILING if args.part != "held-out" else ())]
+    failing += HELD_OUT_FAILING if args.part != "made" else []
+    healthy = [*(HEALTHY if args.part != "held-out" else ())]
+    healthy += HELD_OUT_HEALTHY if args.part != "made" else []
     scenarios = [
-        *(FAILING if args.kind != "healthy" else ()),
-        *(HEALTHY if args.kind != "failing" else ()),
+        *(failing if args.kind != "healthy" else ()),
+        *(healthy if args.kind != "failing" else ()),
     ]
     results = []
     scenarios = [s for s in scenarios if not args.only or args.only in s.name]

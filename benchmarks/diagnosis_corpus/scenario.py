@@ -126,6 +126,20 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return _table(sk.load_digits)
 
 
+def housing(n: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    """Raw columns like those of a census: incomes, ages, rooms, people up to 1e4, coordinates."""
+    rng = np.random.default_rng(21)
+    income = rng.lognormal(1.2, 0.5, n)
+    age = rng.uniform(1, 52, n)
+    rooms = rng.lognormal(1.6, 0.3, n)
+    people = rng.lognormal(7, 0.8, n)
+    household = rng.lognormal(1, 0.2, n)
+    north, east = rng.uniform(32, 42, n), rng.uniform(-124, -114, n)
+    x = np.stack([income, age, rooms, people, household, north, east], 1)
+    y = 0.45 * income + 0.01 * age + 0.3 * np.sin(north) + 0.2 * rng.normal(size=n)
+    return x.astype(F32), y.astype(F32)
+
+
 def linear(n: int = 512, d: int = 10, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Standardized inputs, a linear target of unit spread with a little noise."""
     rng = np.random.default_rng(seed)
