@@ -9,7 +9,7 @@ from typing import Any
 from keras_tuner import HyperParameters
 
 from robusttune.stored import read_object
-from robusttune.tuners.stored_trials import check_mapping, check_space, made
+from robusttune.tuners.stored_trials import check_space, made
 
 STATE_FILE = "oracle.json"
 
@@ -60,6 +60,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _mapping_of(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(item, kinds) for item in value.values())
+
+
 def _counts(value: Any) -> bool:
     return isinstance(value, Mapping) and all(map(_integer, value.values()))
 
@@ -102,7 +106,7 @@ def _place(value: Any) -> bool:
 
 
 _EVERY: dict[str, Callable[[Any], bool]] = {
-    "ongoing_trials": lambda value: check_mapping(value, str),
+    "ongoing_trials": lambda value: _mapping_of(value, str),
     "hyperparameters": lambda value: isinstance(value, dict),
     "start_order": _names,
     "end_order": _names,
@@ -111,7 +115,7 @@ _EVERY: dict[str, Callable[[Any], bool]] = {
     "seed": _integer,
     "seed_state": _integer,
     "tried_so_far": _names,
-    "id_to_hash": lambda value: check_mapping(value, (str, type(None))),
+    "id_to_hash": lambda value: _mapping_of(value, (str, type(None))),
     "display": _display,
 }
 _RULES = {

@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,10 @@ def read_trials(project: str) -> StoredTrials:
     """
     stored = StoredTrials()
     trial_ids, outside = _trial_ids(project)
-    stored.damaged += [f"{name}: a link out of the project, not followed" for name in outside]
+    for name in outside:
+        set_aside(os.path.join(project, name))
+        stored.damaged.append(f"{name}: a link out of the project, not followed")
+        stored.lost.append(name.removeprefix(_PREFIX))
     for trial_id in trial_ids:
         path = _path(project, trial_id, TRIAL_FILE)
         try:
@@ -137,7 +140,8 @@ def check_space(config: Any) -> None:
     space, values = config.get("space"), config.get("values")
     _require(isinstance(space, list), "hyperparameters.space")
     for item in space:
-        _require(isinstance(item, dict) and item.get("class_name") in _CLASSES, "class_name")
+        named = isinstance(item, dict) and isinstance(item.get("class_name"), str)
+        _require(named and item["class_name"] in _CLASSES, "class_name")
         body = item.get("config")
         _require(isinstance(body, dict) and isinstance(body.get("name"), str), "config")
         conditions = body.get("conditions")
@@ -200,7 +204,8 @@ def _trial_ids(project: str) -> tuple[list[str], list[str]]:
     ids, outside = [], []
     with os.scandir(project) as entries:
         for entry in entries:
-            if not entry.name.startswith(_PREFIX) or not entry.is_dir():
+            is_trial = entry.name.startswith(_PREFIX) and ".damaged" not in entry.name
+            if not is_trial or not entry.is_dir():
                 continue
             if entry.is_symlink() and not _is_inside(os.path.realpath(entry.path), root):
                 outside.append(entry.name)
@@ -248,8 +253,3 @@ def _is_number(value: Any) -> bool:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(f"{what} is not as Keras Tuner writes it")
-
-
-def check_mapping(value: Any, of: type | tuple[type, ...]) -> bool:
-    """Whether a JSON value is an object whose values are of a type."""
-    return isinstance(value, Mapping) and all(isinstance(item, of) for item in value.values())
