@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
-from robusttune.diagnosis import judge
+from robusttune.diagnosis import Verdict, judge
+from robusttune.diagnosis.arrays import shapes
 from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.exceptions import classify_error
-from robusttune.diagnosis.facts import Head, LossFacts
+from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts
 from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.quiet import is_gaining, quick_baseline
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
+from robusttune.guard.trace import Batch, FitTrace
 
 CLASSES = np.array([0, 1, 2, 1])
 ONE_HOT = np.eye(3)[CLASSES]
@@ -280,6 +284,58 @@ def test_a_cure_beats_the_constant_prediction_on_every_seed(losses, baseline, cu
     """Finite is too weak: every seed must end better than the best constant prediction."""
     outcome = Outcome(change=Change(), losses=np.array(losses), baseline=baseline, margin=0.95)
     assert outcome.cured is cured
+
+
+def test_a_cure_within_the_trials_length_has_shown_by_then():
+    """A cure that takes longer than the trial is none of that trial."""
+    slow = Outcome(change=Change(), losses=np.linspace(2, 0, 100)[None], baseline=1.0, margin=0.95)
+    assert slow.cured
+    assert slow.cured_within(80)
+    assert not slow.cured_within(20)
+
+
+@pytest.mark.parametrize("grounds", Grounds)
+def test_every_ground_was_counted(grounds):
+    """Nothing that a verdict may rest on is without a confidence, and none is certain."""
+    assert 0.5 < grounds.confidence < 1
+
+
+def test_a_verdict_is_as_sure_as_its_grounds():
+    """The numbers behind a confidence are told, and a confidence of its own goes first."""
+    verdict = judge(Symptom.EXCEPTION, error=KeyError("units"), policy=Policy())
+    assert verdict.confidence == Grounds.EXCEPTION.confidence
+    assert verdict.evidence["grounds"] == str(Grounds.EXCEPTION)
+    own = Verdict(cause=FailureCause.UNKNOWN, grounds=Grounds.RULE, confidence=0.3)
+    assert own.confidence == 0.3
+
+
+@pytest.mark.parametrize(
+    ("curve", "gaining"),
+    [
+        ([9.0, 8.0, 7.0], True),
+        ([9.0, 8.0, 8.0], False),  # at rest
+        ([9.0], True),  # one epoch shows no course
+        ([1e9, 8.0, 7.0], False),  # thrown off at the start: that it falls since is no progress
+    ],
+)
+def test_a_fit_gains_while_it_falls_from_its_start(curve, gaining):
+    """The course of the epochs tells a short fit from one that has come to rest."""
+    trace = FitTrace(start_loss=10.0, epoch_logs=[{"loss": loss} for loss in curve])
+    assert is_gaining(trace) is gaining
+
+
+@pytest.mark.parametrize(("start", "loss"), [(False, 4.0), (True, 104.0)])
+def test_far_targets_are_compared_with_where_a_fit_starts(start, loss):
+    """The best constant is the mean; a sound fit starts near 0."""
+    batch = Batch(None, np.array([8.0, 12.0]))
+    facts = ModelFacts(losses=(_facts("mean_squared_error"),))
+    assert quick_baseline(facts, FitTrace(first_batches=[batch]), start=start) == loss
+
+
+def test_inputs_in_a_list_may_differ_in_shape():
+    """Lists of arrays of several widths, and lists of such lists, are leaves one by one."""
+    wide, narrow = np.zeros((4, 3)), np.zeros((4, 1))
+    assert shapes([[wide, narrow], narrow]) == ((4, 3), (4, 1), (4, 1))
 
 
 def test_importing_the_diagnosis_loads_no_tensorflow():

@@ -33,10 +33,10 @@ class Grounds(StrEnum):
         return round((right + 0.5) / (verdicts + 1), 2)
 
 
-# (right, verdicts) on 200 trials, 125 of them failing, that were written without knowledge of the
-# rules, the first time that they were diagnosed; a false alarm counts as wrong. The trials of
-# benchmarks/diagnosis_corpus, on which the rules were made, are not among them: there
-# benchmarks/diagnosis.py prints how often each ground is right.
+# (right, verdicts) on 216 trials, 130 of them failing, that were written without knowledge of the
+# rules (benchmarks/diagnosis_corpus/held_out), the first time that they were diagnosed; a false
+# alarm counts as wrong. Trials on which the rules were
+# made are not among them: benchmarks/diagnosis.py prints how often each ground is right there.
 _COUNTS = {
     Grounds.EXCEPTION: (23, 23),
     Grounds.RULE: (47, 47),

@@ -60,7 +60,7 @@ def _labels_disagree(model: Any, trace: FitTrace) -> bool:
 
 
 def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
-    curve = [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
+    curve = _curve(trace)
     final = curve[-1] if curve else math.nan
     if not curve or not math.isfinite(final):
         return not curve
@@ -75,16 +75,26 @@ def is_gaining(trace: FitTrace) -> bool:
 
     One epoch shows no course, and gets the benefit of the doubt.
     """
-    curve = [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
-    start = trace.start_loss
-    blown = start is not None and max(curve, default=0.0) > _BLOWN * abs(start)
-    return not blown and (len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2]))
+    curve = _curve(trace)
+    if _blew_up(trace, curve):
+        return False
+    return len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2])
 
 
 def _falls(trace: FitTrace) -> bool:
-    """Whether every epoch was better than the one before."""
-    curve = [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
-    return all(after < before for before, after in itertools.pairwise(curve))
+    """Whether every epoch was better than the one before, and none left the start upwards."""
+    curve = _curve(trace)
+    falling = all(after < before for before, after in itertools.pairwise(curve))
+    return falling and not _blew_up(trace, curve)
+
+
+def _curve(trace: FitTrace) -> list[float]:
+    return [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
+
+
+def _blew_up(trace: FitTrace, curve: list[float]) -> bool:
+    start = trace.start_loss
+    return start is not None and max(curve, default=0.0) > _BLOWN * abs(start)
 
 
 def quick_baseline(facts: ModelFacts, trace: FitTrace, *, start: bool = False) -> float | None:
