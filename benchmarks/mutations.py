@@ -89,7 +89,7 @@ MUTATIONS = [
         "guard/callback.py",
         "logs[name] = math.nan",
         "pass",
-        ("tests/test_tuners.py::test_tuner_failed_trials_have_no_score_and_a_message",),
+        ("tests/test_guard.py::test_guard_stops_divergence_that_stays_finite",),
     ),
     Mutation(
         "diagnosis: two causes are swapped",
@@ -145,7 +145,7 @@ MUTATIONS = [
         "tuners/oracle.py",
         "if trial.score is not None and math.isinf(trial.score):",
         "if False:",
-        ("tests/test_tuners.py::test_tuner_non_finite_objective_is_a_failure_not_a_score",),
+        ("tests/test_tuners.py::test_tuner_non_finite_report_to_the_oracle",),
     ),
     Mutation(
         "search: hopeless although a trial has completed",

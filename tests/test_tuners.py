@@ -278,6 +278,23 @@ def test_tuner_non_finite_result_of_run_trial(result: Any, tmp_path: Path) -> No
     assert set(tuner.report().trials.symptom) == {Symptom.NON_FINITE_OBJECTIVE}
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_tuner_non_finite_report_to_the_oracle(value: float, tmp_path: Path) -> None:
+    """A run_trial that reports through oracle.update_trial, as before Keras Tuner 1.1, likewise."""
+
+    class Mine(keras_tuner.RandomSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
+            trial.hyperparameters.Float("x", 0, 1)
+            self.oracle.update_trial(trial.trial_id, {"score": value})
+
+    tuner = robusttune.robust(Mine)(
+        objective=keras_tuner.Objective("score", "min"), max_trials=3, directory=str(tmp_path)
+    )
+    tuner.search(verbose=0)
+    assert [t.status for t in tuner.oracle.trials.values()] == ["FAILED"] * 3
+    assert [t.score for t in tuner.oracle.trials.values()] == [None] * 3
+
+
 def test_tuner_nan_weights_are_no_result(tmp_path: Path, regression: Any) -> None:
     """An accuracy measured on NaN weights is finite, and no score."""
 
@@ -601,6 +618,7 @@ def test_trial_records_round_trip(tmp_path: Path, regression: Any) -> None:
         assert record.trial_id == id_
         assert record.number == number
         assert record.params == tuner.oracle.trials[id_].hyperparameters.values
+        assert record == tuner.oracle.robusttune_records()[id_]
         assert not list(path.parent.glob(".robusttune*"))
 
 
