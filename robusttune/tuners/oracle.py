@@ -116,7 +116,8 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         # Keras Tuner raises before it saves, and runs the last trial again when the search goes on.
         trial = self.trials[last[-1]]
         self._save_trial(trial)
-        self.ongoing_trials = {k: t for k, t in self.ongoing_trials.items() if t is not trial}
+        for tuner_id in [k for k, ongoing in self.ongoing_trials.items() if ongoing is trial]:
+            del self.ongoing_trials[tuner_id]
         self.save_now()
         raise RuntimeError(
             f"Number of consecutive failures exceeded the limit of {limit}.\n{trial.message or ''}"

@@ -176,16 +176,16 @@ def settle(oracle: RobustOracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
     # While a run is tried again, the file says INVALID, and the record may be the first run's.
-    was_run = record is not None and trial.status == _Status.RUNNING
+    ended = record if trial.status == _Status.RUNNING else None
     has_result = trial.metrics.exists(oracle.objective.name)
-    if was_run and record.status == "completed" and has_result:
+    if ended is not None and ended.status == "completed" and has_result:
         oracle.update_space(trial.hyperparameters)
         oracle.score_trial(trial)
         trial.status = _Status.COMPLETED
         _end(oracle, trial)
         return
-    if was_run and record.status == "failed":
-        trial.message = record.error or record.message()
+    if ended is not None and ended.status == "failed":
+        trial.message = ended.error or ended.message()
         trial.status = _Status.INVALID
         oracle._run_times[trial.trial_id] += 1
         if not oracle._retry(trial):  # which makes it a failed one
@@ -281,9 +281,10 @@ def _restore_brackets(oracle: Any, *, changed: bool) -> None:
             bracket, level = at[past][0], at[past][1] + 1
         else:
             past, level = None, 0
-            bracket = _open_bracket(oracle, values.get("tuner/bracket"))
-            if bracket is None:
+            first = _open_bracket(oracle, values.get("tuner/bracket"))
+            if first is None:
                 continue
+            bracket = first
         if level < len(bracket["rounds"]):
             bracket["rounds"][level].append({"past_id": past, "id": trial_id})
             at[trial_id] = (bracket, level)

@@ -184,10 +184,10 @@ def _read_trial(path: str, trial_id: str) -> Any:
 
 
 def _check_metrics(config: Any) -> None:
-    metrics = config.get("metrics") if isinstance(config, dict) else None
+    metrics: Any = config.get("metrics") if isinstance(config, dict) else None
     _require(isinstance(metrics, dict), "metrics")
     for history in metrics.values():
-        observations = history.get("observations") if isinstance(history, dict) else None
+        observations: Any = history.get("observations") if isinstance(history, dict) else None
         _require(isinstance(observations, list), "metrics")
         for observation in observations:
             _require(isinstance(observation, dict), "metrics")
