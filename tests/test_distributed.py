@@ -19,6 +19,7 @@ from typing import Any
 
 import keras_tuner
 import pytest
+from test_examples import run as run_example
 
 import robusttune
 from robusttune import Policy, Report, TrialRecord
@@ -328,3 +329,12 @@ def test_records_of_workers_are_whole(team: Any) -> None:
         "completed",
         "failed",
     ]
+
+
+@pytest.mark.slow
+def test_example_keras_tuner_workers() -> None:
+    """The script starts chief and workers, kills one, and the search ends well."""
+    shown = run_example("distributed/keras_tuner_workers.py")
+    assert "worker-0 was killed" in shown
+    assert "3 of 6 trials failed" in shown
+    assert "every trial has ended: True" in shown
