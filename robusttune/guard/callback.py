@@ -165,7 +165,8 @@ class Guard(keras.callbacks.Callback):
         self._steps += 1
         if self._steps % self._look_every == 0 and not self.failed:
             self._look()
-        self._tick()
+        if self._clock.wants_ticks:
+            self._tick()
 
     def _tick(self) -> None:
         if self._clock.tick(self._epoch, self._last_step) and not self.failed:

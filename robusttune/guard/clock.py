@@ -17,10 +17,14 @@ class TrialClock:
 
     Args:
         limit: Seconds that the trial may take (> 0); None: no limit.
+
+    Attributes:
+        wants_ticks: Whether it has to be told of each step.
     """
 
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
+        self.wants_ticks = limit is not None
         self._began = time.monotonic()
         self._paused = 0.0
 

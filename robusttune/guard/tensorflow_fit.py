@@ -93,8 +93,9 @@ class ModelRecorder:
             if self._tapped and len(self.batches) < WARM_UP_STEPS:
                 iterator = self._tap(iterator)
             logs = train_function(iterator)
-            if _LOGS_KEY in logs:
-                self._seen.append(logs.pop(_LOGS_KEY))
+            row = logs.pop(_LOGS_KEY, None)
+            if row is not None:
+                self._seen.append(row)
                 self._steps += 1
             self._after_step()
             return logs
@@ -122,13 +123,15 @@ class ModelRecorder:
         """
         if self._seen:
             new = self._steps - self._looked
-            unseen = [self._seen[-1]] if new == 1 else list(self._seen)[-new:] if new else []
-            rows = [row.numpy().tolist() for row in unseen]
-        else:
-            table, self._steps = self._watched().rows()
-            rows = table[len(table) - min(self._steps - self._looked, len(table)) :].tolist()
+            self._looked = self._steps
+            if new == 1:
+                return [self._seen[-1].numpy().tolist()], self._steps
+            unseen = list(self._seen)[-new:] if new else []
+            return [row.numpy().tolist() for row in unseen], self._steps
+        table, self._steps = self._watched().rows()
+        new = min(self._steps - self._looked, len(table))
         self._looked = self._steps
-        return rows, self._steps
+        return table[len(table) - new :].tolist(), self._steps
 
     def history(self) -> np.ndarray[Any, Any]:
         """Return the kept rows, oldest first, shape (n, len(Row))."""

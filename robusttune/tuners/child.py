@@ -99,6 +99,7 @@ class BoardClock(TrialClock):
 
     def __init__(self, limit: float | None, board: Board) -> None:
         super().__init__(limit)
+        self.wants_ticks = True
         self._board = board
 
     def tick(self, epoch: int, step: int) -> bool:
