@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from robusttune.diagnosis.arrays import Array
 from robusttune.diagnosis.replay import (
@@ -27,6 +26,10 @@ from robusttune.diagnosis.replay import (
     slots_of,
     training_loop,
 )
+
+
+# Where Keras keeps its own generator; its name for that has moved between versions.
+_SEED_GENERATOR = "global_seed_generator"
 
 
 class OwnStepProgram:
@@ -125,7 +128,7 @@ def _put_back(model: Any) -> Iterator[None]:
     variables = {id(v): v for v in (*model.variables, *model.metrics_variables)}
     for _, kept in attributes:
         variables |= {id(v): v for v in kept.values() if isinstance(v, tf.Variable)}
-    seeds = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    seeds = global_state.get_global_attribute(_SEED_GENERATOR)
     if seeds is not None:
         variables[id(seeds.state)] = seeds.state
     values = [(v, np.array(v)) for v in variables.values()]
@@ -137,4 +140,4 @@ def _put_back(model: Any) -> Iterator[None]:
             vars(layer).update(kept)
         for variable, value in values:
             variable.assign(value)
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, seeds)
+        global_state.set_global_attribute(_SEED_GENERATOR, seeds)
