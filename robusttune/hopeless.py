@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 
 from robusttune.causes import FailureCause
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, one_line
 
 # What the data or the code decides, whatever the hyperparameters are.
 _DATA = (FailureCause.NON_FINITE_DATA, FailureCause.LABEL_MISMATCH)
 _CODE = (FailureCause.CODE_ERROR, FailureCause.INVALID_MODEL)
+_MAX_ERROR = 300  # characters of an exception
 
 
 def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | None:
@@ -31,9 +32,10 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
         return None
     first = records[0]
     if first.cause in _DATA:
+        what = f" ({one_line(first.error, _MAX_ERROR).rstrip('.')})" if first.error else ""
         return (
-            f"All {len(records)} trials failed with {first.cause}, which does not depend on the"
-            f" hyperparameters. {first.advice or first.cause.advice}"
+            f"All {len(records)} trials failed with {first.cause}{what}, which does not depend on"
+            f" the hyperparameters. {first.advice or first.cause.advice}"
         )
     same = {_signature(record.error) for record in records}
     if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1 and first.error:

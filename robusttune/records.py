@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -116,7 +117,7 @@ class TrialRecord:
         put(self, "other_causes", others)
         value = self.value
         put(self, "value", None if value is None or not math.isfinite(value) else float(value))
-        put(self, "error", None if self.error is None else one_line(self.error))
+        put(self, "error", None if self.error is None else error_line(self.error))
         put(self, "evidence", plain(self.evidence))
         put(self, "params", plain(self.params))
 
@@ -212,10 +213,25 @@ def _member(name: str, value: Any, kind: type[_Member]) -> _Member:
     return kind(value)
 
 
+_GRAPH_STACK = re.compile(
+    r"\s*Detected at node \S+ defined at \(most recent call last\):"
+    r"(\s*File \"[^\"]*\", line \d+, in \S+)+"
+)
+_GRAPH_NODE = re.compile(r"\s*\[\[\{\{node [^\]]*\]\]( \[Op:[^\]]*\])?")
+
+
 def one_line(text: str, limit: int = _MAX_ERROR) -> str:
     """Return the text with its white space folded into single spaces, cut to `limit` characters."""
     folded = " ".join(text.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def error_line(text: str) -> str:
+    """Return an exception's text on one line, without the stack that TensorFlow puts into it.
+
+    That stack is longer than what is kept, and what happened comes after it.
+    """
+    return one_line(_GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text)))
 
 
 def plain(value: Any) -> Any:

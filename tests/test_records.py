@@ -108,3 +108,17 @@ def test_record_is_frozen() -> None:
     with pytest.raises(AttributeError):
         record.status = "failed"  # type: ignore[misc]
     assert record.replace(status="failed").status == "failed"
+
+
+def test_record_keeps_what_happened_and_not_tensorflows_stack() -> None:
+    """The stack in the message would be longer than what is kept, and the point comes last."""
+    stack = "".join(f'  File "/some/where/{n}.py", line {n}, in call\n\n' for n in range(100))
+    text = (
+        "InvalidArgumentError: Graph execution error:\n\nDetected at node loss/Xent defined at"
+        f" (most recent call last):\n{stack}Received a label value of 9.\n"
+        "\t [[{{node loss/Xent}}]] [Op:__inference_538]"
+    )
+    record = TrialRecord(trial_id="0", error=text)
+    expected = "InvalidArgumentError: Graph execution error: Received a label value of 9."
+    assert record.error == expected
+    assert TrialRecord(trial_id="0", error=expected).error == expected

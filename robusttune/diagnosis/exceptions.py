@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from robusttune.causes import FailureCause
-from robusttune.records import one_line
+from robusttune.records import error_line
 
 _MEMORY = re.compile(
     r"\bOOM\b|out of memory|failed to allocate|unable to allocate|cannot allocate memory"
@@ -80,7 +80,7 @@ def classify_error(error: BaseException) -> ErrorFinding | None:
     cause, confidence = _classify(chain)
     if cause is None:
         return None
-    message = one_line(f"{type(error).__name__}: {error}")
+    message = error_line(f"{type(error).__name__}: {error}")
     where = next((found for link in chain if (found := _user_line(link))), None)
     return ErrorFinding(cause, confidence, message, where)
 
