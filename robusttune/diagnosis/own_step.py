@@ -27,7 +27,6 @@ from robusttune.diagnosis.replay import (
     training_loop,
 )
 
-
 # Where Keras keeps its own generator; its name for that has moved between versions.
 _SEED_GENERATOR = "global_seed_generator"
 
