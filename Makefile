@@ -47,7 +47,7 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/diagnosis.py
 	$(BIN)/python benchmarks/healthy.py
 	$(BIN)/python benchmarks/regions.py
-	$(BIN)/python benchmarks/sanitize.py
+	$(BIN)/python benchmarks/sanitize.py search
 	$(BIN)/python benchmarks/trap.py
 	$(BIN)/python benchmarks/learning_rate_caps.py
 

@@ -25,8 +25,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -65,7 +65,7 @@ class Setting:
     problems: tuple[str, ...] = NAMES
 
 
-QUICK = Setting(trials=20, epochs=40, seeds=1)
+QUICK = Setting(trials=18, epochs=30, seeds=1)
 FULL = Setting(trials=40, epochs=100, seeds=5)
 
 
@@ -84,22 +84,21 @@ def run_case(name: str, seed: int, setting: Setting) -> tuple[list[SearchRow], l
     return searches, trials
 
 
-def run_all(setting: Setting, jobs: int) -> tuple[list[SearchRow], list[TrialRow]]:
-    """Run every problem and seed, each in a process of its own."""
+def run_all(setting: Setting, jobs: int) -> Iterator[tuple[list[SearchRow], list[TrialRow]]]:
+    """Run every problem and seed, each in a process of its own; yield what is done so far."""
     cases = [(name, seed) for seed in range(1, setting.seeds + 1) for name in setting.problems]
     context = multiprocessing.get_context("spawn")
-    searches, trials = [], []
+    done: dict[tuple[str, int], tuple[list[SearchRow], list[TrialRow]]] = {}
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        futures = [pool.submit(run_case, name, seed, setting) for name, seed in cases]
-        for (name, seed), future in zip(cases, futures, strict=True):
-            its_searches, its_trials = future.result()
-            searches += its_searches
-            trials += its_trials
-            shown = ", ".join(
-                f"{row.contender} {row.wasted:.0f}/{row.seconds:.0f} s" for row in its_searches
-            )
+        futures = {pool.submit(run_case, *case, setting): case for case in cases}
+        for future in as_completed(futures):
+            name, seed = case = futures[future]
+            done[case] = future.result()
+            rows = done[case][0]
+            shown = ", ".join(f"{r.contender} {r.wasted:.0f}/{r.seconds:.0f} s" for r in rows)
             print(f"{name}, seed {seed}, wasted: {shown}", flush=True)
-    return searches, trials
+            ordered = [done[case] for case in cases if case in done]
+            yield [r for rows, _ in ordered for r in rows], [r for _, rows in ordered for r in rows]
 
 
 def comparisons(trials: Sequence[TrialRow]) -> list[Comparison]:
@@ -231,11 +230,11 @@ def main() -> None:
     }
     setting = replace(FULL if options.full else QUICK, **given)
     began = time.perf_counter()
-    searches, trials = run_all(setting, options.jobs)
-    compared = comparisons(trials)
     directory = options.results or RESULTS / ("full" if options.full else "quick")
-    about = machine(setting, time.perf_counter() - began)
-    write(directory, searches, trials, compared, about)
+    for searches, trials in run_all(setting, options.jobs):
+        compared = comparisons(trials)
+        about = machine(setting, time.perf_counter() - began)
+        write(directory, searches, trials, compared, about)  # what is done stays, come what may
     print("", *show(setting, searches, compared), "", f"written to {directory}", sep="\n")
 
 
