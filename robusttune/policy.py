@@ -42,7 +42,8 @@ class Policy:
             before that still counts; what hangs is ended only with `isolate`.
         isolate: Whether each Keras Tuner trial runs in a child process, so that a crash (a
             segmentation fault, the kernel's out-of-memory killer, os._exit) ends the trial and not
-            the search. What a trial changes outside of the project folder stays in the child.
+            the search. What a trial changes in Python's memory stays in the child. On a GPU set
+            TF_FORCE_GPU_ALLOW_GROWTH=true, since the search's own process holds it too.
         memory_limit: Memory that the child process of a trial may have of its own, in bytes (> 0):
             its resident anonymous pages, of which TensorFlow itself takes about 0.4e9. The data of
             the search do not count until they are copied. None is no limit. Needs `isolate`.

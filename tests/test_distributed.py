@@ -38,7 +38,7 @@ FORKS.set_forkserver_preload(
     ]
 )
 SILENCE = 2.0  # seconds after which these workers count as dead
-WAIT = 40.0  # seconds after which a test gives up
+WAIT = 120.0  # seconds after which a test gives up
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -162,6 +162,12 @@ def _lost(name: str, number: int, here: Path) -> float:
     return number
 
 
+def _dies(name: str, number: int, here: Path) -> float:
+    if number == 1:
+        os._exit(9)
+    return number
+
+
 def _hopeless(name: str, number: int, here: Path) -> float:
     raise ValueError("Input X contains NaN.")
 
@@ -174,6 +180,7 @@ _RUNS = {
     "fails": _fails,
     "sticks": _sticks,
     "lost": _lost,
+    "dies": _dies,
     "hopeless": _hopeless,
     "limit": _nan,
     "quick": lambda name, number, here: number,
@@ -316,6 +323,18 @@ def test_leases_forgive_when_the_chief_itself_stood_still(monkeypatch: Any) -> N
     leases.forget("a")
     now[0] += 1000.0
     assert leases.silent() == []
+
+
+@pytest.mark.slow
+def test_a_worker_may_isolate_its_trials(team: Any) -> None:
+    """A trial that takes its process down leaves the worker alone, and the chief has the cause."""
+    search = team("dies", isolate=True)
+    processes = [search.start(name) for name in ("chief", "a")]
+    assert [search.done(process)["error"] for process in processes] == [None] * 2
+    trials = search.trials()
+    assert list(trials.status) == ["completed", "failed", *["completed"] * 4]
+    assert trials.cause[1] == "crashed"
+    assert "exit code 9" in trials.error[1]
 
 
 def test_records_of_workers_are_whole(team: Any) -> None:

@@ -33,7 +33,9 @@ def model_of(rate: float = 1e-3) -> keras.Model:
 class StepClock(TrialClock):
     """Its time is over after 25 steps, however fast the machine is."""
 
-    steps = 0
+    def __init__(self, limit: float | None) -> None:
+        super().__init__(limit)
+        self.steps, self.wants_ticks = 0, True
 
     def tick(self, epoch: int, step: int) -> bool:
         """Count."""
