@@ -6,7 +6,7 @@ after a random time, spread over the time that the search takes; the other half 
 operation on a file, among these in the middle of a write. Every third search is killed once more
 while it resumes. All moments are drawn from the seed.
 
-    python benchmarks/chaos.py [--kills 25] [--seed 0] [--only RandomSearch,sqlite]
+    python benchmarks/chaos.py [--kills 25] [--seed 0] [--only RandomSearch,sqlite] [--ours]
 
 Columns: trials lost (ended before the kill and not completed with that score in the end, or never
 run at all), run twice (run again though they had ended, under whatever name), wrong score, crashes
@@ -450,6 +450,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=25, help="kills of each kind of search")
     parser.add_argument("--seed", type=int, default=0, help="what the moments are drawn from")
     parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--ours", action="store_true", help="leave out the plain libraries")
     arguments = parser.parse_args()
     only = set(arguments.only.split(",")) - {""}
     began = time.perf_counter()
@@ -464,7 +465,7 @@ def main() -> int:
             for ours, by in ((True, "robusttune"), (False, "optuna")):
                 jobs.append((kind, by, lambda f, s=storage, o=ours: optimize(s, o, f)))
         for kind, by, work in jobs:
-            if only and kind not in only:
+            if (only and kind not in only) or (arguments.ours and by != "robusttune"):
                 continue
             root = Path(name) / f"{kind}-{by}"
             counts = chaos(work, root, arguments.kills, random.Random(arguments.seed))

@@ -38,6 +38,8 @@ from robusttune import Policy
         ("divergence_factor", "10"),
         ("divergence_factor", float("nan")),
         ("hopeless_after", "five"),
+        ("interruptions", 0),
+        ("interruptions", 1.5),
         ("probe", 1),
         ("probe_seconds", -1),
         ("avoid_unstable", "no"),

@@ -326,7 +326,15 @@ def test_best_trials_are_completed_ones(direction: str, tmp_path: Path) -> None:
 def test_chaos_loses_nothing() -> None:
     """The benchmark with a few real kills of each kind: its exit status is what counts."""
     names = ",".join([*TUNERS, "sqlite", "journal"])
-    chaos = [sys.executable, ROOT / "benchmarks" / "chaos.py", "--kills", "2", "--seed", "7"]
+    chaos = [
+        sys.executable,
+        ROOT / "benchmarks" / "chaos.py",
+        "--kills",
+        "2",
+        "--seed",
+        "7",
+        "--ours",
+    ]
     done = subprocess.run([*chaos, "--only", names], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("robusttune") == 7

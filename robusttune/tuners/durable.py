@@ -86,7 +86,8 @@ class DurableTuner(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
             return
         self.get_trial_dir(trial.trial_id)
         order = getattr(self.oracle, "start_order", None) or []
-        number = order.index(trial.trial_id) if trial.trial_id in order else None
+        backwards = (n for n in reversed(range(len(order))) if order[n] == trial.trial_id)
+        number = next(backwards, None)  # it is the newest as a rule
         note_begin(self.project_dir, trial, number=number)
         try:
             yield

@@ -75,7 +75,14 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         return policy.avoid_unstable and known and not is_free(len(self.trials), policy.free_share)
 
     def _any_failed(self) -> bool:
-        return any(trial.status == TrialStatus.FAILED for trial in self.trials.values())
+        """Whether any trial has failed; what was looked at before is not looked at again."""
+        sound = min(self.__dict__.get("_robust_sound", 0), len(self.end_order))
+        for trial_id in self.end_order[sound:]:
+            if self.trials[trial_id].status == TrialStatus.FAILED:
+                break
+            sound += 1
+        self._robust_sound = sound
+        return bool(sound < len(self.end_order))
 
     def _finished_trials(self) -> Iterator[Any]:
         finished = (TrialStatus.COMPLETED, TrialStatus.FAILED)

@@ -16,7 +16,6 @@ from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 from keras_tuner.src.engine import metrics_tracking
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
-from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import InstabilityWarning, StoreError
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
@@ -75,8 +74,9 @@ def resume(oracle: RobustOracle) -> bool:
         _reconcile(oracle)
     if stored.damaged:
         warnings.warn(
-            f"{len(stored.damaged)} damaged files of the project {project!r} were set aside, and"
-            f" the search goes on without them: {'; '.join(stored.damaged[:5])}",
+            f"{len(stored.damaged)} files of the project {project!r} are damaged or missing. The"
+            " search goes on, and what is damaged was set aside:"
+            f" {'; '.join(stored.damaged[:5])}",
             InstabilityWarning,
             stacklevel=2,
         )
@@ -220,16 +220,7 @@ def _end(oracle: RobustOracle, trial: Any) -> None:
 
 
 def _write_crash(oracle: RobustOracle, record: TrialRecord, begun: int) -> None:
-    cause = FailureCause.CRASHED
-    crashed = record.replace(
-        status="failed",
-        unstable=True,
-        symptom=Symptom.CRASHED,
-        cause=cause,
-        confidence=1.0,
-        advice=cause.advice,
-        error=f"The process ended {begun} times in this trial.",
-    )
+    crashed = record.crashed(error=f"The process ended {begun} times in this trial.")
     path = os.path.join(oracle._get_trial_dir(record.trial_id), RECORD_FILE)
     write_atomically(path, crashed.to_json())
 

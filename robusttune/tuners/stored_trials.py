@@ -35,7 +35,7 @@ class StoredTrials:
     Args:
         trials: The trials that can be read, by trial_id, in the order of their ids.
         lost: Ids of trials whose trial.json is damaged or missing.
-        damaged: One line for each file that was set aside.
+        damaged: One line for each file that was set aside or is missing.
     """
 
     trials: dict[str, Any] = field(default_factory=dict)
@@ -78,6 +78,7 @@ def read_trials(project: str) -> StoredTrials:
             stored.trials[trial_id] = _read_trial(path, trial_id)
         except FileNotFoundError:
             if _has_content(project, trial_id):
+                stored.damaged.append(f"{_PREFIX}{trial_id}: {TRIAL_FILE} is missing")
                 stored.lost.append(trial_id)
         except OSError as error:
             raise StoreError(error.errno, f"{error.strerror}. Cannot go on", path) from error
