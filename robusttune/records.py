@@ -125,6 +125,19 @@ class TrialRecord:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
+    def crashed(self, **changes: Any) -> TrialRecord:
+        """Return the record of the trial once its process is known to be gone."""
+        cause = FailureCause.CRASHED
+        return self.replace(
+            status="failed",
+            unstable=True,
+            symptom=Symptom.CRASHED,
+            cause=cause,
+            confidence=1.0,
+            advice=cause.advice,
+            **changes,
+        )
+
     def message(self) -> str:
         """Return one line for people: symptom, place, cause and advice."""
         where = "" if self.epoch is None else f" in epoch {self.epoch}"

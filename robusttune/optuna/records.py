@@ -109,10 +109,10 @@ def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
     )
     if trial.state is TrialState.RUNNING:
         gone = stale or (left_running and stored is not None and is_gone(stored.evidence))
-        return _crashed(record) if gone else record
+        return record.crashed() if gone else record
     if trial.state is TrialState.FAIL:
         vanished = stored is not None and lost_its_worker(stored)
-        return _crashed(record) if vanished else _failed(record)
+        return record.crashed() if vanished else _failed(record)
     return _with_values(record, trial.values)
 
 
@@ -121,18 +121,6 @@ def _failed(record: TrialRecord) -> TrialRecord:
         return record.replace(unstable=True, value=None)
     cause = FailureCause.UNKNOWN
     return record.replace(unstable=True, cause=cause, advice=cause.advice, value=None)
-
-
-def _crashed(record: TrialRecord) -> TrialRecord:
-    cause = FailureCause.CRASHED
-    return record.replace(
-        status="failed",
-        unstable=True,
-        symptom=Symptom.CRASHED,
-        cause=cause,
-        confidence=1.0,
-        advice=cause.advice,
-    )
 
 
 def _with_values(record: TrialRecord, values: list[float] | None) -> TrialRecord:
