@@ -10,7 +10,9 @@ while it resumes. All moments are drawn from the seed.
 
 Columns: trials lost (ended before the kill and not completed with that score in the end, or never
 run at all), run twice (run again though they had ended, under whatever name), wrong score, crashes
-and hangs on resume. Trials that were killed in the middle are run again, and are no loss.
+and hangs on resume (which cost the whole search, and are not counted as lost trials as well). A
+trial has ended when the tuner or the study has gone on from it; one that was killed before that is
+run again, and is no loss.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     if os.path.islink(path):
         raise ValueError("a symbolic link, not followed")
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # not every system has them all
+        flags |= getattr(os, name, 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")

@@ -235,6 +235,22 @@ def test_damaged_adjustments_are_set_aside(text: str, tmp_path: Path) -> None:
     assert len(outcome(tuner)) == EXPECTED["RandomSearch"]
 
 
+def test_damaged_records_are_set_aside(tmp_path: Path) -> None:
+    """One warning for all of them; their trials count as before, also in the report."""
+    search(open_tuner("RandomSearch", tmp_path))
+    paths = [tmp_path / "project" / f"trial_{n}" / "robusttune.json" for n in (1, 4)]
+    for path in paths:
+        path.write_text('{"trial_id": 3}')
+    runs: list[str] = []
+    tuner = open_tuner("RandomSearch", tmp_path, runs)
+    with pytest.warns(InstabilityWarning, match="2 damaged records") as caught:
+        search(tuner)
+    assert sum(issubclass(warning.category, InstabilityWarning) for warning in caught) == 1
+    assert all(path.with_name("robusttune.json.damaged").exists() for path in paths)
+    assert runs == []
+    assert list(Report.from_directory(tmp_path / "project").trials.status) == ["completed"] * 8
+
+
 def test_report_shows_a_trial_that_runs(tmp_path: Path) -> None:
     """While it runs its values are there, and it is not held to be a failure."""
     with pytest.raises(Power):

@@ -56,7 +56,8 @@ def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
 def _write_and_rename(path: str, content: bytes, durable: bool) -> None:
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{secrets.token_hex(8)}{_SUFFIX}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o664)
     try:
         with os.fdopen(descriptor, "wb") as file:

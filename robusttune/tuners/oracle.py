@@ -10,6 +10,7 @@ import math
 import os
 import threading
 import time
+import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -19,12 +20,12 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.engine import metrics_tracking
 from keras_tuner.src.engine import oracle as oracle_module
 
-from robusttune.errors import HopelessSearchError
+from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
-from robusttune.tuners.files import is_remote, write_atomically
+from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
@@ -186,6 +187,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def robusttune_records(self) -> dict[str, TrialRecord]:
         """Return the records of the finished trials by trial_id, read from the project once."""
+        damaged = []
         for trial_id in self.end_order[self._robust_read :]:
             if trial_id not in self._robust_records:
                 path = os.path.join(self._get_trial_dir(trial_id), RECORD_FILE)
@@ -193,9 +195,20 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
                     self._robust_records[trial_id] = TrialRecord.from_json(read_bytes(path))
                 except FileNotFoundError:
                     continue
-                except (OSError, ValueError) as error:
+                except OSError as error:
                     _log.warning("no record of trial %s: %s", trial_id, error)
+                except ValueError as error:
+                    damaged.append(
+                        f"{os.path.relpath(set_aside(path), self._project_dir)}: {error}"
+                    )
         self._robust_read = len(self.end_order)
+        if damaged:
+            warnings.warn(
+                f"{len(damaged)} damaged records of trials were set aside; the trials count, and"
+                f" why they failed is not known: {'; '.join(damaged[:5])}",
+                InstabilityWarning,
+                stacklevel=2,
+            )
         return self._robust_records
 
 
