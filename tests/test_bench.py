@@ -7,11 +7,13 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from peers.chart import chart
 from peers.log import Epoch, Moment, SearchLog, Trial
 from peers.summary import compare, search_row, trial_rows
 
@@ -81,6 +83,16 @@ def test_a_failed_trial_is_no_best():
     """A diverged objective does not count, even if it was stored."""
     row = search_row(rows_of(trial(0, 4, [20.0], value=20.0)), finished=True)
     assert (row.failed, row.best) == (1, None)
+
+
+def test_the_chart_is_an_image():
+    """A browser reads it, and every contender is named in it."""
+    searches = [search_row(rows_of(trial(0, 4, [0.5], value=0.5)), finished=True)]
+    image = ElementTree.fromstring(chart([("a", [0.5, math.inf])], searches, reference="<b>"))
+    assert image.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [text.text for text in image.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("a") == 2
+    assert any("<b>" in text for text in texts)
 
 
 @pytest.mark.slow

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from markupsafe import Markup
-
 from peers.summary import SearchRow
 from robusttune.report.draw import Drawing, Scale
 
 _WIDTH = 760.0
-_STYLE = Markup(
+_STYLE = (
     "<style>"
     "svg{background:#fff;font-family:system-ui,sans-serif}"
     "text{font-size:12px;fill:#1b1f24}.tick{font-size:11px;fill:#57606a}.name{font-weight:600}"
