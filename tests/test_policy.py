@@ -43,8 +43,6 @@ from robusttune import Policy
         ("isolate", 1),
         ("memory_limit", 0),
         ("memory_limit", 1_000_000_000),  # without isolate
-        ("interruptions", 0),
-        ("interruptions", 1.5),
         ("worker_silence", 0.5),
         ("worker_silence", None),
         ("interruptions", 0),
