@@ -196,24 +196,27 @@ def test_isolated_trials_speak_through_the_search(
             known = self.oracle.get_trial(trial.trial_id)
             assert known.trial_id == trial.trial_id
             assert self.oracle.objective.name == "score"
+            if trial.trial_id == "2":
+                return {"score": value, "trials": threading.Lock()}
             return {"score": value, "trials": len(self.oracle.trials)}
 
     tuner = robusttune.robust(Talks)(
         objective=keras_tuner.Objective("score", "min"),
-        max_trials=2,
+        max_trials=3,
         policy=Policy(isolate=True),
         directory=str(tmp_path),
     )
     with pytest.warns(UserWarning, match="mind the step"):
         tuner.search(*regression, verbose=0)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("in ")]
-    assert len(said) == 2
-    assert len(set(said)) == 1  # one warm process for both
+    assert len(said) == 3
+    assert len(set(said)) == 1  # one warm process for all
     assert said[0] != f"in {os.getpid()}"
-    trials = tuner.oracle.get_best_trials(2)
+    trials = tuner.oracle.get_best_trials(3)
     assert [hp.name for hp in tuner.oracle.get_space().space] == ["x"]
     assert all(math.isfinite(trial.score) for trial in trials)
     assert sorted(t.metrics.get_best_value("trials") for t in trials) == [1, 2]
+    assert tuner.report().trials.cause[2] == "code_error"  # its result is no number
 
 
 @pytest.mark.parametrize(

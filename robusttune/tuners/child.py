@@ -41,7 +41,7 @@ class Outcome:
     """How a run of a trial ended in the child.
 
     Args:
-        results: What run_trial returned, of which no epoch is unusable; None after an error.
+        results: What run_trial returned, pickled; no epoch is unusable. None after an error.
         error: What ended it; None for a run that returned.
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say.
@@ -50,7 +50,7 @@ class Outcome:
         random_states: From where the next trial goes on.
     """
 
-    results: Any
+    results: bytes | None
     error: Exception | None
     traceback: str
     findings: TrialRecord
@@ -211,10 +211,8 @@ def _open(path: str, link: Link) -> tuple[Any, Any, Any]:
     parts = unpack(path, DistantOracle(link))
     restore: Callable[[], None] = parts["the settings"]
     restore()
-    tuner = parts["the tuner"]
-    tuner.__dict__["oracle"] = DistantOracle(link)
     _speak_through(link)
-    return tuner, parts["the data"], parts["the arguments of search"]
+    return parts["the tuner"], parts["the data"], parts["the arguments of search"]
 
 
 def _run(
@@ -240,13 +238,14 @@ def _run(
             tuner._robust_space.watching(mend=True),
             guard_every_fit(session.make_guard) as session.guards,
         ):
-            results = session.watched(tuner.run_trial)(trial, *fit_args, **fit_kwargs)
+            returned = session.watched(tuner.run_trial)(trial, *fit_args, **fit_kwargs)
+            results = cloudpickle.dumps(portable(returned))  # here, where failing is the trial's
     except Exception as caught:
         error, text = caught, _traceback(caught)
     with clock.paused():
         findings = session.findings(error)
     return Outcome(
-        results=portable(results),
+        results=results,
         error=_portable_error(error),
         traceback=text,
         findings=findings,

@@ -302,8 +302,9 @@ class IsolatedSession(TrialSession):
             self.tuner._robust_space.adjustments.extend(outcome.adjustments)
             if outcome.error is not None:
                 raise outcome.error from ChildTraceback(outcome.traceback)
-            self.results = outcome.results
-            return outcome.results
+            assert outcome.results is not None
+            self.results = cloudpickle.loads(outcome.results)
+            return self.results
 
         return run
 
