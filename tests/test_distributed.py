@@ -37,7 +37,7 @@ FORKS.set_forkserver_preload(
         "robusttune.tuners.worker",
     ]
 )
-SILENCE = 2.0  # seconds after which these workers count as dead
+SILENCE = 4.0  # seconds after which these workers count as dead
 WAIT = 120.0  # seconds after which a test gives up
 
 
@@ -290,7 +290,7 @@ def test_a_worker_that_comes_too_late_is_told_so(team: Any) -> None:
 
 def test_a_chief_that_is_started_again_goes_on_with_its_workers(team: Any) -> None:
     """The worker waits for it, and its result counts."""
-    search = team("sticks")
+    search = team("sticks", worker_silence=60.0)  # which is how long it waits for a killed chief
     chief, a = search.start("chief"), search.start("a")
     until((search.folder / "stuck").exists)
     os.kill(chief.pid, signal.SIGKILL)
