@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint wheel bench bench-full clean
+.PHONY: demo test test-oldest lint docs wheel bench bench-full clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
@@ -25,6 +25,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages of docs/, with the API from the docstrings; a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo build/docs/index.html
 
 # The wheel, installed into an empty environment, runs the demo and reports on it from elsewhere.
 wheel: $(STAMP)

@@ -1,0 +1,93 @@
+"""The documentation builds without warnings, and says what the code says."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import robusttune
+import robusttune.errors
+import robusttune.optuna
+from robusttune import FailureCause, Policy
+from robusttune.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.slow
+def test_docs_build_without_warnings(tmp_path: Path) -> None:
+    """Every page and every docstring is sound."""
+    pytest.importorskip("sphinx")
+    pytest.importorskip("myst_parser")
+    pytest.importorskip("furo")
+    options = ["-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "divergence_factor" in (tmp_path / "api.html").read_text(encoding="utf-8")
+
+
+def test_docs_name_every_public_name() -> None:
+    """A new public name cannot be forgotten in the API pages."""
+    api = (DOCS / "api.rst").read_text(encoding="utf-8")
+    assert "automodule:: robusttune.errors" in api
+    for name in set(robusttune.__all__) - set(vars(robusttune.errors)):
+        assert re.search(rf":: robusttune\.{name}\b", api), name
+    for name in robusttune.optuna.__all__:
+        assert re.search(rf":: robusttune\.optuna\.{name}\b", api), name
+
+
+def policy_table() -> list[str]:
+    """Return the rows of the policy table, from the docstring of Policy."""
+    described = inspect.getdoc(Policy)
+    assert described is not None
+    arguments = described.split("Args:\n")[1].split("\n\nRaises:")[0]
+    texts = {
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^    (\w+): ((?:.|\n {8})+)", arguments, re.MULTILINE)
+    }
+    return [
+        f"| `{field.name}` | `{field.default!r}` | {texts[field.name]} |"
+        for field in dataclasses.fields(Policy)
+    ]
+
+
+def test_docs_policy_table() -> None:
+    """The README has every field of the policy, as its docstring has it."""
+    for row in policy_table():
+        assert row in README
+
+
+@pytest.mark.parametrize("cause", FailureCause)
+def test_docs_causes_table(cause: FailureCause) -> None:
+    """The README has every cause, with its advice."""
+    assert f"| {cause} | {cause.advice} |" in README
+
+
+def test_docs_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The API page has every option of the command."""
+    api = (DOCS / "api.rst").read_text(encoding="utf-8")
+    for command in ("report", "demo"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        for option in re.findall(r"--[a-z-]+", capsys.readouterr().out):
+            assert option in api or option == "--help", option
+
+
+def test_docs_links() -> None:
+    """Links between the files of the repository lead somewhere."""
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), (page.name, target)
