@@ -168,9 +168,16 @@ class StepRecorder:
             loss,
             size,
             skips_itself=scale is not None,
-            apply=lambda factor: self._apply(_scaled(grads, factor), trainable_variables),
+            apply=self._traced_once(grads, trainable_variables),
         )
         return None
+
+    def _traced_once(self, grads: list[Any], variables: Any) -> Callable[[Any], Any]:
+        """Return what applies the gradients times a factor; both branches share its trace."""
+        if tf.executing_eagerly() or self.one_branch:
+            return lambda factor: self._apply(_scaled(grads, factor), variables)
+        update = tf.function(lambda given: self._apply(given, variables), autograph=False)
+        return lambda factor: update(_scaled(grads, factor))
 
     def _apply_in_replicas(
         self, context: Any, grads: Any, variables: Any, loss: Any, size: Any
