@@ -669,3 +669,14 @@ def test_guard_record_names_cause_and_advice(regression: Any) -> None:
     assert guard.record.status == "failed"
     assert guard.record.cause is FailureCause.DIVERGENT_LEARNING_RATE
     assert guard.record.advice
+
+
+def test_guard_time_saved_leaves_out_the_tracing(regression: Any) -> None:
+    """A fit that fails within its first steps was compiling nearly all of its time."""
+    x, y = regression
+    guard = Guard()
+    dense(100.0).fit(x, y, epochs=100, batch_size=32, shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.trace is not None
+    assert guard.trace.epoch == 0
+    assert guard.trace.seconds_per_epoch is not None
+    assert 0 < guard.trace.seconds_per_epoch < guard.trace.seconds / 2

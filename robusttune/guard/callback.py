@@ -90,6 +90,7 @@ class Guard(keras.callbacks.Callback):
         self.trace = FitTrace(epochs=self.params.get("epochs"))
         self._watch = WatchState(find_baseline=self._find_baseline)
         self._began = self._epoch_began = time.perf_counter()
+        self._compiled = self._stepped = self._began  # when the first and the last step were done
         self._epoch_seconds: list[float] = []
         self._steps = self._batch = self._seen_steps = 0
         self._look_every = min(self.policy.check_every, self.policy.history)
@@ -124,7 +125,7 @@ class Guard(keras.callbacks.Callback):
             for name in logs:
                 logs[name] = math.nan
             return
-        self._epoch_seconds.append(time.perf_counter() - self._epoch_began)
+        self._epoch_seconds.append(time.perf_counter() - max(self._epoch_began, self._compiled))
         self.trace.epoch_logs.append({name: float(value) for name, value in logs.items()})
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -162,11 +163,17 @@ class Guard(keras.callbacks.Callback):
         self._recorder = recorder
 
     def _after_step(self) -> None:
-        self._steps += 1
+        self._count_step()
         if self._steps % self._look_every == 0 and not self.failed:
             self._look()
         if self._clock.wants_ticks:
             self._tick()
+
+    def _count_step(self) -> None:
+        self._steps += 1
+        self._stepped = time.perf_counter()
+        if self._steps == 1:
+            self._compiled = self._stepped
 
     def _tick(self) -> None:
         if self._clock.tick(self._epoch, self._last_step) and not self.failed:
@@ -191,7 +198,7 @@ class Guard(keras.callbacks.Callback):
         self._batch += 1
         loss = step_loss(mean, self._mean, self._batch)
         self._mean = mean
-        self._steps += 1
+        self._count_step()
         self._host_losses = [*self._host_losses[1 - self.policy.history :], loss]
         self._tick()
         if self.failed or "loss" not in (logs or {}):
@@ -232,9 +239,10 @@ class Guard(keras.callbacks.Callback):
         self._collect()
         trace.seconds = time.perf_counter() - self._began
         if self._epoch_seconds:
-            trace.seconds_per_epoch = float(np.mean(self._epoch_seconds))
-        elif self.params.get("steps") and trace.step is not None:
-            trace.seconds_per_epoch = trace.seconds * self.params["steps"] / (trace.step + 1)
+            trace.seconds_per_epoch = float(np.mean(self._epoch_seconds[1:] or self._epoch_seconds))
+        elif self.params.get("steps") and trace.step:
+            running = self._stepped - self._compiled
+            trace.seconds_per_epoch = running * self.params["steps"] / trace.step
         with self._clock.paused():
             self.record = self._make_record(trace)
         if not self.record.unstable:  # what a diagnosis would need takes memory

@@ -50,6 +50,7 @@ class FitTrace:
         steps_per_epoch: Steps an epoch; None where unknown.
         seconds: Wall time of the fit.
         seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
+            The first step, which compiles, does not count; None where there is no other.
     """
 
     symptom: Symptom | None = None
