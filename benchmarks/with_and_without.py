@@ -74,6 +74,7 @@ class Search:
         objective: Of the tuner.
         policy: Fields of robusttune's policy that are not the default.
         options: Arguments of the tuner.
+        kind: Keras Tuner's name of the tuner. A grid goes through the trials in their order.
     """
 
     build: Build | keras_tuner.HyperModel
@@ -82,6 +83,7 @@ class Search:
     objective: Any = "val_loss"
     policy: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "GridSearch"
 
     def tuner(self, side: str, folder: Path) -> Any:
         """Return the tuner of a side; it goes on with what lies in the folder."""
@@ -92,9 +94,9 @@ class Search:
             **self.options,
         }
         if side == "plain":
-            return keras_tuner.GridSearch(self.build, **known)
+            return getattr(keras_tuner, self.kind)(self.build, **known)
         policy = robusttune.Policy(**self.policy)
-        return robusttune.GridSearch(self.build, policy=policy, **known)
+        return getattr(robusttune, self.kind)(self.build, policy=policy, **known)
 
     def run(self, tuner: Any) -> None:
         """Search."""
@@ -300,11 +302,11 @@ def half_written(side: str, folder: Path) -> str:
         return f"**{type(failure).__name__}** at the next start"
 
 
-def killed(side: str, folder: Path) -> str:
-    """A search that is killed in its fourth trial and started again."""
-    if child("killed", side, folder).wait() != -signal.SIGKILL:
+def killed(name: str, side: str, folder: Path) -> str:
+    """A search that is killed in one of its trials and started again."""
+    if child(name, side, folder).wait() != -signal.SIGKILL:
         raise RuntimeError("the search was not killed")
-    if child("killed", side, folder).wait() != 0:
+    if child(name, side, folder).wait() != 0:
         return f"**{(folder / 'error').read_text()}** at the next start"
     return f"goes on: {described(stored(folder))}"
 
@@ -437,7 +439,12 @@ _ACCURACY = Search(build=classifier, y=LABELS, objective="val_accuracy")
 
 # What runs in a process of its own, by name.
 CHILDREN: dict[str, Callable[[Path], Search]] = {
-    "killed": lambda folder: Search(build=InTrial(killed_once(folder))),
+    "killed": lambda folder: Search(
+        build=InTrial(killed_once(folder)),
+        kind="RandomSearch",
+        options={"max_trials": TRIALS, "seed": 1},
+    ),
+    "killed_grid": lambda folder: Search(build=InTrial(killed_once(folder))),
     "worker": lambda folder: Search(
         build=InTrial(killed_once(folder)), policy={"worker_silence": 5}
     ),
@@ -472,11 +479,18 @@ CASES: dict[str, tuple[str, Run]] = {
         "three models that cannot be built",
         lambda side, folder: told(Search(build=wrong_shapes), side, folder),
     ),
-    "killed": ("the process is killed, and started again", killed),
-    "state": ("the state is half-written when it is killed", half_written),
+    "killed": (
+        "`RandomSearch` is killed, and started again",
+        lambda side, folder: killed("killed", side, folder),
+    ),
+    "killed_grid": (
+        "`GridSearch` is killed, and started again",
+        lambda side, folder: killed("killed_grid", side, folder),
+    ),
+    "state": ("`oracle.json` is half-written", half_written),
     "crashed": ("a trial takes the process down (`isolate=True`)", crashed),
     "hung": ("a trial hangs (`isolate=True, trial_seconds=3`)", hung),
-    "worker": ("a worker of three processes dies in its trial", worker_dies),
+    "worker": ("one of two workers dies in its trial (`worker_silence=5`)", worker_dies),
     "optuna_nan": ("Optuna: a model becomes NaN", optuna_nan),
     "optuna_exception": ("Optuna: the objective raises", optuna_exception),
 }

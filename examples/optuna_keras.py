@@ -3,7 +3,25 @@
 The data ships with scikit-learn. The two lines that robusttune needs are marked; everything else
 is an ordinary Optuna study with Optuna's own pruning.
 
-Usage: python examples/optuna_keras.py [n_trials] [report.html]
+    python examples/optuna_keras.py [n_trials] [report.html]
+
+It takes a minute at most, leaves failures.csv in the current folder, and prints:
+
+    1 of 20 trials failed and 2 more were unstable; 3 of them where units_0 * learning_rate >
+    7: divergent learning rate. Keep units_0 * learning_rate below 7.
+
+    cause                    trials  time lost  what to do
+    divergent_learning_rate       3       20 s  Lower the upper bound of the learning rate, by
+                                                a factor of 10 at first, or warm it up.
+
+    unstable region              failed      p  cause
+    units_0 * learning_rate > 7  3 of 5  0.025  divergent_learning_rate
+
+    To leave out units_0 * learning_rate > 7
+    units_0 = trial.suggest_int('units_0', 8, min(128, 7 / learning_rate), log=True)
+
+    The search space was adjusted in 1 place.
+    best accuracy 0.956, in trial 19
 """
 
 from __future__ import annotations
@@ -70,7 +88,7 @@ def objective(trial: optuna.Trial) -> float:
     return accuracy
 
 
-def main(n_trials: int = 40, html: str | None = None) -> None:
+def main(n_trials: int = 20, html: str | None = None) -> None:
     """Run the study, and say what failed and why."""
     sampler = CrashAwareSampler(optuna.samplers.TPESampler(seed=0))  # or leave the sampler as it is
     study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -80,8 +98,8 @@ def main(n_trials: int = 40, html: str | None = None) -> None:
         callbacks=[FailureReportCallback("failures.csv")],
     )
     report = Report.from_study(study)
-    print(report.summary())
-    print(f"best accuracy {study.best_value:.3f} with {study.best_params}")
+    print(report.summary(width=90))
+    print(f"best accuracy {study.best_value:.3f}, in trial {study.best_trial.number}")
     if html is not None:
         report.to_html(html)
 

@@ -1,7 +1,8 @@
-"""The examples run as they are."""
+"""The examples run as they are, and print what their docstrings say."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,12 +13,22 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
+# What is the same on every machine of what an example prints.
+PHRASES = {
+    "custom_tuner.py": ("completed  divergent_learning_rate", "best: {'units': "),
+    "drop_in.py": ("trials failed", "unscaled_data", "params_rate"),
+    "plain_fit.py": ("at step 5: divergent_learning_rate", "weights finite: True"),
+    "report_gate.py": ("exits with 1:", "failure_rate is 0.", "trials failed"),
+}
+SLOW = {"custom_tuner.py", "drop_in.py"}
 
-def run(name: str, *arguments: str) -> str:
-    """Run an example and return what it prints."""
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    """Run an example in a folder and return what it prints."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=280,
@@ -26,19 +37,23 @@ def run(name: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_example_drop_in() -> None:
-    """The swapped tuner survives and names causes."""
-    shown = run("drop_in.py")
-    assert "8 trials" in shown
-    assert "unscaled_data" in shown
+def output_in_docstring(name: str) -> str:
+    """Return the part of an example's docstring that begins where it says what it prints."""
+    described = ast.get_docstring(ast.parse((EXAMPLES / name).read_text(encoding="utf-8")))
+    assert described is not None
+    return described.partition("prints:")[2]
 
 
-def test_example_plain_fit() -> None:
-    """A plain fit is ended with finite weights and a cause."""
-    shown = run("plain_fit.py")
-    assert "divergent_learning_rate" in shown
-    assert "weights finite: True" in shown
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in sorted(PHRASES)],
+)
+def test_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
+    """An example runs, and its docstring shows such an output."""
+    shown, documented = run(name, tmp_path), output_in_docstring(name)
+    for phrase in PHRASES[name]:
+        assert phrase in shown
+        assert phrase in documented
 
 
 def test_example_review_failures(tmp_path: Path) -> None:
@@ -59,6 +74,8 @@ def test_example_review_failures(tmp_path: Path) -> None:
         for n in range(6)
     ]
     Report.from_records(records).to_csv(tmp_path)
-    shown = run("review_failures.py", str(tmp_path))
-    assert "unsafe_loss" in shown
+    shown = run("review_failures.py", tmp_path, str(tmp_path))
+    for phrase in ("Failures by cause:", "unsafe_loss", "The least certain verdicts first:"):
+        assert phrase in shown
+        assert phrase in output_in_docstring("review_failures.py")
     assert len(pd.read_csv(tmp_path / "failures.csv")) == 3
