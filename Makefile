@@ -55,6 +55,7 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/sanitize.py search
 	$(BIN)/python benchmarks/trap.py
 	$(BIN)/python benchmarks/learning_rate_caps.py
+	$(BIN)/python benchmarks/with_and_without.py
 
 clean:
 	rm -rf .venv .venv-* build dist

@@ -22,7 +22,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.slow
 def test_docs_build_without_warnings(tmp_path: Path) -> None:
     """Every page and every docstring is sound."""
     pytest.importorskip("sphinx")
@@ -84,6 +83,22 @@ def test_docs_command_line(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         for option in re.findall(r"--[a-z-]+", capsys.readouterr().out):
             assert option in api or option == "--help", option
+
+
+@pytest.mark.slow
+def test_docs_quote_what_is_measured() -> None:
+    """The README's table of what happens with and without is what its script prints."""
+    command = [str(ROOT / "benchmarks" / "with_and_without.py"), "--only"]
+    done = subprocess.run(
+        [sys.executable, *command, "nan", "optuna_exception"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = done.stdout.splitlines()
+    assert len(rows) == 4
+    for row in rows:
+        assert row in README
 
 
 def test_docs_links() -> None:
