@@ -222,7 +222,7 @@ _EVIDENCE = st.fixed_dictionaries(
 _RECORD = st.builds(
     TrialRecord,
     trial_id=st.text(max_size=8),
-    number=st.none() | st.integers(),
+    number=st.none() | st.integers(min_value=0),
     status=st.sampled_from(["completed", "failed", "pruned", "running"]),
     unstable=st.booleans(),
     cause=st.none() | st.sampled_from(list(FailureCause)),
