@@ -49,7 +49,8 @@ class ModelRecorder:
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
         with model.distribute_strategy.scope():
-            merges = tf.distribute.has_strategy()  # whether updates do, also of a single replica
+            # Whether updates do, also those of a single replica.
+            merges = self._merges = tf.distribute.has_strategy()
         # XLA cannot call the host, but the first batches can be read off its input.
         self._tapped = bool(model.jit_compile) and not merges
         if merges:
@@ -71,6 +72,7 @@ class ModelRecorder:
 
     def attach(self) -> None:
         """Instrument the model; its train function is built anew, before it is traced."""
+        self._build_optimizer()
         for step in self.steps:
             step.attach()
         train_step = self.model.train_step
@@ -101,6 +103,16 @@ class ModelRecorder:
             return logs
 
         self.model.train_function = watched_train_function
+
+    def _build_optimizer(self) -> None:
+        """Make the optimizer's variables, where it is known for which weights.
+
+        A step that is traced before they exist makes them, and is then traced a second time.
+        """
+        model, optimizer = self.model, self.model.optimizer
+        ordinary = type(model).train_step is keras.Model.train_step
+        if ordinary and model.built and not optimizer.built and not self._merges:
+            optimizer.build(model.trainable_weights)
 
     def detach(self) -> None:
         """Leave the model as it was; the next fit builds and traces its own train function."""
