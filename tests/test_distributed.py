@@ -351,9 +351,9 @@ def test_records_of_workers_are_whole(team: Any) -> None:
 
 
 @pytest.mark.slow
-def test_example_keras_tuner_workers() -> None:
+def test_example_keras_tuner_workers(tmp_path: Path) -> None:
     """The script starts chief and workers, kills one, and the search ends well."""
-    shown = run_example("distributed/keras_tuner_workers.py")
+    shown = run_example("distributed/keras_tuner_workers.py", tmp_path)
     assert "worker-0 was killed" in shown
     assert "3 of 6 trials failed" in shown
     assert "every trial has ended: True" in shown

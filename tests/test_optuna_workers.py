@@ -152,8 +152,8 @@ def test_a_stale_trial_is_reported_and_run_again(tmp_path: Path) -> None:
     assert list(failures.cause) == ["crashed"]
 
 
-def test_example_optuna_workers() -> None:
+def test_example_optuna_workers(tmp_path: Path) -> None:
     """The script starts its workers, kills one, and reports."""
-    shown = run("distributed/optuna_workers.py")
+    shown = run("distributed/optuna_workers.py", tmp_path)
     assert "rate > 1" in shown
     assert "killed with their worker: 1" in shown
