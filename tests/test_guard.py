@@ -643,6 +643,25 @@ def test_guard_leaves_nothing_alive_over_100_fits(regression: Any) -> None:
     assert alive() == before
 
 
+def test_guard_skips_a_step_whose_loss_alone_is_infinite(regression: Any) -> None:
+    """A loss that is not finite is a failure, also where its gradient is."""
+    x, y = regression
+    y = np.copy(y)
+    y[32] = 1e9  # in the second batch
+
+    def sometimes_infinite(y_true: Any, y_pred: Any) -> Any:
+        trap = keras.ops.where(keras.ops.max(y_true) > 1e8, np.inf, 0.0)
+        return keras.ops.mean(keras.ops.abs(y_true - y_pred)) + keras.ops.stop_gradient(trap)
+
+    guard, model, bare = Guard(), dense(loss=sometimes_infinite), dense(loss="mae")
+    model.fit(x, y, shuffle=False, verbose=0, callbacks=[guard])
+    bare.fit(x[:32], y[:32], shuffle=False, verbose=0)
+    assert guard.trace is not None
+    assert (guard.trace.symptom, guard.trace.step) == (Symptom.NON_FINITE_LOSS, 1)
+    for ours, theirs in zip(model.get_weights(), bare.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
 def test_guard_deepcopy_is_a_fresh_guard() -> None:
     """Tuners copy their callbacks for every trial."""
     import copy

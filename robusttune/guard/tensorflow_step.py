@@ -157,7 +157,7 @@ class StepRecorder:
         squares = [_half_square(g) for g in grads if g is not None]
         if loss is not None:
             loss = tf.cast(loss, tf.float32)
-            squares.append(loss * 0.0)  # a loss that is not finite makes the sum NaN
+            squares.append(_nan_unless_finite(loss))
         scale = self._loss_scale()
         size = tf.add_n(squares)
         size = size if scale is None else size / (scale * scale)
@@ -269,7 +269,7 @@ class StepRecorder:
     def _row_of(self, loss: Any, size: Any, skips_itself: bool) -> Any:
         shown = tf.constant(np.nan, tf.float32) if loss is None else loss
         if skips_itself:  # a LossScaleOptimizer meets non-finite gradients by design
-            otherwise = tf.constant(0.0) if loss is None else loss * 0.0
+            otherwise = tf.constant(0.0) if loss is None else _nan_unless_finite(loss)
             size = tf.where(tf.math.is_finite(size), size, otherwise)
         return tf.stack([shown, size])
 
@@ -331,6 +331,11 @@ def clips_by_itself(optimizer: Any) -> bool:
         getattr(inner, name, None) is not None
         for name in ("clipnorm", "clipvalue", "global_clipnorm")
     )
+
+
+def _nan_unless_finite(loss: Any) -> Any:
+    # Grappler, TensorFlow's graph optimizer, may take `loss * 0` for 0, whatever the loss is.
+    return tf.where(tf.math.is_finite(loss), 0.0, np.nan)
 
 
 def _half_square(gradient: Any) -> Any:
