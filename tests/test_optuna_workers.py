@@ -155,5 +155,5 @@ def test_a_stale_trial_is_reported_and_run_again(tmp_path: Path) -> None:
 def test_example_optuna_workers(tmp_path: Path) -> None:
     """The script starts its workers, kills one, and reports."""
     shown = run("distributed/optuna_workers.py", tmp_path)
-    assert "rate > 1" in shown
+    assert "of them where rate > " in shown  # workers take turns as they come
     assert "killed with their worker: 1" in shown
