@@ -662,6 +662,23 @@ def test_guard_skips_a_step_whose_loss_alone_is_infinite(regression: Any) -> Non
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+def test_guard_counts_steps_between_two_looks(regression: Any) -> None:
+    """A fit that is broken off before the host has looked still knows its steps."""
+    x, y = regression
+
+    def batches() -> Any:
+        for start in range(0, 160, 32):
+            yield x[start : start + 32], y[start : start + 32]
+        raise ValueError("the source has dried up")
+
+    guard, model = Guard(Policy(check_every=50)), dense()
+    with pytest.raises(Exception, match="dried up"):
+        model.fit(batches(), steps_per_epoch=10, shuffle=False, verbose=0, callbacks=[guard])
+    guard.release()
+    assert guard.trace is not None
+    assert (guard.trace.first_step, len(guard.trace.losses)) == (0, 5)
+
+
 def test_guard_deepcopy_is_a_fresh_guard() -> None:
     """Tuners copy their callbacks for every trial."""
     import copy

@@ -262,10 +262,11 @@ class Guard(keras.callbacks.Callback):
             return
         from robusttune.guard.tensorflow_step import Row
 
-        rows = self._recorder.history().astype(float)
-        trace.first_step = self._seen_steps - len(rows)
+        rows, steps = self._recorder.history()
+        trace.first_step = steps - len(rows)
         if trace.step is not None:
             rows = rows[: max(trace.step + 1 - trace.first_step, 0)]
+        rows = rows.astype(float)
         trace.losses, trace.gradient_norms = rows[:, Row.LOSS], np.sqrt(2 * rows[:, Row.SIZE])
         trace.clipped_steps = self._recorder.clipped_steps
         trace.first_batches = list(self._recorder.batches)

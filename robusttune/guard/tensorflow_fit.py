@@ -145,11 +145,11 @@ class ModelRecorder:
         self._looked = self._steps
         return table[len(table) - new :].tolist(), self._steps
 
-    def history(self) -> np.ndarray[Any, Any]:
-        """Return the kept rows, oldest first, shape (n, len(Row))."""
+    def history(self) -> tuple[np.ndarray[Any, Any], int]:
+        """Return the kept rows, oldest first, shape (n, len(Row)), and the number of steps."""
         if self._seen:
-            return np.stack([row.numpy() for row in self._seen])
-        return self._watched().rows()[0]
+            return np.stack([row.numpy() for row in self._seen]), self._steps
+        return self._watched().rows()
 
     def _watched(self) -> StepRecorder:
         """The optimizer that failed, else the first one."""
