@@ -11,6 +11,8 @@ from robusttune.records import TrialRecord, one_line
 # What the data or the code decides, whatever the hyperparameters are.
 _DATA = (FailureCause.NON_FINITE_DATA, FailureCause.LABEL_MISMATCH)
 _CODE = (FailureCause.CODE_ERROR, FailureCause.INVALID_MODEL)
+# What user code raises to say that these hyperparameters will not do, and that others may.
+_DECLARED = "FailedTrialError"
 _MAX_ERROR = 300  # characters of an exception
 _WAY_OUT = "Policy(hopeless_after=None) goes on all the same."
 
@@ -38,8 +40,10 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
             f"All {len(records)} trials failed with {first.cause}{what}, which does not depend on"
             f" the hyperparameters. {first.advice or first.cause.advice} {_WAY_OUT}"
         )
+    if not first.error or first.error.startswith(_DECLARED):
+        return None
     same = {_signature(record.error) for record in records}
-    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1 and first.error:
+    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1:
         return (
             f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
             f" {first.advice or first.cause.advice} {_WAY_OUT}"
