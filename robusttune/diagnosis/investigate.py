@@ -347,9 +347,9 @@ def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
     change, rate = outcome.change, case.facts.learning_rate or 0.0
     done = []
     if change.inputs:
-        done.append(f"standardized inputs (root mean square now {case.input_scale or 0:.3g})")
+        done.append(f"standardized inputs (their root mean square is {case.input_scale or 0:.3g})")
     if change.targets:
-        done.append(f"standardized targets (root mean square now {case.target_scale or 0:.3g})")
+        done.append(f"standardized targets (their root mean square is {case.target_scale or 0:.3g})")
     if change.plain_loss:
         done.append("the plain loss of its head")
     if change.initialization:

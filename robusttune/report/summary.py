@@ -55,8 +55,8 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
         console.print(f"\n{note}")
     causes_of = {region.rule: region.dominant_cause for region in regions}
     for suggestion in report.suggest_space():
-        cause = causes_of[suggestion.region]
-        first = cause is None or cause in NARROWING_CURES
+        found = causes_of[suggestion.region]
+        first = found is None or found in NARROWING_CURES
         lead = "To leave out" if first else "Or else, to leave out"
         console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
         code = suggestion.optuna if report.host == "optuna" else suggestion.keras_tuner
