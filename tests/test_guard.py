@@ -679,6 +679,21 @@ def test_guard_counts_steps_between_two_looks(regression: Any) -> None:
     assert (guard.trace.first_step, len(guard.trace.losses)) == (0, 5)
 
 
+def test_guard_traces_the_step_once(regression: Any) -> None:
+    """The metrics and the optimizer make their variables before the step is traced, not in it."""
+    updated = []
+
+    class Noted(keras.optimizers.Adam):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            updated.append(variable.path)
+            super().update_step(gradient, variable, learning_rate)
+
+    model = dense()
+    model.compile(Noted(1e-3), "mse", metrics=["mae"])
+    model.fit(*regression, epochs=2, verbose=0, callbacks=[Guard()])
+    assert updated == [variable.path for variable in model.trainable_variables]
+
+
 def test_guard_deepcopy_is_a_fresh_guard() -> None:
     """Tuners copy their callbacks for every trial."""
     import copy

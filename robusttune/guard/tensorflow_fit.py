@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from robusttune.guard.tensorflow_graphs import forget_step_graphs
 from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
 from robusttune.guard.trace import Batch
 from robusttune.records import one_line
+
+_log = logging.getLogger("robusttune.guard")
 
 # Batches larger than this are not kept, in bytes each.
 MAX_BATCH_BYTES = 16 * 2**20
@@ -48,6 +51,7 @@ class ModelRecorder:
         self._structure: Any = None
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
+        self._state_is_built = False
         with model.distribute_strategy.scope():
             # Whether updates do, also those of a single replica.
             merges = self._merges = tf.distribute.has_strategy()
@@ -72,7 +76,6 @@ class ModelRecorder:
 
     def attach(self) -> None:
         """Instrument the model; its train function is built anew, before it is traced."""
-        self._build_optimizer()
         for step in self.steps:
             step.attach()
         train_step = self.model.train_step
@@ -92,6 +95,7 @@ class ModelRecorder:
         train_function = self.model.train_function
 
         def watched_train_function(iterator: Any) -> Any:
+            self._build_state(iterator)
             if self._tapped and len(self.batches) < WARM_UP_STEPS:
                 iterator = self._tap(iterator)
             logs = train_function(iterator)
@@ -104,15 +108,25 @@ class ModelRecorder:
 
         self.model.train_function = watched_train_function
 
-    def _build_optimizer(self) -> None:
-        """Make the optimizer's variables, where it is known for which weights.
+    def _build_state(self, iterator: Any) -> None:
+        """Make the variables of metrics and optimizer, before the first step is traced.
 
         A step that is traced before they exist makes them, and is then traced a second time.
         """
-        model, optimizer = self.model, self.model.optimizer
+        if self._state_is_built:
+            return
+        self._state_is_built = True
+        model = self.model
         ordinary = type(model).train_step is keras.Model.train_step
-        if ordinary and model.built and not optimizer.built and not self._merges:
-            optimizer.build(model.trainable_weights)
+        if not ordinary or not model.built or self._merges:
+            return
+        try:
+            batch = tf.nest.map_structure(
+                lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), iterator.element_spec
+            )
+            model._symbolic_build(data_batch=batch)
+        except Exception:  # whatever it is, the step itself raises it in its own words
+            _log.debug("the state of the fit is built by its first step", exc_info=True)
 
     def detach(self) -> None:
         """Leave the model as it was; the next fit builds and traces its own train function."""
