@@ -96,9 +96,12 @@ def labels(case: Case) -> Verdict | None:
 def mismatch(case: Case) -> Mismatch | None:
     """The first disagreement between labels, head and loss of any output."""
     seen = case.first or case.last
-    heads = seen.heads if seen is not None else ()
-    for index, (target, loss) in enumerate(case.targets_and_losses()):
-        found = label_mismatch(target, loss, heads[index] if index < len(heads) else None)
+    pairs = case.targets_and_losses()
+    heads = (
+        seen.heads if seen is not None and len(seen.heads) == len(pairs) else [None] * len(pairs)
+    )
+    for (target, loss), head in zip(pairs, heads, strict=True):
+        found = label_mismatch(target, loss, head)
         if found is not None:
             return found
     return None
