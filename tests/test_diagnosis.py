@@ -323,6 +323,7 @@ def test_a_verdict_is_as_sure_as_its_grounds():
         ([9.0, 8.0, 7.0], True),
         ([9.0, 8.0, 8.0], False),  # at rest
         ([9.0], True),  # one epoch shows no course
+        ([], False),  # none was fitted: the replay is the course
         ([1e9, 8.0, 7.0], False),  # thrown off at the start: that it falls since is no progress
     ],
 )

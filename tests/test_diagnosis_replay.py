@@ -597,6 +597,7 @@ def test_the_time_limit_holds():
     [
         (X, Y, 0.01, None),
         (X, Y, 30.0, C.DIVERGENT_LEARNING_RATE),
+        (X, 2 * Y, 1e-6, C.LEARNING_RATE_TOO_LOW),
         (2000 * X, Y, 0.01, C.UNSCALED_DATA),
         (np.where(np.arange(256)[:, None] == 200, np.nan, X), Y, 0.01, C.NON_FINITE_DATA),
     ],

@@ -619,16 +619,16 @@ def test_guard_leaves_no_trace_after_an_error_in_a_step(regression: Any) -> None
 
 
 def test_guard_that_was_broken_off_does_not_reach_into_the_next_fit(regression: Any) -> None:
-    """The guard of a fit that a callback ended has stopped updates: in that fit, not in the next."""
+    """A guard that has stopped the updates of a fit which then raised does so in that fit only."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     x, y = regression
     model, guard = dense(1e6), Guard()
+    interrupts = keras.callbacks.LambdaCallback(on_epoch_end=stop)
     with pytest.raises(KeyboardInterrupt):
-        callbacks = [guard, keras.callbacks.LambdaCallback(on_epoch_end=stop)]
-        model.fit(x, y, verbose=0, callbacks=callbacks)
+        model.fit(x, y, verbose=0, callbacks=[guard, interrupts])
     assert guard.failed
     model.optimizer.learning_rate = 1e-30
     before = int(model.optimizer.iterations)

@@ -320,13 +320,14 @@ def _entrance_scale(calls: Sequence[_Call], batch: Batch) -> float | None:
 def _is_one_of(value: Any, arrays: Sequence[Array]) -> bool:
     """Whether a tensor holds the same numbers as one of the arrays, but for a cast or an axis."""
     found = _numpy(value)
-    return found is not None and any(
-        found.size == array.size
-        and found.shape[: array.ndim] == array.shape
-        and is_number(array)
-        and np.array_equal(found.ravel(), array.astype(found.dtype).ravel(), equal_nan=True)
-        for array in arrays
-    )
+    with np.errstate(over="ignore"):  # a float64 may be inf in float32
+        return found is not None and any(
+            found.size == array.size
+            and found.shape[: array.ndim] == array.shape
+            and is_number(array)
+            and np.array_equal(found.ravel(), array.astype(found.dtype).ravel(), equal_nan=True)
+            for array in arrays
+        )
 
 
 def _numpy(value: Any) -> Array | None:

@@ -119,7 +119,16 @@ def label_verdict(found: Mismatch) -> Verdict:
 
 def objective(case: Case) -> Verdict | None:
     """Training is finite and only a metric is not."""
-    if case.symptom is not Symptom.NON_FINITE_OBJECTIVE or not _trained_well(case):
+    if case.symptom is not Symptom.NON_FINITE_OBJECTIVE:
+        return None
+    if case.model is None:
+        return Verdict(
+            cause=FailureCause.UNKNOWN,
+            confidence=0.2,
+            advice="The trial's result is not finite, and no keras.Model.fit was seen that might"
+            " have failed: look at how the result is computed.",
+        )
+    if not _trained_well(case):
         return None
     names = sorted({name for logs in case.trace.epoch_logs for name in _non_finite(logs)})
     evidence = {"non_finite_metrics": names}
