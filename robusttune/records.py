@@ -230,6 +230,7 @@ _GRAPH_STACK = re.compile(
     r"\s*Detected at node \S+ defined at \(most recent call last\):"
     r"(\s*File \"[^\"]*\", line \d+, in \S+)+"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GRAPH_NODE = re.compile(r"\s*\[\[\{\{node [^\]]*\]\]( \[Op:[^\]]*\])?")
 
 
@@ -240,11 +241,11 @@ def one_line(text: str, limit: int = _MAX_ERROR) -> str:
 
 
 def error_line(text: str) -> str:
-    """Return an exception's text on one line, without the stack that TensorFlow puts into it.
+    """Return an exception's text on one line, without TensorFlow's stack and Keras's colours.
 
     That stack is longer than what is kept, and what happened comes after it.
     """
-    return one_line(_GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text)))
+    return one_line(_COLOUR.sub("", _GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text))))
 
 
 def plain(value: Any) -> Any:

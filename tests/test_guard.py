@@ -608,6 +608,76 @@ def test_guard_leaves_no_trace_after_an_exception(regression: Any) -> None:
     assert len(guard.trace.losses) == STEPS
 
 
+def test_guard_leaves_no_trace_after_an_error_in_a_step(regression: Any) -> None:
+    """What raises in the step, Ctrl-C too, takes the instrumentation off by itself."""
+    x, y = regression
+    model = dense()
+    with pytest.raises(ValueError, match="incompatible"):
+        model.fit(x[:, :3], y, verbose=0, callbacks=[Guard()])
+    assert not {"train_step", "fit"} & set(vars(model))
+    assert "apply" not in vars(model.optimizer)
+
+
+def test_guard_that_was_broken_off_does_not_reach_into_the_next_fit(regression: Any) -> None:
+    """A guard that has stopped the updates of a fit which then raised does so in that fit only."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    x, y = regression
+    model, guard = dense(1e6), Guard()
+    interrupts = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, verbose=0, callbacks=[guard, interrupts])
+    assert guard.failed
+    model.optimizer.learning_rate = 1e-30
+    before = int(model.optimizer.iterations)
+    model.fit(x, y, verbose=0)
+    assert int(model.optimizer.iterations) - before == STEPS
+    assert not {"train_step", "fit"} & set(vars(model))
+
+
+def test_guard_leaves_a_users_own_train_step_on_the_instance(regression: Any) -> None:
+    """What the user has put on the model itself runs, and is there again afterwards."""
+    x, y = regression
+    model = dense()
+    own, traced = model.train_step, []
+
+    def mine(data: Any) -> Any:
+        traced.append(True)
+        return own(data)
+
+    vars(model)["train_step"] = mine
+    model.fit(x, y, verbose=0, callbacks=[Guard()])
+    assert traced
+    assert vars(model)["train_step"] is mine
+
+
+def test_guard_lets_callbacks_choose_what_is_trained(regression: Any) -> None:
+    """A callback that unfreezes a layer at the start of the fit may do so before the optimizer."""
+    x, y = regression
+    model = dense()
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    unfreeze = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: setattr(model.layers[0], "trainable", True)
+    )
+    before = model.layers[0].get_weights()[0]
+    model.fit(x, y, verbose=0, callbacks=[Guard(), unfreeze])
+    assert not np.array_equal(before, model.layers[0].get_weights()[0])
+
+
+def test_guard_takes_metrics_that_are_no_numbers(regression: Any) -> None:
+    """A metric may be an array, one value for each class."""
+    x, y = regression
+    model = dense(loss="mse", metrics=[keras.metrics.R2Score(class_aggregation=None)])
+    guard = Guard()
+    history = model.fit(x, y[:, None], verbose=0, callbacks=[guard]).history
+    assert np.shape(history["r2_score"]) == (1, 1)
+    assert guard.trace is not None
+    assert [set(logs) for logs in guard.trace.epoch_logs] == [{"loss"}]
+
+
 def test_guard_keeps_no_model_alive(regression: Any) -> None:
     """When the fit and its callbacks are gone, so is the model."""
     x, y = regression

@@ -102,6 +102,11 @@ def test_record_error_is_one_line() -> None:
     assert TrialRecord(trial_id="7", error="a\n  b\tc").error == "a b c"
 
 
+def test_record_error_has_no_colours() -> None:
+    """Keras prints the exceptions of layers in bold."""
+    assert TrialRecord(trial_id="7", error="\x1b[1mInput 0\x1b[0m is bad").error == "Input 0 is bad"
+
+
 def test_record_is_frozen() -> None:
     """A record does not change; `replace` makes another."""
     record = TrialRecord(trial_id="7")
