@@ -246,6 +246,36 @@ def test_enqueued_parameters_are_kept():
     assert study.trials[-1].params["x"] == 0.125
 
 
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_fixed_parameters_stay_fixed(name):
+    """What a PartialFixedSampler holds on to is not drawn anew where proposals are turned away."""
+    base = optuna.samplers.PartialFixedSampler({"x": 0.25}, make(name))
+    study = run(CrashAwareSampler(base), lambda t: cliff(t, "divergent_learning_rate"), 60)
+    assert {trial.params["x"] for trial in study.trials} == {0.25}
+    assert bad_share(study) <= 0.2
+
+
+def test_a_grid_stays_a_grid_where_a_parameter_is_fixed():
+    """The grid inside of a PartialFixedSampler is not left either."""
+    base = optuna.samplers.PartialFixedSampler({"x": 0.5}, make("grid"))
+    study = run(CrashAwareSampler(base), lambda t: cliff(t, "divergent_learning_rate"), 9)
+    assert {trial.params["rate"] for trial in study.trials} == set(GRID["rate"])
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choices_may_be_lists_in_a_space_that_changes():
+    """Optuna takes any object for a choice, also one that has no hash."""
+
+    def objective(trial):
+        trial.suggest_categorical("layers", [[32, 16], [64]])
+        if trial.number % 2:
+            trial.suggest_float("dropout", 0, 0.5)
+        return cliff(trial, FailureCause.DIVERGENT_LEARNING_RATE)
+
+    study = run(CrashAwareSampler(make("tpe")), objective, 30)
+    assert bad_share(study) <= 0.3
+
+
 def test_pruned_trials_and_hyperband_go_together():
     """Hyperband hands samplers a filtered study; a pruned trial is no failure."""
 
