@@ -67,6 +67,13 @@ def returning(value):
     return objective
 
 
+class NoNumber:
+    """A result like a tensor of several numbers."""
+
+    def __float__(self):
+        raise RuntimeError("only one element tensors can be converted to Python scalars")
+
+
 NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
 
 
@@ -79,6 +86,8 @@ NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
         (returning(None), CODE, "code_error"),
         (returning("good"), CODE, "code_error"),
         (returning((1.0, 2.0)), CODE, "code_error"),
+        (returning(10**400), CODE, "code_error"),
+        (returning(NoNumber()), CODE, "code_error"),
         (raising(KeyError("a")), CODE, "code_error"),
         (raising(MemoryError("Unable to allocate 8 GiB")), CODE, "out_of_memory"),
         (raising(TrialFailure("no")), CODE, "unknown"),
@@ -138,6 +147,7 @@ def test_multi_objective_studies(value, state):
     assert study.trials[0].state is state
     record = records_of(study)[0]
     assert (record.status == "failed") == (state is TrialState.FAIL)
+    assert record.unstable == (value != (1.0, 2.0))
     if state is TrialState.COMPLETE and math.isfinite(value[0]):
         assert record.evidence["values"] == [1.0, 2.0]
 
@@ -283,6 +293,14 @@ def test_the_objective_keeps_its_name():
     assert robust(raising).__name__ == "raising"
     with pytest.raises(TypeError, match="objective must be callable, got 3"):
         robust(3)
+
+
+def test_an_objective_may_be_made_robust_twice():
+    """As a decorator and again where it is used: one session, and one record."""
+    objective = robust(robust(raising(MemoryError("out of memory")), policy=Policy(keep={"x"})))
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=1)
+    assert records_of(study)[0].cause is FailureCause.OUT_OF_MEMORY
 
 
 def test_the_objective_can_be_sent_to_a_worker_process():
