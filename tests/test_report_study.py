@@ -6,6 +6,7 @@ import json
 import sqlite3
 
 import optuna
+import pandas as pd
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
@@ -61,6 +62,35 @@ def test_axes_are_those_of_the_distributions(sqlite_url):
     assert (axes["lr"].log, axes["lr"].low, axes["lr"].high) == (True, 1e-5, 10.0)
     assert (axes["units"].kind, axes["units"].step) == ("int", 8.0)
     assert axes["optimizer"].choices == ("sgd", "adam", None)
+
+
+def test_none_among_the_choices_is_a_value_like_the_others(tmp_path):
+    """Not to clip may be what fails: it has a region, a bin, a suggestion and a picture."""
+
+    def objective(trial):
+        clip = trial.suggest_categorical("clipnorm", [None, 1.0, 5.0])
+        if clip is not None:
+            trial.suggest_categorical("by", [None, "value"])
+        rate = trial.suggest_float("lr", 1e-5, 1.0, log=True)
+        return float("nan") if clip is None else rate
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(objective, n_trials=60)
+    report = Report.from_study(study)
+    (region,) = report.find_regions()
+    assert region.rule == "clipnorm == None"
+    assert region.trials == region.failures == len(report.failures)
+    assert region.contains({"clipnorm": None})
+    assert not region.contains({})
+    assert report.regions["clipnorm_values"].tolist() == ["[null]"]
+    assert report.suggest_space()[0].text == "Let clipnorm be 1.0, 5.0 only."
+    report.to_csv(tmp_path)
+    bins = pd.read_csv(tmp_path / "marginals.csv").groupby("parameter")
+    assert set(bins.get_group("clipnorm")["bin"]) == {"(None)", "1.0", "5.0"}
+    assert bins.get_group("by")["trials"].sum() == 60 - region.trials
+    page = report.html()
+    assert ">None</text>" in page
+    assert "trials without clipnorm" not in page
 
 
 def test_study_in_memory_is_reported():

@@ -58,7 +58,9 @@ class Condition:
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether hyperparameter values satisfy the condition; one that is missing does not."""
-        values = [plain(params.get(name)) for name, _ in self.factors]
+        if not all(name in params for name, _ in self.factors):
+            return False
+        values = [plain(params[name]) for name, _ in self.factors]
         if self.values is not None:
             return any(_same(values[0], value) for value in self.values)
         if not all(map(is_number, values)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -153,11 +153,10 @@ def marginals_frame(records: Sequence[TrialRecord], axes: Mapping[str, Axis]) ->
     failed = np.array([has_failed(record) for record in ended], dtype=bool)
     rows: list[tuple[Any, ...]] = []
     for name, axis in axes.items():
-        values = [record.params.get(name) for record in ended]
-        active = np.array([value is not None for value in values], dtype=bool)
+        active = np.array([axis.active_in(record.params) for record in ended], dtype=bool)
         if not active.any():
             continue
-        shown = [value for value in values if value is not None]
+        shown = [record.params[name] for record in compress(ended, active)]
         cut = _cut_numbers if axis.kind != "choice" and all(map(is_number, shown)) else _cut_choice
         for label, low, high, members in cut(shown, axis):
             trials, failures = int(members.sum()), int(failed[active][members].sum())
@@ -243,7 +242,9 @@ def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, 
 
 
 def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
-    texts = np.array([_cell_text(value) for value in values], dtype=object)
+    # "None" itself is read back from a file as a missing value.
+    named = ["(None)" if value is None else _cell_text(value) for value in values]
+    texts = np.array(named, dtype=object)
     names, counts = np.unique(texts, return_counts=True)
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_VALUES]:
         yield str(name), None, None, texts == name

@@ -27,7 +27,7 @@ def region_chart(
     conditions = sorted(region.conditions, key=lambda condition: -len(condition.factors))
     names = list(dict.fromkeys(name for c in conditions for name, _ in c.factors))
     names = (names + _further(records, axes, names))[:2]
-    complete = [r for r in records if all(r.params.get(name) is not None for name in names)]
+    complete = [r for r in records if all(axes[name].active_in(r.params) for name in names)]
     shown = sampled(complete)
     x = _scale([record.params[names[0]] for record in shown], axes[names[0]], 62, 446)
     y = Scale(272, 28, names=("",))
@@ -56,7 +56,7 @@ def _further(
     """Return further hyperparameters to draw along, numbers that all trials have first."""
 
     def key(name: str) -> tuple[bool, int]:
-        missing = sum(record.params.get(name) is None for record in records)
+        missing = sum(not axes[name].active_in(record.params) for record in records)
         return axes[name].kind == "choice", missing
 
     return sorted((name for name in axes if name not in names), key=key)

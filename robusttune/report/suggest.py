@@ -54,8 +54,7 @@ def suggest(
 
 def _bounded(axis: Axis, records: Sequence[TrialRecord]) -> Axis:
     """Return the axis with the bounds that were seen where none are declared."""
-    values = [record.params.get(axis.name) for record in records]
-    seen = [value for value in values if value is not None]
+    seen = [record.params[axis.name] for record in records if axis.active_in(record.params)]
     if axis.kind == "choice" or axis.choices:
         unique = {repr(value): value for value in seen}
         return axis if axis.choices else replace(axis, choices=tuple(unique.values()))
