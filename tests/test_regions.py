@@ -372,6 +372,15 @@ def report_of(rows, failed, **more):
     )
 
 
+def test_bounds_of_a_hyperparameter_do_not_replace_the_interval():
+    """One named "ci" would otherwise have the columns of the rate's interval."""
+    values = np.arange(60) / 10
+    report = report_of([{"ci": float(value)} for value in values], values > 3)
+    row = report.regions.iloc[0]
+    assert row["ci_low"] < row["failure_rate"] == row["ci_high"] == 1.0
+    assert row["params_ci_low"] == report.find_regions()[0].conditions[0].low
+
+
 def test_report_has_one_row_a_region():
     """The frame has the columns of the contract, then the bounds of the rules' parameters."""
     rows = draw(200, 1)

@@ -170,7 +170,8 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
 
     Returns:
         A numeric condition low < value <= high is in <name>_low and <name>_high, the values of a
-        choice are in <name>_values as a JSON list; <NA> where a rule does not speak of it.
+        choice are in <name>_values as a JSON list; <NA> where a rule does not speak of it. A
+        hyperparameter that is called "ci" is "params_ci" here.
     """
     rows = [
         [region.rule, *(getattr(region, name) for name in list(REGION_TYPES)[1:])]
@@ -179,7 +180,7 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
     frame = typed(rows, REGION_TYPES)
     named = {c.name: c.values is None for region in regions for c in region.conditions}
     for name, numeric in named.items():
-        clean = _encodable(name)
+        clean = _encodable(name if f"{name}_low" not in REGION_TYPES else f"params_{name}")
         here = [next((c for c in r.conditions if c.name == name), None) for r in regions]
         if numeric:
             frame[f"{clean}_low"] = pd.array([c.low if c else None for c in here], dtype="Float64")
