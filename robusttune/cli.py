@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import operator
 import os
@@ -82,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where a condition of --fail-on holds; 2 for a source that cannot be read.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may have letters that its encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         return _demo(arguments) if arguments.command == "demo" else _report(arguments)

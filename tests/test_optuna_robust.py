@@ -433,6 +433,28 @@ def test_the_failure_report_begins_with_earlier_failures(tmp_path):
     assert rows_of(path)["number"].tolist() == [1, 3, 5, 7]
 
 
+def test_a_failure_report_that_cannot_be_written_does_not_end_the_study(tmp_path, caplog):
+    """Somebody may have the file open; it is made up for with the next trial."""
+    path = tmp_path / "failures.csv"
+    report = FailureReportCallback(path)
+    study = study_of(half_failing, n_trials=2, callbacks=[report])
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    study.optimize(robust(half_failing), n_trials=2, callbacks=[report])
+    assert "failures.csv" in caplog.text
+    path.rmdir()
+    study.optimize(robust(half_failing), n_trials=1, callbacks=[report])
+    assert rows_of(path)["number"].tolist() == [1, 3]
+
+
+def test_a_failure_report_that_can_never_be_written_says_so_at_once(tmp_path):
+    """A wrong path is told of after the first trial."""
+    (tmp_path / "file").touch()
+    report = FailureReportCallback(tmp_path / "file" / "failures.csv")
+    with pytest.raises(OSError, match="file"):
+        study_of(half_failing, n_trials=2, callbacks=[report])
+
+
 def test_the_failure_report_does_not_read_all_trials_each_time(tmp_path):
     """Reading a long study for every trial would cost more than the trials."""
     reads = []

@@ -147,6 +147,32 @@ def test_one_of_several_studies_has_to_be_named(sqlite_url, tmp_path):
         Report.from_storage(url, "third")
 
 
+def test_sqlite_uri_is_a_file(sqlite_url):
+    """SQLite's own kind of URL, which can open a database for reading only."""
+    path = sqlite_url.removeprefix("sqlite:///")
+    report = Report.from_storage(f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert len(report.trials) == 40
+
+
+def test_password_is_not_told(capsys):
+    """What the command prints ends up in logs."""
+    assert main(["report", "nonsense://user:s3cret@host/db"]) == 2
+    error = capsys.readouterr().err
+    assert "nonsense://user:***@host/db" in error
+    assert "s3cret" not in error
+
+
+@pytest.mark.parametrize(
+    "text", ['{"op_code": 99}\n', '{"op_code": 1, "worker_id": "a"}\n', "{}\n{}\n"]
+)
+def test_foreign_journal_is_no_storage(tmp_path, text):
+    """A file of JSON lines that is not Optuna's is named in the error."""
+    path = tmp_path / "lines.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"lines\.jsonl"):
+        Report.from_storage(path)
+
+
 def test_missing_database_is_not_created(tmp_path):
     """A file that is not there stays away."""
     path = tmp_path / "missing.db"

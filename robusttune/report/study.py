@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -62,15 +63,17 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
     """
     import optuna
 
+    where = "the storage"
     if not isinstance(storage, optuna.storages.BaseStorage):
         rule = "an Optuna storage, the URL of one, or the path of its file"
         arguments.instance("storage", storage, (str, PathLike), rule)
         arguments.path("storage", storage)
-        storage = _storage(fspath(storage))
+        source = fspath(storage)
+        where, storage = repr(_without_password(source)), _storage(source)
     arguments.instance("study_name", study_name, (str, type(None)), "a str or None")
     names = optuna.get_all_study_names(storage)
     if not names:
-        raise ValueError("There is no study in the storage.")
+        raise ValueError(f"There is no study in {where}.")
     if study_name is None and len(names) == 1:
         study_name = names[0]
     if study_name not in names:
@@ -95,14 +98,15 @@ def _storage(source: str) -> BaseStorage:
     if path is not None and not _is_sqlite(path):
         try:
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever Optuna raises over lines that are not its own
             raise ValueError(f"{path} is no Optuna storage: {one_line(str(error), 200)}") from error
     if path is not None:
         _check_tables(path)
     try:
         return optuna.storages.RDBStorage(source if "://" in source else f"sqlite:///{path}")
     except Exception as error:  # whatever the database's driver raises, in its own types
-        raise ValueError(f"Cannot open {source!r}: {one_line(str(error), 300)}") from error
+        text = _without_password(f"Cannot open {source!r}: {error}")
+        raise ValueError(one_line(text, 400)) from error
 
 
 def _file_of(source: str) -> Path | None:
@@ -112,7 +116,12 @@ def _file_of(source: str) -> Path | None:
     parts = urlsplit(source)
     if not parts.scheme.startswith("sqlite") or parts.path in ("", "/", "/:memory:"):
         return None
-    return Path(unquote(parts.path[1:]))
+    # SQLite has URLs of its own, that follow those of SQLAlchemy.
+    return Path(unquote(parts.path[1:].removeprefix("file:")))
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
 
 
 def _is_sqlite(path: Path) -> bool:
