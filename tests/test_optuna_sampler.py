@@ -296,6 +296,18 @@ def test_pruned_trials_and_hyperband_go_together():
     assert bad_share(study) <= 0.2
 
 
+def test_brackets_of_hyperband_are_not_mistaken_for_each_other():
+    """Two brackets of as many trials, which are one study by name, have lessons of their own."""
+    study = run(make("random"), lambda t: cliff(t, FailureCause.DIVERGENT_LEARNING_RATE), 20)
+    sampler = CrashAwareSampler(make("random"))
+    for part in (study.trials[::2], study.trials[1::2]):
+        bracket = LearningView(study, {})
+        bracket._get_trials = lambda part=part, **_: part
+        shown = sampler._lesson(bracket).shown
+        assert shown
+        assert set(shown) <= {trial.number for trial in part}
+
+
 def test_threads_share_one_sampler():
     """n_jobs=4: every trial is finished and the cliff is left."""
     study = optuna.create_study(sampler=CrashAwareSampler(make("tpe")))

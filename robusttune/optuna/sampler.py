@@ -144,8 +144,9 @@ class CrashAwareSampler(BaseSampler):
         finished = [trial for trial in trials if trial.state.is_finished()]
         if all(trial.state is not TrialState.FAIL for trial in finished):
             return None
-        # Finished trials do not change: what they teach depends on which they are.
-        key = (study._study_id, study.study_name, len(finished))
+        # Finished trials do not change: what they teach depends on which they are. Hyperband's
+        # brackets are studies of the same name, each with trials of its own.
+        key = (study._study_id, study.study_name, len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
             known = (key, lesson_of(finished, study.directions))
