@@ -134,10 +134,10 @@ def test_causes_that_no_hyperparameter_avoids_give_no_suggestion(cause):
     assert made.suggest_space() == []
 
 
-def test_names_that_are_no_python_names_become_variables():
-    """Hyperparameters with spaces, dots or quotes give lines that run."""
+@pytest.mark.parametrize("name", ['opt.lr "x"\n', "lambda", "1st", "x²", "学習率"])
+def test_names_that_are_no_python_names_become_variables(name):
+    """Hyperparameters with spaces, dots or quotes, or that are keywords, give lines that run."""
     rng = np.random.default_rng(0)
-    name = 'opt.lr "x"\n'
     records = [
         TrialRecord(
             trial_id=str(n),

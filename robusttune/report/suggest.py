@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any
 
 from robusttune.records import TrialRecord
@@ -244,8 +245,9 @@ def _python(condition: Condition) -> str:
 
 def _variable(name: str) -> str:
     """Return a Python name for a hyperparameter."""
-    word = "".join(letter if letter.isalnum() else "_" for letter in name)
-    return word if word[:1].isalpha() or word[:1] == "_" else f"_{word}"
+    word = "".join(letter if f"_{letter}".isidentifier() else "_" for letter in name)
+    word = word if word.isidentifier() else f"_{word}"
+    return f"{word}_" if iskeyword(word) else word
 
 
 def _listed(values: Sequence[Any]) -> str:
