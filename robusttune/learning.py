@@ -110,8 +110,8 @@ def learn(axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> Lesson:
     kept = recent([outcome.failed for outcome in outcomes])
     looked_at = [outcomes[index] for index in kept]
     space = _Space.of(axes, looked_at)
-    points = space.encode([outcome.params for outcome in looked_at])
     failed = np.array([outcome.failed for outcome in looked_at], dtype=bool)
+    points = _reached(space.encode([outcome.params for outcome in looked_at]), failed)
     caused = np.array([_settled(outcome) is True for outcome in looked_at], dtype=bool)
     for kind in _undetermined_kinds(looked_at):
         group = np.array([_is_kind(outcome, kind) for outcome in looked_at], dtype=bool)
@@ -203,6 +203,18 @@ class _Space:
         return points
 
 
+def _reached(points: Floats, failed: Bools) -> Floats:
+    """Return the points with inf for what a trial did not come to ask for before it failed.
+
+    That is what it lacks and all others have. It says nothing of why the trial failed, unlike the
+    absence of a parameter that only some have.
+    """
+    if failed.all():
+        return points
+    usual = ~np.isnan(points[~failed]).any(axis=0)
+    return np.where(failed[:, None] & usual & np.isnan(points), np.inf, points)
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)
@@ -211,10 +223,15 @@ def _number(value: Any) -> float:
 
 
 def _distances(point: Floats, points: Floats, weights: Floats, nominal: Bools) -> Floats:
-    """Weighted squared distances, shape (m,); choices and absences differ by 1 or not at all."""
-    gaps = np.where(nominal, (points != point).astype(float), np.abs(points - point))
+    """Weighted squared distances, shape (m,).
+
+    Choices and absences differ by 1 or not at all; what was not reached may be anything.
+    """
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(nominal, (points != point).astype(float), np.abs(points - point))
     absent, here_absent = np.isnan(points), np.isnan(point)
     gaps = np.where(absent & here_absent, 0.0, np.where(absent ^ here_absent, 1.0, gaps))
+    gaps = np.where(np.isinf(points) | np.isinf(point), 0.0, gaps)
     distances: Floats = (weights * gaps**2).sum(axis=1)
     return distances
 
@@ -280,13 +297,14 @@ def _split_gains(points: Floats, labels: Bools, nominal: Bools) -> Floats:
     """
     gains = np.zeros((len(labels), points.shape[1]))
     for column in range(points.shape[1]):
-        values = points[:, column]
+        reached = ~np.isinf(points[:, column])
+        values = points[reached, column]
         if nominal[column]:
             sides = values[:, None] == np.unique(values[~np.isnan(values)])[None, :]
         else:
             sides = _thresholds(values)
         if sides.shape[1]:
-            gains[:, column] = _gain(labels, sides).max(axis=1)
+            gains[:, column] = _gain(labels[:, reached], sides).max(axis=1)
     return gains
 
 

@@ -204,6 +204,19 @@ def test_a_trial_that_failed_early_does_not_shrink_the_space():
     assert set(space) == {"rate", "x"}
 
 
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_failures_before_all_parameters_are_drawn_teach_as_well(name):
+    """A model that cannot be built fails before the objective asks for the rest."""
+
+    def objective(trial):
+        if trial.suggest_float("rate", 1e-5, 1.0, log=True) > 0.02:
+            return math.nan
+        return trial.suggest_float("x", 0, 1)
+
+    study = run(CrashAwareSampler(make(name)), objective, 60)
+    assert bad_share(study, after=30) <= 0.2
+
+
 def test_conditional_spaces_learn():
     """A choice that always fails is left, though its branch has parameters of its own."""
 
