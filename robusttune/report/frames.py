@@ -14,6 +14,7 @@ from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
 from robusttune.regions.axes import infer_axis, is_number
 from robusttune.regions.significance import wilson
+from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
 
 # pandas' nullable types: what is missing is <NA>, in any column.
@@ -231,7 +232,7 @@ def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, 
     bins = int(np.clip(len(numbers) // _TRIALS_PER_BIN, 3, 8))
     if len(distinct) <= bins:
         for value in distinct:
-            yield f"{value:g}", value, value, numbers == value
+            yield f"{value:.12g}", value, value, numbers == value
         return
     inner = np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1], method="nearest")
     edges = np.unique([distinct[0], *inner, distinct[-1]])
@@ -239,7 +240,7 @@ def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, 
     for position, (low, high) in enumerate(pairwise(edges)):
         members = where == position
         if members.any():
-            yield f"{low:.3g} to {high:.3g}", low, high, members
+            yield f"{number(low)} to {number(high)}", low, high, members
 
 
 def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:

@@ -108,11 +108,23 @@ def _narrowed(axis: Axis, condition: Condition) -> Axis | None:
         keep = tuple(v for v in axis.choices if not condition.holds({axis.name: v}))
         return replace(axis, choices=keep) if keep else None
     if condition.low is not None and condition.high is None:
-        return None if condition.low < (axis.low or 0.0) else replace(axis, high=condition.low)
+        if condition.low < (axis.low or 0.0):
+            return None
+        return replace(axis, high=_last(axis, condition.low))
     if condition.high is not None and condition.low is None:
-        low = _next(axis, condition.high)
+        low = _next(axis, _last(axis, condition.high))
         return None if axis.high is None or low > axis.high else replace(axis, low=low)
     return None
+
+
+def _last(axis: Axis, value: float) -> float:
+    """Return the largest value of an axis that is not above another; in a continuum that one."""
+    start, step = axis.low or 0.0, axis.step
+    if step is None:
+        return float(math.floor(value)) if axis.kind == "int" else value
+    if axis.log:
+        return start * step ** math.floor(math.log(value / start, step) + 1e-9)
+    return start + step * math.floor((value - start) / step + 1e-9)
 
 
 def _next(axis: Axis, value: float) -> float:
