@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robusttune import __version__
@@ -160,9 +161,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _read(source: str, study: str | None) -> Report:
     from robusttune.report import Report
-    from robusttune.report.study import is_storage
 
-    if is_storage(source):
+    if "://" in source or Path(source).is_file():  # an Optuna storage; a project is a folder
         return Report.from_storage(source, study)
     if study is not None:
         raise ValueError(f"--study is for Optuna storages, and {source!r} is none.")

@@ -25,7 +25,8 @@ def note_failure(trial: Trial, record: TrialRecord) -> None:
         return
     lines = [f"{_HEADING}: {record.cause}", "", _plain_text(record.advice or "")]
     if record.epoch is not None:
-        lines += ["", f"Epoch {record.epoch}, step {record.step}."]
+        step = "" if record.step is None else f", step {record.step}"
+        lines += ["", f"Epoch {record.epoch}{step}."]
     if record.error is not None:
         lines += ["", _plain_text(record.error)]
     _save(trial, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Read an Optuna study, from memory or from its storage; Optuna is imported here only."""
+"""Read an Optuna study, from memory or from its storage; of the report only this needs Optuna."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import optuna
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
+
 from robusttune import arguments
+from robusttune.optuna.records import RECORD_KEY, records_of
+from robusttune.optuna.space import KEY as ADJUSTMENTS_KEY
 from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
-
-RECORD_KEY = "robusttune:record"
-ADJUSTMENTS_KEY = "robusttune:adjustments"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
@@ -35,8 +41,6 @@ def read_study(study: Study) -> Search:
     Args:
         study: Any Optuna study, watched by robusttune or not.
     """
-    from robusttune.optuna import records_of
-
     records = records_of(study)
     trials = study.get_trials(deepcopy=False)
     problems = [problem for trial in trials if (problem := _malformed(trial))]
@@ -61,10 +65,8 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
         FileNotFoundError: There is no such file; none is created.
         ValueError: The storage cannot be read, or which study is meant is not clear.
     """
-    import optuna
-
     where = "the storage"
-    if not isinstance(storage, optuna.storages.BaseStorage):
+    if not isinstance(storage, BaseStorage):
         rule = "an Optuna storage, the URL of one, or the path of its file"
         arguments.instance("storage", storage, (str, PathLike), rule)
         arguments.path("storage", storage)
@@ -83,15 +85,7 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
     return optuna.load_study(study_name=study_name, storage=storage)
 
 
-def is_storage(source: str) -> bool:
-    """Whether a source on the command line is meant as an Optuna storage, not as a folder."""
-    return "://" in source or Path(source).is_file()
-
-
 def _storage(source: str) -> BaseStorage:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
     path = _file_of(source)
     if path is not None and not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -188,8 +182,6 @@ def _axes(trials: Iterable[FrozenTrial]) -> dict[str, Axis]:
 
 
 def _axis(name: str, distribution: BaseDistribution) -> Axis:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     if isinstance(distribution, CategoricalDistribution):
         return choice_axis(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
