@@ -115,7 +115,7 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
 def number(value: float, digits: int = 4) -> str:
     """Return a number as a label, with at most `digits` digits."""
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
-        return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+        return f"{value:.2g}".replace("e-0", "e-").replace("e+", "e").replace("e0", "e")
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e" in text else text
 
