@@ -132,7 +132,12 @@ def test_marginals_count_each_active_trial_once():
 
 @pytest.mark.parametrize(
     ("values", "first"),
-    [([1_048_576, 1_048_577], "1048576"), (range(1000, 1100), "1000 to 1012"), ([0.1 * 3], "0.3")],
+    [
+        ([1_048_576, 1_048_577], "1048576"),
+        (range(1_000_000, 1_000_100), "1000000 to 1000012"),
+        ([0.1 * 3], "0.3"),
+        ([0.0123456 * n for n in range(100)], "0 to 0.1481"),
+    ],
 )
 def test_marginals_name_their_bins_as_people_write_numbers(values, first):
     """Whole numbers have no exponent, and two values not one name."""

@@ -232,15 +232,20 @@ def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, 
     bins = int(np.clip(len(numbers) // _TRIALS_PER_BIN, 3, 8))
     if len(distinct) <= bins:
         for value in distinct:
-            yield f"{value:.12g}", value, value, numbers == value
+            yield _digits(value), value, value, numbers == value
         return
     inner = np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1], method="nearest")
     edges = np.unique([distinct[0], *inner, distinct[-1]])
     where = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    name = _digits if (numbers == np.floor(numbers)).all() else number
     for position, (low, high) in enumerate(pairwise(edges)):
         members = where == position
         if members.any():
-            yield f"{number(low)} to {number(high)}", low, high, members
+            yield f"{name(low)} to {name(high)}", low, high, members
+
+
+def _digits(value: float) -> str:
+    return f"{value:.12g}"
 
 
 def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
