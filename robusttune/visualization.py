@@ -131,13 +131,15 @@ def plot_timeline(report: Report) -> Figure:
             graph.Scatter(
                 x=[record.number for record in members],
                 y=[top if record.value is None else record.value for record in members],
-                text=[escape(f"trial {record.trial_id}, {record.status}") for record in members],
+                text=[_told(record) for record in members],
+                hoverinfo="text",
                 mode="markers",
                 name=name,
                 marker=_marker(report, members[0]),
             )
         )
     figure.update_layout(title="The search", xaxis_title="trial", yaxis_title="objective")
+    figure.update_yaxes(showticklabels=bool(values))
     return figure
 
 
@@ -199,6 +201,11 @@ def _by_cause(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
             name = "healthy" if has_ended(record) else "running"
         groups.setdefault(name, []).append(record)
     return groups
+
+
+def _told(record: TrialRecord) -> str:
+    value = "" if record.value is None else f", objective {record.value:.6g}"
+    return escape(f"trial {record.trial_id}, {record.status}{value}")
 
 
 def _marker(report: Report, record: TrialRecord) -> dict[str, Any]:

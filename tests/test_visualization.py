@@ -57,6 +57,18 @@ def test_regions_are_shaded_where_values_are_zero_or_none():
     assert {y for trace in figure.data for y in trace.y} == {"None", "&lt;b&gt;yes&lt;/b&gt;"}
 
 
+def test_timeline_tells_no_objective_where_there_is_none():
+    """A mark at the top stands for no value: under the pointer there is none either."""
+    pytest.importorskip("plotly")
+    records = search(20)
+    figure = plots.plot_timeline(Report.from_records(records))
+    told = [text for trace in figure.data for text in trace.text]
+    assert {trace.hoverinfo for trace in figure.data} == {"text"}
+    assert sum("objective" in text for text in told) == sum(r.value is not None for r in records)
+    without = [record.replace(value=None) for record in records]
+    assert not plots.plot_timeline(Report.from_records(without)).layout.yaxis.showticklabels
+
+
 @pytest.mark.parametrize("plot", [plots.plot_marginals, plots.plot_timeline, plots.plot_causes])
 def test_figures_of_an_empty_search_are_empty(plot):
     """A search without trials gives a figure without points."""
