@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import logging
@@ -260,6 +261,26 @@ def test_tuner_non_finite_objective_is_a_failure_not_a_score(
     row = tuner.report().trials.iloc[0]
     assert row.symptom == Symptom.NON_FINITE_OBJECTIVE
     assert row.cause == FailureCause.UNSAFE_METRIC
+
+
+def test_tuner_trials_are_spared_the_collection_of_what_is_older(tmp_path: Path) -> None:
+    """Keras Tuner collects before each trial: it need not walk through TensorFlow each time."""
+    frozen = []
+
+    class Mine(keras_tuner.RandomSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+            frozen.append(gc.get_freeze_count())
+            return trial.hyperparameters.Float("x", 0, 1)
+
+    robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "search")).search()
+    assert frozen[0] > 10_000
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    try:  # what the user has frozen stays so
+        robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "another")).search()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("result", [math.nan, math.inf, {"score": math.nan}])

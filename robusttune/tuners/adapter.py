@@ -25,6 +25,7 @@ from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
 from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.files import write_atomically
+from robusttune.tuners.garbage import collecting_only_what_is_new
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 from robusttune.tuners.session import TrialSession
@@ -98,7 +99,8 @@ class RobustBase(DurableTuner):
 
     def _robust_search_here(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         if not self.robust_policy.isolate:
-            super().search(*fit_args, **fit_kwargs)
+            with collecting_only_what_is_new():
+                super().search(*fit_args, **fit_kwargs)
             return
         from robusttune.tuners.isolation import Isolation
 

@@ -28,6 +28,7 @@ import cloudpickle
 
 from robusttune.guard.clock import TrialClock
 from robusttune.records import TrialRecord
+from robusttune.tuners.garbage import collecting_only_what_is_new
 
 PARCEL, BOARD = "parcel", "board"
 # epoch and step of the last training step (-1: none), seconds of diagnoses, when the one began that
@@ -199,7 +200,7 @@ def main(descriptor: int, folder: str) -> None:
         link.send("cannot", f"{type(error).__name__}: {error}")
         return
     link.send("ready")
-    with contextlib.suppress(EOFError, ConnectionError):
+    with collecting_only_what_is_new(), contextlib.suppress(EOFError, ConnectionError):
         while True:
             trial, states = link.receive()
             link.send("done", _run(tuner, trial, states, fit_args, fit_kwargs, link, board))
