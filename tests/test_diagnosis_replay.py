@@ -552,7 +552,7 @@ def test_a_model_that_raises_under_observation_is_no_error():
 def test_half_precision_overflow_is_told_from_divergence():
     """A step that is finite in float32 and not in float16 is an overflow of the dtype."""
     square = keras.layers.Lambda(
-        lambda h: keras.ops.sum(keras.ops.square(200 * h), -1, keepdims=True) / 2e5,
+        lambda h: keras.ops.sum(keras.ops.square(200 * h), -1, keepdims=True) / 4e4,
         output_shape=(1,),
         dtype="mixed_float16",
     )
