@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Draw the same weights in a test whichever tests ran before it in its process."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(1)
 
 
 @pytest.fixture(scope="session")

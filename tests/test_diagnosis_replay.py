@@ -470,7 +470,7 @@ def test_logits_that_are_taken_for_probabilities_are_named():
     model = keras.Sequential([keras.Input((64,)), *map(keras.layers.Dense, (32, 10))])
     model.layers[0].activation = keras.activations.relu
     loss = "sparse_categorical_crossentropy"
-    record = _fit(model, ADAM(1e-2), loss, x / 16, y, epochs=4, seed=11).record
+    record = _fit(model, ADAM(0.1), loss, x / 16, y, epochs=4, seed=11).record
     assert (record.cause, record.fix_verified) == (C.LABEL_MISMATCH, True)
     assert "from_logits=True" in record.advice
 
