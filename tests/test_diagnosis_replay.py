@@ -187,7 +187,7 @@ def test_too_narrow_a_net_is_named():
     """Where nothing helps and an ordinary net learns from the same batches, capacity is missing."""
     x = np.random.default_rng(2).uniform(-2, 2, size=(512, 1)).astype("float32")
     model = _net(x, units=(1,), activation="tanh")
-    record = _fit(model, SGD(0.02), x=x, y=np.cos(3 * x[:, 0]), epochs=8).record
+    record = _fit(model, SGD(0.05), x=x, y=np.cos(3 * x[:, 0]), epochs=8).record
     assert record.cause is C.INSUFFICIENT_CAPACITY
 
 
@@ -408,7 +408,7 @@ def _own_step_fit(model, optimizer, x=X, y=Y):
     keras.utils.set_random_seed(4)
     model.compile(optimizer)
     guard = Guard(PATIENT)
-    model.fit(x, y, epochs=2, verbose=0, callbacks=[guard])
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[guard])
     return guard.record
 
 
@@ -508,7 +508,7 @@ def test_logits_that_are_taken_for_probabilities_are_named():
     model = keras.Sequential([keras.Input((64,)), *map(keras.layers.Dense, (32, 10))])
     model.layers[0].activation = keras.activations.relu
     loss = "sparse_categorical_crossentropy"
-    record = _fit(model, ADAM(1e-2), loss, x / 16, y, epochs=4, seed=11).record
+    record = _fit(model, ADAM(0.1), loss, x / 16, y, epochs=4, seed=11).record
     assert (record.cause, record.fix_verified) == (C.LABEL_MISMATCH, True)
     assert "from_logits=True" in record.advice
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import gc
 import weakref
 from typing import Any
@@ -240,7 +241,10 @@ def test_guard_leaves_the_users_own_clipping_alone(name: str, regression: Any) -
 
 
 def test_guard_auto_clip_tames_a_spike(regression: Any) -> None:
-    """One batch with targets a million times too large moves the weights no further than others."""
+    """One batch with targets a million times too large moves the weights as far as the recent peak.
+
+    That one fades by 1 % a step.
+    """
     x, y = regression
     spiked = y.copy()
     spiked[32 * 9 : 32 * 9 + 32] *= 1e6
@@ -250,7 +254,14 @@ def test_guard_auto_clip_tames_a_spike(regression: Any) -> None:
     plain.fit(x, spiked, epochs=1, shuffle=False, verbose=0)
     assert guard.trace is not None
     assert guard.trace.clipped_steps == 1
-    assert max(np.abs(w).max() for w in model.get_weights()) < 2
+    before = dense()
+    before.fit(x[: 32 * 9], y[: 32 * 9], epochs=1, shuffle=False, verbose=0)
+    moves = zip(before.get_weights(), model.get_weights(), strict=True)
+    moved = np.sqrt(sum(np.square(a - b).sum() for a, b in moves))
+    peak = functools.reduce(
+        lambda peak, norm: max(0.99 * peak, norm), guard.trace.gradient_norms[:9]
+    )
+    assert moved == pytest.approx(0.01 * peak, rel=1e-3)
     assert max(np.abs(w).max() for w in plain.get_weights()) > 1e3
 
 
@@ -693,7 +704,7 @@ def test_guard_keeps_no_model_alive(regression: Any) -> None:
 
 
 @pytest.mark.slow
-def test_guard_leaves_nothing_alive_over_100_fits(regression: Any) -> None:
+def test_guard_leaves_nothing_alive_over_many_fits(regression: Any) -> None:
     """Nothing of ours outlives its fit: no model, optimizer or batch, and no graph of Keras's."""
     x, y = regression
     ours = ["Guard", "StepRecorder", "ModelRecorder", "FitTrace", "Batch"]
@@ -706,11 +717,11 @@ def test_guard_leaves_nothing_alive_over_100_fits(regression: Any) -> None:
         return collections.Counter({name: names[name] for name in kept})
 
     before = alive()
-    for number in range(100):
-        model = dense(0.01 if number % 10 else 1e20)
+    for number in range(20):
+        model = dense(0.01 if number % 5 else 1e20)
         model.fit(x, y, verbose=0, callbacks=[Guard(Policy(diagnosis_seconds=0.05))])
     del model
-    assert alive() == before
+    assert not alive() - before
 
 
 def test_guard_skips_a_step_whose_loss_alone_is_infinite(regression: Any) -> None:
