@@ -39,7 +39,7 @@ def require(
         error: Class of the error.
     """
     if not holds:
-        raise error(f"{name} must be {rule}, got {_shown(value)}. {way_out}".rstrip())
+        raise error(f"{name} must be {rule}, got {shown(value)}. {way_out}".rstrip())
 
 
 def instance(name: str, value: Any, kinds: Any, rule: str, way_out: str = "") -> None:
@@ -101,9 +101,10 @@ def path(name: str, value: Any) -> Path:
     return Path(value)
 
 
+def shown(value: Any) -> str:
+    """Return any value on one short line."""
+    return " ".join(_short.repr(value).split())
+
+
 def _is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _shown(value: Any) -> str:
-    return " ".join(_short.repr(value).split())

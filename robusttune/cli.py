@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import operator
 import os
@@ -10,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robusttune import __version__
@@ -82,6 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where a condition of --fail-on holds; 2 for a source that cannot be read.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may have letters that its encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         return _demo(arguments) if arguments.command == "demo" else _report(arguments)
@@ -156,9 +161,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _read(source: str, study: str | None) -> Report:
     from robusttune.report import Report
-    from robusttune.report.study import is_storage
 
-    if is_storage(source):
+    if "://" in source or Path(source).is_file():  # an Optuna storage; a project is a folder
         return Report.from_storage(source, study)
     if study is not None:
         raise ValueError(f"--study is for Optuna storages, and {source!r} is none.")

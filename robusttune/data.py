@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,7 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
 
     Raises:
         TypeError: It is no data.
-        ValueError: A list has rows of several lengths.
+        ValueError: A list has rows of several lengths; a dataset is not in batches.
 
     Example:
         >>> import numpy as np
@@ -89,7 +90,7 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
         [('non_finite', (0,), (1,))]
     """
     require(x is not None, "x", _RULE, x, error=TypeError)
-    if _is_dataset(x):
+    if is_dataset(x):
         x, y = _sample(x)
     inputs, targets = list(_arrays(x, "x")), list(_arrays(y, "y"))
     found = [
@@ -127,7 +128,7 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
         numeric = data.select_dtypes(include=["number", "bool"])
         for column in data.columns.difference(numeric.columns, sort=False):
             yield f"{name}[{column!r}]", np.asarray(data[column], dtype=object), ()
-        if numeric.shape[1]:
+        if numeric.shape[1] or not data.shape[1]:
             values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
             yield name, values, tuple(str(column) for column in numeric.columns)
     elif isinstance(data, Mapping):
@@ -147,8 +148,8 @@ def _array(data: Any, name: str) -> _Array:
         array = None
     require(array is not None, name, "a table with rows of one length", data)
     assert array is not None
-    require(array.ndim > 0 or array.dtype.kind in "biuf", name, _RULE, data, error=TypeError)
-    return array
+    require(array.ndim > 0, name, _RULE, data, error=TypeError)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _is_table(item: Any) -> bool:
@@ -161,19 +162,21 @@ def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[D
         yield DataFinding("empty", name, f"there are no values, shape {array.shape}.")
         return
     if array.dtype.kind not in "biuf":
+        example = one_line(repr(array.ravel().tolist()[0]), 40)
         yield DataFinding(
             "not_numeric",
             name,
-            f"values are {array.dtype}, for example {one_line(repr(array.flat[0]), 40)}.",
+            f"values are {array.dtype}, for example {example}.",
             FailureCause.CODE_ERROR,
-            advice="Encode them as numbers.",
+            advice="Convert them, as by astype('float32')."
+            if _are_numbers(array)
+            else "Encode them as numbers.",
         )
         return
+    columns = array.reshape(len(array), -1)
     if array.dtype.kind != "f":
-        columns = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
         yield from _constant(name, columns, names)
         return
-    columns = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
     if columns.shape[1] > 1 and array.ndim > 2:  # images, sequences: the last axis names columns
         columns = array.reshape(-1, array.shape[-1])
     finite = np.isfinite(columns)
@@ -181,6 +184,11 @@ def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[D
     yield from _out_of_range(name, columns, finite)
     yield from _constant(name, columns, names)
     yield from _unscaled(name, np.where(finite, columns, np.nan), names)
+
+
+def _are_numbers(array: _Array) -> bool:
+    """Whether an array of objects holds numbers only."""
+    return array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat)
 
 
 def _non_finite(
@@ -292,7 +300,7 @@ def _check_targets(name: str, array: _Array) -> Iterator[DataFinding]:
 
 
 def _lengths(inputs: list[_Named], targets: list[_Named]) -> Iterator[DataFinding]:
-    lengths = {name: len(array) for name, array, _ in (*inputs, *targets) if array.ndim}
+    lengths = {name: len(array) for name, array, _ in (*inputs, *targets)}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
         yield DataFinding(
@@ -315,29 +323,27 @@ def _in_columns(columns: tuple[str | int, ...]) -> str:
     return f" in column{plural} {', '.join(map(str, columns[:_NAMED]))}{more}"
 
 
-def _is_dataset(data: Any) -> bool:
+def is_dataset(data: Any) -> bool:
     """Whether the data is a tf.data.Dataset, a generator, a Keras PyDataset or a torch loader."""
-    if hasattr(data, "__array__") or isinstance(data, (Mapping, list, tuple, str)):
+    is_array = hasattr(data, "__array__") or hasattr(data, "dtype")
+    if is_array or isinstance(data, (Mapping, list, tuple, str, bytes)):
         return False
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None and isinstance(data, tensorflow.data.Dataset):
-        return True
-    return hasattr(data, "__next__") or (
-        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "dtype")
-    )
+    return hasattr(data, "__iter__") or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
 
 
 def _sample(data: Any) -> tuple[Any, Any]:
     """Return the joined x and y of the first batches; an iterator loses what is read here."""
-    batches = []
-    steps = range(len(data)) if not hasattr(data, "__iter__") else None
-    source = (data[i] for i in steps) if steps is not None else iter(data)
-    for batch, _ in zip(source, range(_SAMPLED_BATCHES), strict=False):
-        batches.append(batch if isinstance(batch, tuple) else (batch, None))
+    batches = first_batches(data, _SAMPLED_BATCHES)
     if not batches:
         return np.empty(0), None
     targets = [batch[1] if len(batch) > 1 else None for batch in batches]
     return _join([batch[0] for batch in batches]), _join(targets)
+
+
+def first_batches(data: Any, most: int) -> list[tuple[Any, ...]]:
+    """Return the first batches of a dataset: (x,), (x, y) or (x, y, sample_weight) each."""
+    items = iter(data) if hasattr(data, "__iter__") else (data[i] for i in range(len(data)))
+    return [item if isinstance(item, tuple) else (item,) for item in islice(items, most)]
 
 
 def _join(parts: list[Any]) -> Any:
@@ -347,4 +353,18 @@ def _join(parts: list[Any]) -> Any:
         return {key: _join([part[key] for part in parts]) for key in parts[0]}
     if isinstance(parts[0], (list, tuple)):
         return tuple(_join([part[i] for part in parts]) for i in range(len(parts[0])))
-    return np.concatenate([np.atleast_1d(np.asarray(part)) for part in parts])
+    arrays = [np.asarray(part) for part in parts]
+    batched = min(array.ndim for array in arrays) > 0
+    require(batched, "x", "a dataset of batches", parts[0], "Its batch method makes them.")
+    if len({array.shape[1:] for array in arrays}) > 1:  # sequences, say: each batch has its length
+        arrays = _as_long(arrays)
+    return np.concatenate(arrays)
+
+
+def _as_long(arrays: list[_Array]) -> list[_Array]:
+    """Return arrays whose rows have the shape of the longest, by repeating the last values."""
+    longest = np.max([array.shape for array in arrays], axis=0)[1:]
+    return [
+        np.pad(array, [(0, 0), *((0, int(n)) for n in longest - array.shape[1:])], mode="edge")
+        for array in arrays
+    ]

@@ -19,6 +19,7 @@ from robusttune.regions.axes import Axis
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 # So many of the last failures, and of the last other outcomes, are looked at: a bound on what a
 # proposal costs in a long search.
@@ -110,8 +111,8 @@ def learn(axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> Lesson:
     kept = recent([outcome.failed for outcome in outcomes])
     looked_at = [outcomes[index] for index in kept]
     space = _Space.of(axes, looked_at)
-    points = space.encode([outcome.params for outcome in looked_at])
     failed = np.array([outcome.failed for outcome in looked_at], dtype=bool)
+    points = _reached(space.encode([outcome.params for outcome in looked_at]), failed)
     caused = np.array([_settled(outcome) is True for outcome in looked_at], dtype=bool)
     for kind in _undetermined_kinds(looked_at):
         group = np.array([_is_kind(outcome, kind) for outcome in looked_at], dtype=bool)
@@ -203,6 +204,18 @@ class _Space:
         return points
 
 
+def _reached(points: Floats, failed: Bools) -> Floats:
+    """Return the points with inf for what a trial did not come to ask for before it failed.
+
+    That is what it lacks and all others have. It says nothing of why the trial failed, unlike the
+    absence of a parameter that only some have.
+    """
+    if failed.all():
+        return points
+    usual = ~np.isnan(points[~failed]).any(axis=0)
+    return np.where(failed[:, None] & usual & np.isnan(points), np.inf, points)
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)
@@ -211,10 +224,15 @@ def _number(value: Any) -> float:
 
 
 def _distances(point: Floats, points: Floats, weights: Floats, nominal: Bools) -> Floats:
-    """Weighted squared distances, shape (m,); choices and absences differ by 1 or not at all."""
-    gaps = np.where(nominal, (points != point).astype(float), np.abs(points - point))
+    """Weighted squared distances, shape (m,).
+
+    Choices and absences differ by 1 or not at all; what was not reached may be anything.
+    """
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(nominal, (points != point).astype(float), np.abs(points - point))
     absent, here_absent = np.isnan(points), np.isnan(point)
     gaps = np.where(absent & here_absent, 0.0, np.where(absent ^ here_absent, 1.0, gaps))
+    gaps = np.where(np.isinf(points) | np.isinf(point), 0.0, gaps)
     distances: Floats = (weights * gaps**2).sum(axis=1)
     return distances
 
@@ -280,33 +298,34 @@ def _split_gains(points: Floats, labels: Bools, nominal: Bools) -> Floats:
     """
     gains = np.zeros((len(labels), points.shape[1]))
     for column in range(points.shape[1]):
-        values = points[:, column]
-        if nominal[column]:
-            sides = values[:, None] == np.unique(values[~np.isnan(values)])[None, :]
-        else:
-            sides = _thresholds(values)
-        if sides.shape[1]:
-            gains[:, column] = _gain(labels, sides).max(axis=1)
+        reached = ~np.isinf(points[:, column])
+        hits, trials = _cuts(labels[:, reached], points[reached, column], bool(nominal[column]))
+        if len(trials):
+            total = labels[:, reached].sum(axis=1, keepdims=True)
+            gains[:, column] = _gain(hits, trials, total, int(reached.sum())).max(axis=1)
     return gains
 
 
-def _thresholds(values: Floats) -> Bools:
-    """Return the low side of every cut between two different values, shape (n, cuts).
+def _cuts(labels: Bools, values: Floats, nominal: bool) -> tuple[Ints, Ints]:
+    """Return the true labels and the trials on one side of every cut, shapes (sets, cuts), (cuts,).
 
-    Absent values sort last, so that absent against present is a cut as well.
+    Of a choice a cut is one value against the rest. Absent values of a number are above all others,
+    so that absent against present is a cut as well.
     """
-    ordered = np.where(np.isnan(values), np.inf, values)
-    cuts = np.unique(ordered)[:-1]
-    sides: Bools = ordered[:, None] <= cuts[None, :]
-    return sides
+    order = np.argsort(values, kind="stable")  # absent ones last
+    present = values[order][: int((~np.isnan(values)).sum())]
+    # How many trials are up to the end of each value.
+    ends = 1 + np.flatnonzero(present[:-1] != present[1:])
+    ends = np.append(ends, len(present)) if len(present) else ends
+    hits = labels[:, order].cumsum(axis=1)[:, ends - 1]
+    if nominal:
+        return np.diff(hits, axis=1, prepend=0), np.diff(ends, prepend=0)
+    within = ends < len(values)
+    return hits[:, within], ends[within]
 
 
-def _gain(labels: Bools, sides: Bools) -> Floats:
+def _gain(hits: Ints, inside: Ints, total: Ints, n: int) -> Floats:
     """Log-likelihood ratio of two failure rates against one; shape (sets, cuts)."""
-    n = labels.shape[1]
-    total = labels.sum(axis=1, keepdims=True).astype(float)
-    inside = sides.sum(axis=0)[None, :].astype(float)
-    hits = labels.astype(float) @ sides.astype(float)
     gain: Floats = (
         _log_likelihood(hits, inside)
         + _log_likelihood(total - hits, n - inside)
@@ -315,12 +334,13 @@ def _gain(labels: Bools, sides: Bools) -> Floats:
     return gain
 
 
-def _log_likelihood(hits: Floats, trials: Floats) -> Floats:
+def _log_likelihood(hits: Ints, trials: Ints) -> Floats:
     """Log-likelihood of `hits` in `trials` at its maximum."""
     value: Floats = _x_log_x(hits) + _x_log_x(trials - hits) - _x_log_x(trials)
     return value
 
 
-def _x_log_x(x: Floats) -> Floats:
-    value: Floats = x * np.log(np.maximum(x, 1.0))
+def _x_log_x(x: Ints) -> Floats:
+    real = x.astype(float)
+    value: Floats = real * np.log(np.maximum(real, 1.0))
     return value

@@ -22,7 +22,7 @@ Status = Literal["completed", "failed", "pruned", "running"]
 
 SCHEMA = 1
 MAX_BYTES = 64_000
-_MAX_ERROR = 2_000
+_MAX_LINE = 2_000
 
 # The columns of Report.trials, in order; params_<name> follow.
 COLUMNS = (
@@ -115,8 +115,11 @@ class TrialRecord:
             put(self, "cause", _member("cause", self.cause, FailureCause))
         others = tuple(_member("other_causes", cause, FailureCause) for cause in self.other_causes)
         put(self, "other_causes", others)
-        value = self.value
-        put(self, "value", None if value is None or not math.isfinite(value) else float(value))
+        for name in ("value", "seconds", "seconds_saved"):
+            number = getattr(self, name)
+            usable = number is not None and math.isfinite(number)
+            put(self, name, float(number) if usable else None)
+        put(self, "advice", None if self.advice is None else one_line(self.advice))
         put(self, "error", None if self.error is None else error_line(self.error))
         put(self, "evidence", plain(self.evidence))
         put(self, "params", plain(self.params))
@@ -148,7 +151,7 @@ class TrialRecord:
         """Return the record as strict JSON of at most `max_bytes` bytes.
 
         Evidence that does not fit is left out, the largest item first, and named under
-        "left_out"; then the longest parameter values are shortened.
+        "left_out"; then the longest parameter values are left out.
         """
         body = {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in fields(self)}}
         text = _dump(body)
@@ -230,21 +233,22 @@ _GRAPH_STACK = re.compile(
     r"\s*Detected at node \S+ defined at \(most recent call last\):"
     r"(\s*File \"[^\"]*\", line \d+, in \S+)+"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _GRAPH_NODE = re.compile(r"\s*\[\[\{\{node [^\]]*\]\]( \[Op:[^\]]*\])?")
 
 
-def one_line(text: str, limit: int = _MAX_ERROR) -> str:
+def one_line(text: str, limit: int = _MAX_LINE) -> str:
     """Return the text with its white space folded into single spaces, cut to `limit` characters."""
     folded = " ".join(text.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
 def error_line(text: str) -> str:
-    """Return an exception's text on one line, without the stack that TensorFlow puts into it.
+    """Return an exception's text on one line, without TensorFlow's stack and Keras's colours.
 
     That stack is longer than what is kept, and what happened comes after it.
     """
-    return one_line(_GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text)))
+    return one_line(_COLOUR.sub("", _GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text))))
 
 
 def plain(value: Any) -> Any:

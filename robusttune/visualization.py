@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from robusttune.arguments import collection, instance, require
 from robusttune.records import TrialRecord
+from robusttune.regions import Axis
+from robusttune.regions.axes import is_number
 from robusttune.report import Report
 from robusttune.report.search import has_ended, has_failed
 from robusttune.report.words import spoken
@@ -37,23 +40,21 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
     graph = _plotly(report)
     x, y = _two(report, parameters)
     figure = graph.Figure()
-    records = [
-        record
-        for record in report.records
-        if record.params.get(x) is not None and record.params.get(y) is not None
-    ]
+    axes = report.axes[x], report.axes[y]
+    records = [r for r in report.records if all(axis.active_in(r.params) for axis in axes)]
     for name, members in _by_cause(records).items():
         figure.add_trace(
             graph.Scatter(
-                x=[record.params[x] for record in members],
-                y=[record.params[y] for record in members],
-                text=[f"trial {record.trial_id}" for record in members],
+                x=[_place(axes[0], record) for record in members],
+                y=[_place(axes[1], record) for record in members],
+                text=[escape(f"trial {record.trial_id}") for record in members],
                 mode="markers",
                 name=name,
                 marker=_marker(report, members[0]),
             )
         )
-    for region in report.find_regions():
+    regions = report.find_regions()
+    for region in regions:
         sides: dict[str, Any] = {}
         for condition in region.conditions:
             if condition.name in (x, y) and condition.values is None:
@@ -68,7 +69,9 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
                 layer="below",
                 **{**whole_x, **whole_y, **sides},
             )
-    figure.update_layout(title="Unstable regions", xaxis_title=x, yaxis_title=y)
+    rules = "; ".join(region.rule for region in regions)
+    title = f"Unstable where {rules}" if rules else "No unstable region"
+    figure.update_layout(title=escape(title), xaxis_title=escape(x), yaxis_title=escape(y))
     figure.update_xaxes(type=_axis_type(report, x))
     figure.update_yaxes(type=_axis_type(report, y))
     return figure
@@ -96,7 +99,7 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
         figure.add_trace(
             graph.Bar(
                 name=name,
-                x=[[name] * len(part), list(part["bin"])],
+                x=[[escape(name)] * len(part), [escape(label) for label in part["bin"]]],
                 y=rate,
                 marker_color="#5b7f9e",
                 showlegend=False,
@@ -128,13 +131,15 @@ def plot_timeline(report: Report) -> Figure:
             graph.Scatter(
                 x=[record.number for record in members],
                 y=[top if record.value is None else record.value for record in members],
-                text=[f"trial {record.trial_id}, {record.status}" for record in members],
+                text=[_told(record) for record in members],
+                hoverinfo="text",
                 mode="markers",
                 name=name,
                 marker=_marker(report, members[0]),
             )
         )
     figure.update_layout(title="The search", xaxis_title="trial", yaxis_title="objective")
+    figure.update_yaxes(showticklabels=bool(values))
     return figure
 
 
@@ -198,12 +203,22 @@ def _by_cause(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
     return groups
 
 
+def _told(record: TrialRecord) -> str:
+    value = "" if record.value is None else f", objective {record.value:.6g}"
+    return escape(f"trial {record.trial_id}, {record.status}{value}")
+
+
 def _marker(report: Report, record: TrialRecord) -> dict[str, Any]:
     if not has_failed(record):
         return {"color": _HEALTHY, "symbol": "circle"}
     order = list(report.causes["cause"])
     index = min(order.index(record.cause) if record.cause in order else 5, 5)
     return {"color": _COLOURS[index], "symbol": _SYMBOLS[index]}
+
+
+def _place(axis: Axis, record: TrialRecord) -> Any:
+    value = record.params[axis.name]
+    return escape(str(value)) if axis.kind == "choice" else value
 
 
 def _axis_type(report: Report, name: str) -> str:
@@ -219,6 +234,6 @@ def _ends(
     """Return the two ends of a shape along one axis, the open ones at the trials' extremes."""
     if report.axes[name].kind == "choice":
         return {f"{along}ref": f"{along} domain", f"{along}0": 0, f"{along}1": 1}
-    values = [record.params[name] for record in report.records if record.params.get(name)]
+    values = [r.params[name] for r in report.records if is_number(r.params.get(name))]
     ends = (min(values) if low is None else low, max(values) if high is None else high)
     return {f"{along}0": ends[0], f"{along}1": ends[1]}

@@ -177,6 +177,8 @@ TRAINING: list[Row] = [
     ("x", ValueError, lambda model: diagnose(model, np.ones((0, 2)), np.ones((0, 1)))),
     ("x", ValueError, lambda model: diagnose(model, iter(()))),
     ("x", ValueError, lambda model: diagnose(model, [X, X[:4]], Y)),
+    ("y", ValueError, lambda model: diagnose(model, iter([(X, Y)]), Y)),
+    ("y", ValueError, lambda model: diagnose(model, X, [1.0, 2.0])),
     ("y", ValueError, lambda model: diagnose(model, X, Y[:5])),
     ("sample_weight", ValueError, lambda model: diagnose(model, X, Y, sample_weight=np.ones(3))),
     ("batch_size", ValueError, lambda model: diagnose(model, X, Y, batch_size=0)),
@@ -189,6 +191,8 @@ TRAINING: list[Row] = [
     ("x", TypeError, lambda model: check_data({"a": X, "b": object()})),
     ("y", TypeError, lambda model: check_data(X, len)),
     ("x", TypeError, lambda model: check_data("data.csv")),
+    ("x", TypeError, lambda model: check_data(b"1,2")),
+    ("x", TypeError, lambda model: check_data(float("nan"))),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -138,6 +139,18 @@ def test_study_is_for_storages(project, capsys):
     """--study with a project folder is refused."""
     assert main(["report", str(project), "--study", "x"]) == 2
     assert "--study is for Optuna storages" in capsys.readouterr().err
+
+
+def test_names_that_the_terminal_cannot_write_are_replaced(tmp_path):
+    """Where the encoding is an old one, as in a pipe on Windows, the report is printed too."""
+    root = tmp_path / "学習"
+    root.mkdir()
+    root.joinpath("oracle.json").write_text('{"start_order": "学"}', encoding="utf-8")
+    command = [sys.executable, "-m", "robusttune", "report", str(root), "--csv", str(root)]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    run = subprocess.run(command, check=False, capture_output=True, env=environment)
+    assert run.returncode == 0
+    assert b"\\u5b66\\u7fd2" in run.stdout
 
 
 def test_module_is_the_command(project):

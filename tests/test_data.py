@@ -43,6 +43,7 @@ def test_a_non_finite_cell_is_named(value):
         (_with(1e39), None, "out_of_range", "x"),
         (np.array(["a", "b"]), None, "not_numeric", "x"),
         (np.empty((0, 3)), None, "empty", "x"),
+        (pd.DataFrame(), None, "empty", "x"),
         (CLEAN, np.arange(49) % 2, "lengths_differ", "x and y"),
         (CLEAN, 1 + np.arange(50) % 3, "labels_not_from_zero", "y"),
         (CLEAN, np.where(np.arange(50) == 3, 0.0, 1.5 + CLEAN[:, 0] / 9), "zeros_in_targets", "y"),
@@ -105,6 +106,39 @@ def test_a_tf_dataset_is_sampled():
     tf = pytest.importorskip("tensorflow")
     data = tf.data.Dataset.from_tensor_slices((_with(np.inf), np.zeros(50))).batch(10)
     assert check_data(data)[0].first_rows == (7,)
+
+
+def test_a_dataset_by_index_is_sampled():
+    """What has items and a length is read like a dataset, as Keras's older sequences."""
+
+    class Sequence:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return _with(np.nan)[25 * index :][:25], np.zeros(25)
+
+    assert check_data(Sequence())[0].first_rows == (7,)
+
+
+def test_batches_of_sequences_have_a_length_each():
+    """A batch is as long as its longest sequence, and its rows are counted all the same."""
+    batches = [RNG.normal(size=(4, length, 2)) for length in (3, 7, 5)]
+    batches[2][1, 0, 1] = np.nan
+    (finding,) = check_data(batch for batch in batches)
+    assert (finding.kind, finding.columns, finding.first_rows) == ("non_finite", (1,), (9,))
+
+
+def test_a_dataset_that_is_not_in_batches_is_refused():
+    """Rows and labels one by one would be taken for batches."""
+    with pytest.raises(ValueError, match="batches"):
+        check_data((row, row.sum()) for row in CLEAN)
+
+
+def test_numbers_in_an_array_of_objects_are_told_from_words():
+    """TensorFlow takes neither, and what helps is not the same."""
+    advice = [check_data(np.array(x, dtype=object))[0].advice for x in ([1.0, 2.0], ["a", "b"])]
+    assert ["astype" in text for text in advice] == [True, False]
 
 
 def test_checking_arrays_loads_no_tensorflow():

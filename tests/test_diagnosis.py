@@ -76,10 +76,18 @@ def test_labels_that_disagree_are_named(y, loss, units, activation, certain):
     assert (bool(found.reason), bool(found.fix), found.certain) == (True, True, certain)
 
 
-def test_logits_take_a_linear_head():
+@pytest.mark.parametrize(
+    ("y", "name", "units"),
+    [
+        (CLASSES > 0, "binary_crossentropy", 1),
+        (ONE_HOT, "categorical_crossentropy", 3),
+        (CLASSES, "sparse_categorical_crossentropy", 3),
+    ],
+)
+def test_logits_take_a_linear_head(y, name, units):
     """A loss with from_logits=True goes with a linear head."""
-    loss = _facts("binary_crossentropy", from_logits=True)
-    assert label_mismatch(np.array([0, 1]), loss, Head(1, "linear")) is None
+    loss = _facts(name, from_logits=True)
+    assert label_mismatch(np.asarray(y), loss, Head(units, "linear")) is None
 
 
 def test_an_ignored_label_is_no_label():
@@ -335,6 +343,7 @@ def test_a_verdict_is_as_sure_as_its_grounds():
         ([9.0, 8.0, 7.0], True),
         ([9.0, 8.0, 8.0], False),  # at rest
         ([9.0], True),  # one epoch shows no course
+        ([], False),  # none was fitted: the replay is the course
         ([1e9, 8.0, 7.0], False),  # thrown off at the start: that it falls since is no progress
     ],
 )

@@ -16,7 +16,12 @@ from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
 from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
+from robusttune.diagnosis.case import Case  # noqa: E402
+from robusttune.diagnosis.observe import to_tensors  # noqa: E402
+from robusttune.diagnosis.plain import plain_loss  # noqa: E402
 from robusttune.diagnosis.replay import training_loop  # noqa: E402
+from robusttune.diagnosis.rules import mismatch  # noqa: E402
+from robusttune.guard.trace import Batch, FitTrace  # noqa: E402
 
 C = FailureCause
 SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam
@@ -184,7 +189,7 @@ def test_too_narrow_a_net_is_named():
     """Where nothing helps and an ordinary net learns from the same batches, capacity is missing."""
     x = np.random.default_rng(2).uniform(-2, 2, size=(512, 1)).astype("float32")
     model = _net(x, units=(1,), activation="tanh")
-    record = _fit(model, SGD(0.02), x=x, y=np.cos(3 * x[:, 0]), epochs=8).record
+    record = _fit(model, SGD(0.05), x=x, y=np.cos(3 * x[:, 0]), epochs=8).record
     assert record.cause is C.INSUFFICIENT_CAPACITY
 
 
@@ -320,6 +325,41 @@ def test_several_inputs_and_outputs_are_replayed():
     assert (guard.record.cause, guard.record.fix_verified) == (C.DIVERGENT_LEARNING_RATE, True)
 
 
+def _observed(model, y):
+    batch = Batch(X[:32], keras.tree.map_structure(lambda array: array[:32], y))
+    trace = FitTrace(first_batches=[batch], initial_weights=model.get_weights())
+    case = Case(
+        symptom=Symptom.DIVERGED, model=model, trace=trace, params={}, siblings=(), policy=PATIENT
+    )
+    case.observe()
+    return case
+
+
+def _two_heads(loss):
+    inputs = keras.Input((6,))
+    kind = keras.layers.Dense(3, "softmax", name="kind")(inputs)
+    model = keras.Model(inputs, [kind, keras.layers.Dense(1, name="age")(inputs)])
+    model.compile(SGD(0.01), loss)
+    return model
+
+
+def test_targets_in_a_dict_go_with_the_outputs_of_their_names():
+    """Keras pairs losses and targets in a dict by name, whatever the order of the outputs."""
+    y = {"age": 50 + Y, "kind": np.digitize(Y, [-1, 1])}
+    case = _observed(_two_heads({"age": "mse", "kind": "sparse_categorical_crossentropy"}), y)
+    assert [loss.name[:6] for _, loss in case.targets_and_losses()] == ["sparse", "mean_s"]
+    assert mismatch(case) is None
+    y, predictions = to_tensors((case.batches[-1].y, case.first.predictions))
+    plain = plain_loss(y, predictions, case.first.heads)(y, predictions)
+    assert float(plain) == pytest.approx(case.first.loss, rel=1e-4)
+
+
+def test_a_loss_for_some_outputs_judges_their_targets_only():
+    """An output without a loss may have any targets."""
+    y = [np.digitize(Y, [-1, 1]), Y]
+    assert mismatch(_observed(_two_heads(["sparse_categorical_crossentropy", None]), y)) is None
+
+
 def test_a_regularized_model_is_replayed():
     """Regularizers count in the training, and not in what a cure has to beat."""
     model = _net(kernel_regularizer="l2")
@@ -370,7 +410,7 @@ def _own_step_fit(model, optimizer, x=X, y=Y):
     keras.utils.set_random_seed(4)
     model.compile(optimizer)
     guard = Guard(PATIENT)
-    model.fit(x, y, epochs=2, verbose=0, callbacks=[guard])
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[guard])
     return guard.record
 
 
@@ -436,8 +476,6 @@ class Pair(keras.Model):
 
 def test_a_replay_of_an_own_train_step_leaves_no_trace():
     """Weights, slots, counters, metrics, attributes and random numbers are as they were."""
-    from robusttune.guard.trace import Batch, FitTrace
-
     keras.utils.set_random_seed(5)
     model = Pair()
     model.compile(SGD(1e-3))
@@ -472,7 +510,7 @@ def test_logits_that_are_taken_for_probabilities_are_named():
     model = keras.Sequential([keras.Input((64,)), *map(keras.layers.Dense, (32, 10))])
     model.layers[0].activation = keras.activations.relu
     loss = "sparse_categorical_crossentropy"
-    record = _fit(model, ADAM(1e-2), loss, x / 16, y, epochs=4, seed=11).record
+    record = _fit(model, ADAM(0.1), loss, x / 16, y, epochs=4, seed=11).record
     assert (record.cause, record.fix_verified) == (C.LABEL_MISMATCH, True)
     assert "from_logits=True" in record.advice
 
@@ -516,7 +554,7 @@ def test_a_model_that_raises_under_observation_is_no_error():
 def test_half_precision_overflow_is_told_from_divergence():
     """A step that is finite in float32 and not in float16 is an overflow of the dtype."""
     square = keras.layers.Lambda(
-        lambda h: keras.ops.sum(keras.ops.square(200 * h), -1, keepdims=True) / 2e5,
+        lambda h: keras.ops.sum(keras.ops.square(200 * h), -1, keepdims=True) / 4e4,
         output_shape=(1,),
         dtype="mixed_float16",
     )
@@ -561,6 +599,7 @@ def test_the_time_limit_holds():
     [
         (X, Y, 0.01, None),
         (X, Y, 30.0, C.DIVERGENT_LEARNING_RATE),
+        (X, 2 * Y, 1e-6, C.LEARNING_RATE_TOO_LOW),
         (2000 * X, Y, 0.01, C.UNSCALED_DATA),
         (np.where(np.arange(256)[:, None] == 200, np.nan, X), Y, 0.01, C.NON_FINITE_DATA),
     ],

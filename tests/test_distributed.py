@@ -194,7 +194,7 @@ def test_failures_stop_no_worker_and_reach_the_chief(team: Any) -> None:
     assert [search.done(process)["error"] for process in processes] == [None] * 3
     trials = search.trials()
     assert list(trials.status) == ["completed", "failed", "failed"] * 2
-    assert list(trials.cause.fillna("")) == ["", "out_of_memory", "unsafe_metric"] * 2
+    assert list(trials.cause.fillna("")) == ["", "out_of_memory", "unknown"] * 2
     stored = json.loads((search.project / "trial_1" / "trial.json").read_text())
     assert "8 GiB" in stored["message"]
 

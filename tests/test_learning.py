@@ -148,6 +148,19 @@ def test_lesson_on_conditional_parameters():
     assert not lesson.is_unstable({"rate": 0.01})
 
 
+@pytest.mark.parametrize("cause", [FailureCause.INVALID_MODEL, None])
+def test_lesson_of_trials_that_ended_before_they_had_all_parameters(cause):
+    """What a failed trial did not come to ask for is not why it failed."""
+    outcomes = [
+        Outcome({"rate": o.params["rate"]}, True, cause) if o.failed else o for o in search(cliff)
+    ]
+    lesson = learn(AXES, outcomes)
+    assert lesson.taught
+    rest = {"width": 32, "optimizer": "adam"}
+    assert lesson.is_unstable({"rate": 0.5, **rest})
+    assert not lesson.is_unstable({"rate": 1e-4, **rest})
+
+
 def test_learn_reads_odd_values():
     """Values that are no numbers, unseen choices and unknown hyperparameters do no harm."""
     outcomes = [*search(cliff), Outcome({"rate": "high", "width": None, "other": []}, True)]

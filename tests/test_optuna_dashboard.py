@@ -82,6 +82,14 @@ def test_the_study_has_a_note_and_a_graph(storage):
     assert len(figure["layout"]["shapes"]) == 1
 
 
+def test_a_study_of_one_parameter_has_a_note_without_a_graph():
+    """There is no plane to draw."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(robust(lambda t: 1.0 / (t.suggest_int("n", 0, 9) > 3)), n_trials=40)
+    assert publish_to_dashboard(study)
+    assert "trials failed where n" in dashboard.get_note(study)
+
+
 def test_a_healthy_study_has_a_note_without_a_graph():
     """Nothing failed, and the note says so."""
     study = optuna.create_study()

@@ -67,6 +67,13 @@ def returning(value):
     return objective
 
 
+class NoNumber:
+    """A result like a tensor of several numbers."""
+
+    def __float__(self):
+        raise RuntimeError("only one element tensors can be converted to Python scalars")
+
+
 NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
 
 
@@ -79,6 +86,8 @@ NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
         (returning(None), CODE, "code_error"),
         (returning("good"), CODE, "code_error"),
         (returning((1.0, 2.0)), CODE, "code_error"),
+        (returning(10**400), CODE, "code_error"),
+        (returning(NoNumber()), CODE, "code_error"),
         (raising(KeyError("a")), CODE, "code_error"),
         (raising(MemoryError("Unable to allocate 8 GiB")), CODE, "out_of_memory"),
         (raising(TrialFailure("no")), CODE, "unknown"),
@@ -138,6 +147,7 @@ def test_multi_objective_studies(value, state):
     assert study.trials[0].state is state
     record = records_of(study)[0]
     assert (record.status == "failed") == (state is TrialState.FAIL)
+    assert record.unstable == (value != (1.0, 2.0))
     if state is TrialState.COMPLETE and math.isfinite(value[0]):
         assert record.evidence["values"] == [1.0, 2.0]
 
@@ -285,6 +295,14 @@ def test_the_objective_keeps_its_name():
         robust(3)
 
 
+def test_an_objective_may_be_made_robust_twice():
+    """As a decorator and again where it is used: one session, and one record."""
+    objective = robust(robust(raising(MemoryError("out of memory")), policy=Policy(keep={"x"})))
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=1)
+    assert records_of(study)[0].cause is FailureCause.OUT_OF_MEMORY
+
+
 def test_the_objective_can_be_sent_to_a_worker_process():
     """It is pickled with the objective and the policy."""
     copy = pickle.loads(pickle.dumps(robust(half_failing, policy=Policy(hopeless_after=None))))
@@ -413,6 +431,28 @@ def test_the_failure_report_begins_with_earlier_failures(tmp_path):
     other = FailureReportCallback(path)
     study.optimize(robust(half_failing), n_trials=2, callbacks=[other, report])
     assert rows_of(path)["number"].tolist() == [1, 3, 5, 7]
+
+
+def test_a_failure_report_that_cannot_be_written_does_not_end_the_study(tmp_path, caplog):
+    """Somebody may have the file open; it is made up for with the next trial."""
+    path = tmp_path / "failures.csv"
+    report = FailureReportCallback(path)
+    study = study_of(half_failing, n_trials=2, callbacks=[report])
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    study.optimize(robust(half_failing), n_trials=2, callbacks=[report])
+    assert "failures.csv" in caplog.text
+    path.rmdir()
+    study.optimize(robust(half_failing), n_trials=1, callbacks=[report])
+    assert rows_of(path)["number"].tolist() == [1, 3]
+
+
+def test_a_failure_report_that_can_never_be_written_says_so_at_once(tmp_path):
+    """A wrong path is told of after the first trial."""
+    (tmp_path / "file").touch()
+    report = FailureReportCallback(tmp_path / "file" / "failures.csv")
+    with pytest.raises(OSError, match="file"):
+        study_of(half_failing, n_trials=2, callbacks=[report])
 
 
 def test_the_failure_report_does_not_read_all_trials_each_time(tmp_path):

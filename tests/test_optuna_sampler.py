@@ -204,6 +204,19 @@ def test_a_trial_that_failed_early_does_not_shrink_the_space():
     assert set(space) == {"rate", "x"}
 
 
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_failures_before_all_parameters_are_drawn_teach_as_well(name):
+    """A model that cannot be built fails before the objective asks for the rest."""
+
+    def objective(trial):
+        if trial.suggest_float("rate", 1e-5, 1.0, log=True) > 0.02:
+            return math.nan
+        return trial.suggest_float("x", 0, 1)
+
+    study = run(CrashAwareSampler(make(name)), objective, 60)
+    assert bad_share(study, after=30) <= 0.2
+
+
 def test_conditional_spaces_learn():
     """A choice that always fails is left, though its branch has parameters of its own."""
 
@@ -246,6 +259,36 @@ def test_enqueued_parameters_are_kept():
     assert study.trials[-1].params["x"] == 0.125
 
 
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_fixed_parameters_stay_fixed(name):
+    """What a PartialFixedSampler holds on to is not drawn anew where proposals are turned away."""
+    base = optuna.samplers.PartialFixedSampler({"x": 0.25}, make(name))
+    study = run(CrashAwareSampler(base), lambda t: cliff(t, "divergent_learning_rate"), 60)
+    assert {trial.params["x"] for trial in study.trials} == {0.25}
+    assert bad_share(study) <= 0.2
+
+
+def test_a_grid_stays_a_grid_where_a_parameter_is_fixed():
+    """The grid inside of a PartialFixedSampler is not left either."""
+    base = optuna.samplers.PartialFixedSampler({"x": 0.5}, make("grid"))
+    study = run(CrashAwareSampler(base), lambda t: cliff(t, "divergent_learning_rate"), 9)
+    assert {trial.params["rate"] for trial in study.trials} == set(GRID["rate"])
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choices_may_be_lists_in_a_space_that_changes():
+    """Optuna takes any object for a choice, also one that has no hash."""
+
+    def objective(trial):
+        trial.suggest_categorical("layers", [[32, 16], [64]])
+        if trial.number % 2:
+            trial.suggest_float("dropout", 0, 0.5)
+        return cliff(trial, FailureCause.DIVERGENT_LEARNING_RATE)
+
+    study = run(CrashAwareSampler(make("tpe")), objective, 30)
+    assert bad_share(study) <= 0.3
+
+
 def test_pruned_trials_and_hyperband_go_together():
     """Hyperband hands samplers a filtered study; a pruned trial is no failure."""
 
@@ -264,6 +307,18 @@ def test_pruned_trials_and_hyperband_go_together():
         trial.state for trial in study.trials
     }
     assert bad_share(study) <= 0.2
+
+
+def test_brackets_of_hyperband_are_not_mistaken_for_each_other():
+    """Two brackets of as many trials, which are one study by name, have lessons of their own."""
+    study = run(make("random"), lambda t: cliff(t, FailureCause.DIVERGENT_LEARNING_RATE), 20)
+    sampler = CrashAwareSampler(make("random"))
+    for part in (study.trials[::2], study.trials[1::2]):
+        bracket = LearningView(study, {})
+        bracket._get_trials = lambda part=part, **_: part
+        shown = sampler._lesson(bracket).shown
+        assert shown
+        assert set(shown) <= {trial.number for trial in part}
 
 
 def test_threads_share_one_sampler():

@@ -65,10 +65,13 @@ def test_record_of_a_later_version_is_read() -> None:
     assert TrialRecord.from_json('{"trial_id": "7", "colour": "red"}').trial_id == "7"
 
 
+@pytest.mark.parametrize("field", ["value", "seconds", "seconds_saved"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
-def test_record_has_no_unusable_value(value: float | None) -> None:
-    """The objective is finite or absent."""
-    assert TrialRecord(trial_id="7", value=value).value is None
+def test_record_has_no_unusable_value(field: str, value: float | None) -> None:
+    """The objective and the times are finite or absent, and the record reads back."""
+    record = TrialRecord(trial_id="7", **{field: value})  # type: ignore[arg-type]
+    assert getattr(record, field) is None
+    assert TrialRecord.from_json(record.to_json()) == record
 
 
 def test_record_json_has_a_limit() -> None:
@@ -97,9 +100,17 @@ def test_record_takes_lone_surrogates() -> None:
     assert TrialRecord(trial_id="7", params={"\udcff": 1}).to_json().encode()
 
 
-def test_record_error_is_one_line() -> None:
-    """An exception of several lines is folded."""
-    assert TrialRecord(trial_id="7", error="a\n  b\tc").error == "a b c"
+@pytest.mark.parametrize("field", ["error", "advice"])
+def test_record_texts_are_one_short_line(field: str) -> None:
+    """An exception or advice of several lines is folded, and cut where it would not fit."""
+    record = TrialRecord(trial_id="7", **{field: "a\n  b\tc"})  # type: ignore[arg-type]
+    assert getattr(record, field) == "a b c"
+    assert len(TrialRecord(trial_id="7", **{field: "x" * 100_000}).to_json()) < 4_000  # type: ignore[arg-type]
+
+
+def test_record_error_has_no_colours() -> None:
+    """Keras prints the exceptions of layers in bold."""
+    assert TrialRecord(trial_id="7", error="\x1b[1mInput 0\x1b[0m is bad").error == "Input 0 is bad"
 
 
 def test_record_is_frozen() -> None:

@@ -151,6 +151,21 @@ def test_counts_hold_on_a_grid_where_values_lie_on_the_border():
     assert region.failures == region.trials == sum(row["units"] > 32 for row in rows)
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_borders_on_a_grid_of_floats_do_not_split_one_value(above):
+    """Three steps of 0.1 are 0.30000000000000004, which is what the rule calls 0.3."""
+    rows = [{"dropout": 0.1 * (n % 6), "lr": (n * 7 % 60) / 60} for n in range(60)]
+    failed = [(row["dropout"] > 0.35) is above for row in rows]
+    (region,) = find(rows, failed)
+    assert region.rule == f"dropout {'>' if above else '<='} 0.3"
+    assert region.failures == region.trials == sum(failed)
+    assert [region.contains({"dropout": value}) is above for value in (0.3, 3 * 0.1, 0.4)] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def test_regions_carry_their_cause_and_time():
     """The most frequent cause of a region's failures, and their seconds, come with it."""
     rows = draw(100, 5)
@@ -370,6 +385,15 @@ def report_of(rows, failed, **more):
         )
         for n, (row, bad) in enumerate(zip(rows, failed, strict=True))
     )
+
+
+def test_bounds_of_a_hyperparameter_do_not_replace_the_interval():
+    """One named "ci" would otherwise have the columns of the rate's interval."""
+    values = np.arange(60) / 10
+    report = report_of([{"ci": float(value)} for value in values], values > 3)
+    row = report.regions.iloc[0]
+    assert row["ci_low"] < row["failure_rate"] == row["ci_high"] == 1.0
+    assert row["params_ci_low"] == report.find_regions()[0].conditions[0].low
 
 
 def test_report_has_one_row_a_region():

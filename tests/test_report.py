@@ -130,6 +130,23 @@ def test_marginals_count_each_active_trial_once():
     assert (marginals.failure_rate <= marginals.ci_high).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        ([1_048_576, 1_048_577], "1048576"),
+        (range(1_000_000, 1_000_100), "1000000 to 1000012"),
+        ([0.1 * 3], "0.3"),
+        ([0.0123456 * n for n in range(100)], "0 to 0.1481"),
+    ],
+)
+def test_marginals_name_their_bins_as_people_write_numbers(values, first):
+    """Whole numbers have no exponent, and two values not one name."""
+    records = [completed(str(n), params={"p": value}) for n, value in enumerate(values)]
+    names = Report.from_records(records).marginals["bin"]
+    assert names[0] == first
+    assert names.is_unique
+
+
 def test_adjustments_are_texts_and_malformed_ones_are_named():
     """Before and after of an adjustment are texts; an entry that is no adjustment is a problem."""
     good = {"parameter": "lr", "field": "sampling", "before": None, "after": 1.5, "reason": "r"}

@@ -247,6 +247,58 @@ def test_any_records_make_a_page(records):
     assert report.summary()
 
 
+def ticks(page, name):
+    """Return the tick labels of the picture whose description has this in it."""
+    (picture,) = re.findall(rf'<svg[^>]*aria-label="[^"]*{name}.*?</svg>', page)
+    return re.findall(r'class="tick"[^>]*>([^<]*)<', picture)
+
+
+def test_search_without_any_objective_shows_no_scale_of_it():
+    """Where all trials failed, or have several objectives, no numbers are made up for an axis."""
+    records = [record.replace(value=None) for record in search(5)]
+    assert ticks(Report.from_records(records).html(), "5 trials in order") == list("01234")
+
+
+def test_single_trial_is_drawn_at_its_number():
+    """There is no trial 0.1."""
+    page = Report.from_records([TrialRecord(trial_id="0", status="completed", value=0.5)]).html()
+    assert ticks(page, "1 trial in order")[-2:] == ["0.6", "0"]
+    assert "from the records of 1 trial." in page
+
+
+def test_rates_are_shown_only_where_they_can_differ():
+    """Where all trials failed, every bar would be full."""
+    records = [r.replace(status="failed", unstable=True, cause="unknown") for r in search(9)]
+    assert "Failure rate by hyperparameter" not in Report.from_records(records).html()
+
+
+def test_confidence_is_not_spoken_of_where_there_is_none():
+    """An unknown cause is not 0 % sure, and what was not drawn is not explained."""
+    record = TrialRecord(
+        trial_id="0",
+        status="failed",
+        unstable=True,
+        cause="unknown",
+        confidence=0.0,
+        params={"clipnorm": None},
+    )
+    page = Report.from_records([record]).html()
+    assert "sure" not in page
+    assert "Losses up to the failure" not in page
+    assert "clipnorm = None" in page
+
+
+def test_many_choices_are_drawn_as_others():
+    """A picture has room for a dozen values of a choice; the rest are not taken for one of them."""
+    records = [
+        record.replace(params={**record.params, "optimizer": f"choice{n % 20:02}"})
+        for n, record in enumerate(search(60, parameters=2))
+    ]
+    labels = ticks(Report.from_records(records).html(), "Trials over")
+    assert "others" in labels
+    assert not any("11" in label for label in labels)
+
+
 def test_part_for_a_notebook_is_a_part():
     """In a notebook, the report is a fragment with its own style, without the long table."""
     part = Report.from_records(search(80))._repr_html_()
@@ -393,6 +445,35 @@ def test_browser_shows_all_without_javascript_and_in_dark(browser, tmp_path):
     assert page.locator("svg[role=img]").count() > 5
     ground = page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor")
     assert ground == "rgb(18, 22, 27)"
+    context.close()
+
+
+def test_browser_cuts_no_text_of_a_picture(browser, tmp_path):
+    """Long names of hyperparameters and choices stay within their pictures."""
+    name = "a_long_hyperparameter_name_of_the_encoder_block_number_{}"
+    records = [
+        record.replace(
+            params={name.format(k): v for k, v in enumerate(record.params.values())}
+            | {
+                "学習率スケジューラの種類とウォームアップとその設定": (
+                    "コサイン減衰" if n % 2 else "x"
+                )
+                * 20
+            }
+        )
+        for n, record in enumerate(search(60, text="a choice that has a long name", parameters=3))
+    ]
+    path = Report.from_records(records).to_html(tmp_path / "report.html")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri())
+    outside = page.evaluate(
+        """[...document.querySelectorAll("svg[role=img] text")].filter(text => {
+            const box = text.getBBox(), width = text.ownerSVGElement.viewBox.baseVal.width;
+            return box.x < 0 || box.x + box.width > width;
+        }).map(text => text.textContent)"""
+    )
+    assert outside == []
     context.close()
 
 

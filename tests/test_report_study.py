@@ -6,6 +6,7 @@ import json
 import sqlite3
 
 import optuna
+import pandas as pd
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
@@ -63,6 +64,35 @@ def test_axes_are_those_of_the_distributions(sqlite_url):
     assert axes["optimizer"].choices == ("sgd", "adam", None)
 
 
+def test_none_among_the_choices_is_a_value_like_the_others(tmp_path):
+    """Not to clip may be what fails: it has a region, a bin, a suggestion and a picture."""
+
+    def objective(trial):
+        clip = trial.suggest_categorical("clipnorm", [None, 1.0, 5.0])
+        if clip is not None:
+            trial.suggest_categorical("by", [None, "value"])
+        rate = trial.suggest_float("lr", 1e-5, 1.0, log=True)
+        return float("nan") if clip is None else rate
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(objective, n_trials=60)
+    report = Report.from_study(study)
+    (region,) = report.find_regions()
+    assert region.rule == "clipnorm == None"
+    assert region.trials == region.failures == len(report.failures)
+    assert region.contains({"clipnorm": None})
+    assert not region.contains({})
+    assert report.regions["clipnorm_values"].tolist() == ["[null]"]
+    assert report.suggest_space()[0].text == "Let clipnorm be 1.0, 5.0 only."
+    report.to_csv(tmp_path)
+    bins = pd.read_csv(tmp_path / "marginals.csv").groupby("parameter")
+    assert set(bins.get_group("clipnorm")["bin"]) == {"(None)", "1.0", "5.0"}
+    assert bins.get_group("by")["trials"].sum() == 60 - region.trials
+    page = report.html()
+    assert ">None</text>" in page
+    assert "trials without clipnorm" not in page
+
+
 def test_study_in_memory_is_reported():
     """A study object is enough."""
     assert len(Report.from_study(run(trials=5)).trials) == 5
@@ -115,6 +145,32 @@ def test_one_of_several_studies_has_to_be_named(sqlite_url, tmp_path):
     assert len(Report.from_storage(url, "second").trials) == 2
     with pytest.raises(ValueError, match="There is no study 'third'"):
         Report.from_storage(url, "third")
+
+
+def test_sqlite_uri_is_a_file(sqlite_url):
+    """SQLite's own kind of URL, which can open a database for reading only."""
+    path = sqlite_url.removeprefix("sqlite:///")
+    report = Report.from_storage(f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert len(report.trials) == 40
+
+
+def test_password_is_not_told(capsys):
+    """What the command prints ends up in logs."""
+    assert main(["report", "nonsense://user:s3cret@host/db"]) == 2
+    error = capsys.readouterr().err
+    assert "nonsense://user:***@host/db" in error
+    assert "s3cret" not in error
+
+
+@pytest.mark.parametrize(
+    "text", ['{"op_code": 99}\n', '{"op_code": 1, "worker_id": "a"}\n', "{}\n{}\n"]
+)
+def test_foreign_journal_is_no_storage(tmp_path, text):
+    """A file of JSON lines that is not Optuna's is named in the error."""
+    path = tmp_path / "lines.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"lines\.jsonl"):
+        Report.from_storage(path)
 
 
 def test_missing_database_is_not_created(tmp_path):

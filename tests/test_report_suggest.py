@@ -148,10 +148,10 @@ def test_summary_offers_a_narrower_space_second_where_the_cure_keeps_the_range(c
     assert [line for line in text.split("\n") if line != line.rstrip()] == []
 
 
-def test_names_that_are_no_python_names_become_variables():
-    """Hyperparameters with spaces, dots or quotes give lines that run."""
+@pytest.mark.parametrize("name", ['opt.lr "x"\n', "lambda", "1st", "x²", "学習率"])
+def test_names_that_are_no_python_names_become_variables(name):
+    """Hyperparameters with spaces, dots or quotes, or that are keywords, give lines that run."""
     rng = np.random.default_rng(0)
-    name = 'opt.lr "x"\n'
     records = [
         TrialRecord(
             trial_id=str(n),
@@ -210,3 +210,22 @@ def test_bounds_stay_on_the_grid_of_the_space(axis, values, line):
     ]
     (suggestion,) = Report(Search.of(records, axes={"p": axis})).suggest_space()
     assert suggestion.keras_tuner == line
+
+
+@pytest.mark.parametrize(("high", "bounds"), [(True, "0, 489"), (False, "492, 3000")])
+def test_bounds_stay_on_a_fine_grid(high, bounds):
+    """Of a grid with many values a border is a round number in between; a bound is none."""
+    axis = Axis(name="p", kind="int", low=0, high=3000, step=3)
+    records = [
+        TrialRecord(
+            trial_id=str(n),
+            status="failed" if bad else "completed",
+            unstable=bad,
+            cause="divergent_learning_rate" if bad else None,
+            params={"p": value},
+        )
+        for n, value in enumerate([*range(240, 480, 3), *range(501, 741, 3)])
+        for bad in [(value > 490) is high]
+    ]
+    (suggestion,) = Report(Search.of(records, axes={"p": axis})).suggest_space()
+    assert suggestion.optuna == f"p = trial.suggest_int('p', {bounds}, step=3)"

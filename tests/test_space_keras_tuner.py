@@ -121,6 +121,25 @@ def optional_layer(hp):
     return model_of("adam", *([keras.layers.Dense(n)] if n else []))
 
 
+class Lenient(keras.layers.Layer):
+    """A layer that can be built with 0 units, as Dense can in Keras 3.7."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+    def call(self, x):
+        return x
+
+
+def lenient(hp):
+    """A layer that is there with 0 units too."""
+    return model_of("adam", Lenient(hp.Int("units", 0, 8)))
+
+
 def choice(hp):
     """Rates to choose from."""
     return model_of(keras.optimizers.Adam(hp.Choice("eta", [0.0, 0.01, 0.1, 100.0])))
@@ -190,6 +209,7 @@ def conditional(hp):
         (in_fit_only, "learning_rate", "Float(1e-05, 1.0, log)"),
         (broken, "learning_rate", "Float(1e-05, 10.0, log)"),
         (optional_layer, "units", "Int(0, 8, step=1)"),
+        (lenient, "units", "Int(1, 8, step=1)"),
     ],
 )
 def test_role_is_what_the_model_shows(build, name, becomes):

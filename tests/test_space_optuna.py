@@ -278,6 +278,12 @@ def test_several_workers_note_each_change_once(storage):
     assert all(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials)
 
 
+def test_no_choice_is_made_up_where_there_is_none():
+    """An empty list of choices is Optuna's to refuse, as without us."""
+    with pytest.raises(ValueError, match="one or more"):
+        sanitize_trial(optuna.create_study().ask()).suggest_categorical("x", [])
+
+
 def test_choices_that_are_any_object_are_left_alone():
     """Two objects that look alike are two choices."""
 

@@ -145,6 +145,7 @@ def test_probe_leaves_no_trace(diabetes):
     for probe in (False, True):
         hps = space_of(build)
         sanitizer = SpaceSanitizer(build, Policy(probe=True, probe_seconds=1.0))
+        keras.utils.clear_session()  # Keras 3.7 keeps its own generator when a seed is set
         keras.utils.set_random_seed(1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SearchSpaceWarning)

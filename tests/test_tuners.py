@@ -296,7 +296,9 @@ def test_tuner_non_finite_result_of_run_trial(result: Any, tmp_path: Path) -> No
     tuner = robusttune.robust(Mine)(objective=objective, max_trials=3, directory=str(tmp_path))
     tuner.search(verbose=0)
     assert [t.status for t in tuner.oracle.trials.values()] == ["FAILED"] * 3
-    assert set(tuner.report().trials.symptom) == {Symptom.NON_FINITE_OBJECTIVE}
+    trials = tuner.report().trials
+    assert set(trials.symptom) == {Symptom.NON_FINITE_OBJECTIVE}
+    assert set(trials.cause) == {FailureCause.UNKNOWN}  # nothing was seen of how it came about
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -608,6 +610,71 @@ def test_robust_rejects_what_is_no_tuner() -> None:
     """A wrong argument gets one clear error."""
     with pytest.raises(TypeError, match="tuner_class must be"):
         robusttune.robust(keras_tuner.HyperModel)
+
+
+class BlackBox(keras_tuner.RandomSearch):
+    """A search without models."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(seed=1, objective=None, **options)
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+        """The sum of all values."""
+        return float(trial.hyperparameters.Float("x", 1, 2))
+
+
+def test_tuner_runs_what_the_user_puts_on_the_instance(tmp_path: Path) -> None:
+    """A run_trial that is set on the tuner itself runs in every trial."""
+    tuner = robusttune.robust(BlackBox)(max_trials=3, directory=str(tmp_path))
+    tuner.run_trial = lambda trial, **_: 10 + trial.hyperparameters.Float("x", 1, 2)
+    tuner.search(verbose=0)
+    assert [trial.score > 10 for trial in tuner.oracle.trials.values()] == [True] * 3
+
+
+def test_tuner_finds_the_users_limit_among_any_options(tmp_path: Path) -> None:
+    """The limit of failures counts as set, also where the tuner's class takes it as **options."""
+    tuner = robusttune.robust(BlackBox)(max_consecutive_failed_trials=3, directory=str(tmp_path))
+    assert tuner.oracle.robust_limit_is_set
+
+
+def test_tuner_asks_the_users_oracle_for_the_best_trials(tmp_path: Path) -> None:
+    """An oracle that has its own idea of the best trials keeps it."""
+
+    class Last(keras_tuner.oracles.RandomSearchOracle):
+        def get_best_trials(self, num_trials: int = 1) -> list[Any]:
+            return list(self.trials.values())[-num_trials:]
+
+    class Mine(keras_tuner.Tuner):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+            return float(trial.hyperparameters.Float("x", 1, 2))
+
+    tuner = robusttune.robust(Mine)(Last(max_trials=4), directory=str(tmp_path))
+    tuner.search(verbose=0)
+    assert tuner.oracle.get_best_trials()[0].trial_id == "3"
+
+
+def test_tuner_counts_steps_over_the_executions_of_a_trial(tmp_path: Path, regression: Any) -> None:
+    """The step of a failure is that of the whole trial."""
+    rates = iter([0.01, 0.01, 1e6])  # of the space, and of the two executions
+
+    def build_next(hp: Any) -> keras.Model:
+        model = build(hp)
+        model.optimizer.learning_rate = next(rates)
+        return model
+
+    tuner = search(
+        robusttune.RandomSearch,
+        tmp_path,
+        regression,
+        build_next,
+        max_trials=1,
+        executions_per_trial=2,
+        epochs=2,
+        policy=BRIEF,
+    )
+    (trial,) = tuner.report().trials.itertuples()
+    assert trial.unstable
+    assert trial.step >= 2 * 8  # the first execution had two epochs of 8 steps
 
 
 def test_robust_is_idempotent_and_cached() -> None:

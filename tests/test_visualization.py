@@ -38,6 +38,37 @@ def test_regions_are_shaded():
     assert shape.x0 == region.conditions[0].low
 
 
+def test_regions_are_shaded_where_values_are_zero_or_none():
+    """An open side of a region reaches to 0 where that was tried; None is a choice to draw."""
+    pytest.importorskip("plotly")
+    records = [
+        TrialRecord(
+            trial_id=str(n),
+            status="failed" if n < 20 else "completed",
+            unstable=n < 20,
+            params={"dropout": n / 100, "bn": None if n % 2 else "<b>yes</b>"},
+        )
+        for n in range(60)
+    ]
+    figure = plots.plot_regions(Report.from_records(records))
+    (shape,) = figure.layout.shapes
+    assert shape.x0 == 0.0
+    assert sum(len(trace.y) for trace in figure.data) == 60
+    assert {y for trace in figure.data for y in trace.y} == {"None", "&lt;b&gt;yes&lt;/b&gt;"}
+
+
+def test_timeline_tells_no_objective_where_there_is_none():
+    """A mark at the top stands for no value: under the pointer there is none either."""
+    pytest.importorskip("plotly")
+    records = search(20)
+    figure = plots.plot_timeline(Report.from_records(records))
+    told = [text for trace in figure.data for text in trace.text]
+    assert {trace.hoverinfo for trace in figure.data} == {"text"}
+    assert sum("objective" in text for text in told) == sum(r.value is not None for r in records)
+    without = [record.replace(value=None) for record in records]
+    assert not plots.plot_timeline(Report.from_records(without)).layout.yaxis.showticklabels
+
+
 @pytest.mark.parametrize("plot", [plots.plot_marginals, plots.plot_timeline, plots.plot_causes])
 def test_figures_of_an_empty_search_are_empty(plot):
     """A search without trials gives a figure without points."""

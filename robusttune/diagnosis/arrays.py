@@ -21,15 +21,19 @@ def leaves(structure: Any, name: str = "") -> Iterator[tuple[str, Array]]:
     if isinstance(structure, Mapping):
         for key in sorted(structure):
             yield from leaves(structure[key], f"{name}[{key!r}]")
-    elif isinstance(structure, (list, tuple)) and any(
-        isinstance(item, (Mapping, list, tuple)) or np.ndim(item) > 0
-        for item in structure
-        if item is not None
-    ):
+    elif _has_leaves(structure):
         for index, item in enumerate(structure):
             yield from leaves(item, f"{name}[{index}]")
     else:
         yield name, np.asarray(structure)
+
+
+def _has_leaves(structure: Any) -> bool:
+    """Whether a list or tuple holds arrays, and not the numbers of one."""
+    return isinstance(structure, (list, tuple)) and any(
+        item is None or isinstance(item, (Mapping, list, tuple)) or np.ndim(item) > 0
+        for item in structure
+    )
 
 
 def map_leaves(function: Callable[[Array], Array], structure: Any) -> Any:
@@ -38,7 +42,7 @@ def map_leaves(function: Callable[[Array], Array], structure: Any) -> Any:
         return None
     if isinstance(structure, Mapping):
         return {key: map_leaves(function, item) for key, item in structure.items()}
-    if isinstance(structure, (list, tuple)):
+    if _has_leaves(structure):
         mapped = [map_leaves(function, item) for item in structure]
         return tuple(mapped) if isinstance(structure, tuple) else mapped
     return function(np.asarray(structure))

@@ -19,7 +19,13 @@ from robusttune.diagnosis.arrays import (
     shapes,
     standardized,
 )
-from robusttune.diagnosis.facts import LossFacts, ModelFacts, model_facts
+from robusttune.diagnosis.facts import (
+    LossFacts,
+    ModelFacts,
+    by_output,
+    model_facts,
+    output_names,
+)
 from robusttune.guard.trace import Batch, FitTrace
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, one_line
@@ -145,11 +151,13 @@ class Case:
 
     def targets_and_losses(self) -> list[tuple[Array, LossFacts]]:
         """Return the targets of each output with the loss of that output."""
-        targets = list(self.columns("y").values())
-        losses = self.facts.losses
-        if len(losses) == 1:
-            return [(target, losses[0]) for target in targets]
-        return list(zip(targets, losses, strict=False)) if len(losses) == len(targets) else []
+        columns, losses = self.columns("y"), self.facts.losses
+        names = [f"y[{name!r}]" for name in output_names(self.model)]
+        targets = by_output(columns, names) if set(names) == set(columns) else [*columns.values()]
+        if len(losses) == len(targets):
+            return list(zip(targets, losses, strict=True))
+        several = isinstance(getattr(self.model, "loss", None), (list, tuple, Mapping))
+        return [] if several or len(losses) != 1 else [(target, losses[0]) for target in targets]
 
     @property
     def half_precision(self) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robusttune.arguments import integer, require
 from robusttune.causes import FailureCause, Symptom
-from robusttune.data import check_data
+from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
 from robusttune.diagnosis.judge import judge
 from robusttune.diagnosis.verdict import Verdict
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 _BATCHES = 8
+_SOME = "arrays of at least one row, nested as the model takes them, or a dataset of batches"
 
 
 def diagnose(
@@ -66,13 +65,13 @@ def diagnose(
     require(x is not None, "x", "the inputs, as arrays or a dataset", x, error=TypeError)
     integer("batch_size", batch_size, least=1)
     began = time.perf_counter()
-    iterable = y is None and not hasattr(x, "__array__") and hasattr(x, "__iter__")
-    if iterable and not isinstance(x, (Mapping, list, tuple)):
-        batches = [_batch(item) for item in itertools.islice(iter(x), _BATCHES)]
+    if is_dataset(x):
+        require(y is None, "y", "None where x is a dataset, which brings the targets", y)
+        batches = [_batch(item) for item in first_batches(x, _BATCHES)]
         failing = None
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
-    require(bool(batches), "x", "data of at least one row", x)
+    require(bool(batches), "x", _SOME, x)
     if not model.built:
         model(batches[0].x)
     trace = FitTrace(
@@ -149,8 +148,7 @@ def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) ->
     )
 
 
-def _batch(item: Any) -> Batch:
-    parts = item if isinstance(item, tuple) else (item,)
+def _batch(parts: tuple[Any, ...]) -> Batch:
     return Batch(*(map_leaves(np.asarray, part) for part in parts[:3]))
 
 
@@ -161,7 +159,7 @@ def _rows(array: Array) -> int:
 def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch], Batch | None]:
     """Return batches of rows drawn at random, and one with the rows that are not finite."""
     lengths = [_rows(array) for _, array in leaves(x)]
-    require(bool(lengths) and min(lengths) > 0, "x", "data of at least one row", x)
+    require(bool(lengths) and min(lengths) > 0, "x", _SOME, x)
     require(len(set(lengths)) == 1, "x", "arrays with the same number of rows", lengths)
     for name, part in (("y", y), ("sample_weight", sample_weight)):
         found = [_rows(array) for _, array in leaves(part)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,12 @@ class Head:
     Args:
         units: Size of the last axis of the predictions; None where unknown.
         activation: Name of the last activation ("softmax"); None where unknown.
+        name: By which targets in a dict belong to it; None where there is none.
     """
 
     units: int | None = None
     activation: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,24 @@ def model_facts(model: Any) -> ModelFacts:
     return ModelFacts(
         optimizer=name,
         learning_rate=_rate(inner),
-        losses=tuple(_losses(getattr(model, "loss", None))),
+        losses=tuple(_losses(by_output(getattr(model, "loss", None), output_names(model)))),
     )
+
+
+def output_names(model: Any) -> tuple[str, ...]:
+    """Return the names of outputs that a model gives as a list, in their order; else nothing."""
+    as_list = isinstance(getattr(model, "_outputs_struct", None), (list, tuple))
+    return tuple(getattr(model, "output_names", None) or ()) if as_list else ()
+
+
+def by_output(structure: Any, names: Sequence[str | None]) -> Any:
+    """Return a dict of losses or targets as a list in the order of the outputs, as Keras reads it.
+
+    Anything else, and a dict with other keys, is returned as it is.
+    """
+    if isinstance(structure, Mapping) and set(structure) == set(names):
+        return [structure[name] for name in names]
+    return structure
 
 
 def last_layer(model: Any) -> Head | None:

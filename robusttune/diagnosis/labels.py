@@ -81,7 +81,7 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
         return None
     head = head or Head()
     if loss.name == "sparse_categorical_crossentropy":
-        return _sparse(values, head)
+        return _sparse(values, loss, head)
     if loss.name in _CATEGORICAL:
         return _categorical(values, loss, head)
     if loss.name in _PROBABILITIES:
@@ -99,7 +99,7 @@ def _span(values: Array) -> str:
     return f"{values.min():.4g}..{values.max():.4g}"
 
 
-def _sparse(values: Array, head: Head) -> Mismatch | None:
+def _sparse(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     if (values != np.round(values)).any():
         return Mismatch(
             f"the class labels are not whole numbers ({_span(values)})",
@@ -119,7 +119,7 @@ def _sparse(values: Array, head: Head) -> Mismatch | None:
             "a softmax over one unit is always 1",
             "use 2 units, or a sigmoid and binary_crossentropy",
         )
-    return _logits_needed("sparse_categorical_crossentropy", head)
+    return _logits_needed(loss, head)
 
 
 def _categorical(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
@@ -135,7 +135,7 @@ def _categorical(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
         )
     if values.ndim > 1 and not (values.sum(axis=-1) > 0.5).any():
         return Mismatch("the one-hot labels are all 0", "one-hot encode the labels")
-    return None if loss.from_logits else _logits_needed("categorical_crossentropy", head)
+    return _logits_needed(loss, head)
 
 
 def _probabilities(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
@@ -146,14 +146,14 @@ def _probabilities(values: Array, loss: LossFacts, head: Head) -> Mismatch | Non
         )
     if head.units == 1 and head.activation == "softmax":
         return Mismatch("a softmax over one unit is always 1", "use a sigmoid")
-    return None if loss.from_logits else _logits_needed(loss.name, head)
+    return _logits_needed(loss, head)
 
 
-def _logits_needed(loss: str, head: Head) -> Mismatch | None:
+def _logits_needed(loss: LossFacts, head: Head) -> Mismatch | None:
     """Probabilities are taken where the head gives none: it may train, by luck of the clipping."""
-    if head.activation in ("linear", "relu", "tanh", "elu", "leaky_relu"):
+    if not loss.from_logits and head.activation in ("linear", "relu", "tanh", "elu", "leaky_relu"):
         return Mismatch(
-            f"{loss} takes probabilities, the head is {head.activation}",
+            f"{loss.name} takes probabilities, the head is {head.activation}",
             "pass from_logits=True with a linear head, or end in a softmax or sigmoid",
             certain=head.activation != "linear",
         )

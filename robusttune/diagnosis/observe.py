@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -24,7 +24,7 @@ from robusttune.diagnosis.arrays import (
     non_finite_share,
     scale_of,
 )
-from robusttune.diagnosis.facts import Head, activation_name
+from robusttune.diagnosis.facts import Head, activation_name, output_names
 from robusttune.guard.trace import Batch
 
 
@@ -166,7 +166,7 @@ def observe(
         loss=None if loss is None else float(loss),
         gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))) if known else None,
         layers=[_view(call, norms) for call in views],
-        heads=tuple(_head(output, views) for output in keras.tree.flatten(predictions)),
+        heads=tuple(_heads(model, predictions, views)),
         pull=max((_pull(np.asarray(p)) for p in pulls if p is not None), default=1.0),
         entrance_scale=_entrance_scale(views, batch),
     )
@@ -320,13 +320,14 @@ def _entrance_scale(calls: Sequence[_Call], batch: Batch) -> float | None:
 def _is_one_of(value: Any, arrays: Sequence[Array]) -> bool:
     """Whether a tensor holds the same numbers as one of the arrays, but for a cast or an axis."""
     found = _numpy(value)
-    return found is not None and any(
-        found.size == array.size
-        and found.shape[: array.ndim] == array.shape
-        and is_number(array)
-        and np.array_equal(found.ravel(), array.astype(found.dtype).ravel(), equal_nan=True)
-        for array in arrays
-    )
+    with np.errstate(over="ignore"):  # a float64 may be inf in float32
+        return found is not None and any(
+            found.size == array.size
+            and found.shape[: array.ndim] == array.shape
+            and is_number(array)
+            and np.array_equal(found.ravel(), array.astype(found.dtype).ravel(), equal_nan=True)
+            for array in arrays
+        )
 
 
 def _numpy(value: Any) -> Array | None:
@@ -338,6 +339,14 @@ def _numpy(value: Any) -> Array | None:
 
 # Layers that pass on what they get, in another shape at most.
 _TRANSPARENT = ("Reshape", "Flatten", "Dropout", "Permute", "Identity")
+
+
+def _heads(model: Any, predictions: Any, views: list[_Call]) -> Iterator[Head]:
+    names = output_names(model)
+    outputs = keras.tree.flatten(predictions)
+    for index, output in enumerate(outputs):
+        name = names[index] if len(names) == len(outputs) else None
+        yield replace(_head(output, views), name=name)
 
 
 def _head(output: Any, views: list[_Call]) -> Head:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from robusttune.diagnosis.arrays import Array, leaves
-from robusttune.diagnosis.facts import Head
+from robusttune.diagnosis.facts import Head, by_output
 from robusttune.diagnosis.observe import to_tensors
 from robusttune.diagnosis.replay import penalties
 from robusttune.guard.trace import Batch
@@ -40,14 +40,16 @@ _LINEAR = (None, "linear")
 
 def plain_loss(y: Any, predictions: Any, heads: Sequence[Head]) -> Callable[[Any, Any], Any] | None:
     """Return a loss (y, predictions) -> scalar that suits labels and heads; None if none does."""
-    targets = [array for _, array in leaves(y)]
+    names = [head.name for head in heads]
+    targets = [array for _, array in leaves(by_output(y, names))]
     outputs = [array for _, array in leaves(predictions)]
     if not targets or len(targets) != len(outputs) or len(heads) != len(outputs):
         return None
     losses = [_plain(*each) for each in zip(targets, outputs, heads, strict=True)]
 
     def total(y: Any, predictions: Any) -> Any:
-        pairs = zip(losses, tf.nest.flatten(y), tf.nest.flatten(predictions), strict=True)
+        y = tf.nest.flatten(by_output(y, names))
+        pairs = zip(losses, y, tf.nest.flatten(predictions), strict=True)
         return tf.add_n([tf.reduce_mean(loss(target, out)) for loss, target, out in pairs])
 
     return total
@@ -96,7 +98,7 @@ def constant_baseline(
         heads: The end of the model for each output.
         loss: As for `Program`.
     """
-    targets = [array for _, array in leaves(batch.y)]
+    targets = [array for _, array in leaves(by_output(batch.y, [head.name for head in heads]))]
     outputs = [array for _, array in leaves(predictions)]
     if not targets or len(targets) != len(outputs) or (loss is None and model.loss is None):
         return None

@@ -76,7 +76,7 @@ def is_gaining(trace: FitTrace) -> bool:
     One epoch shows no course, and gets the benefit of the doubt.
     """
     curve = _curve(trace)
-    if _blew_up(trace, curve):
+    if not curve or _blew_up(trace, curve):
         return False
     return len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2])
 
@@ -165,7 +165,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
     sound = quick_baseline(case.facts, case.trace, start=True)
-    far = sound is not None and case.trace.epoch_logs[-1]["loss"] > _FAR * abs(sound)
+    far = sound is not None and max(_curve(case.trace)[-1:], default=0.0) > _FAR * abs(sound)
     structural = is_gaining(case.trace) and not far
     if structural and not signs(case).any and rules.mismatch(case) is None:
         return None

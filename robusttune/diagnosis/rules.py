@@ -96,9 +96,12 @@ def labels(case: Case) -> Verdict | None:
 def mismatch(case: Case) -> Mismatch | None:
     """The first disagreement between labels, head and loss of any output."""
     seen = case.first or case.last
-    heads = seen.heads if seen is not None else ()
-    for index, (target, loss) in enumerate(case.targets_and_losses()):
-        found = label_mismatch(target, loss, heads[index] if index < len(heads) else None)
+    pairs = case.targets_and_losses()
+    heads = (
+        seen.heads if seen is not None and len(seen.heads) == len(pairs) else [None] * len(pairs)
+    )
+    for (target, loss), head in zip(pairs, heads, strict=True):
+        found = label_mismatch(target, loss, head)
         if found is not None:
             return found
     return None
@@ -116,7 +119,16 @@ def label_verdict(found: Mismatch) -> Verdict:
 
 def objective(case: Case) -> Verdict | None:
     """Training is finite and only a metric is not."""
-    if case.symptom is not Symptom.NON_FINITE_OBJECTIVE or not _trained_well(case):
+    if case.symptom is not Symptom.NON_FINITE_OBJECTIVE:
+        return None
+    if case.model is None:
+        return Verdict(
+            cause=FailureCause.UNKNOWN,
+            confidence=0.2,
+            advice="The trial's result is not finite, and no keras.Model.fit was seen that might"
+            " have failed: look at how the result is computed.",
+        )
+    if not _trained_well(case):
         return None
     names = sorted({name for logs in case.trace.epoch_logs for name in _non_finite(logs)})
     evidence = {"non_finite_metrics": names}

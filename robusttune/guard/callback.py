@@ -126,7 +126,8 @@ class Guard(keras.callbacks.Callback):
                 logs[name] = math.nan
             return
         self._epoch_seconds.append(time.perf_counter() - max(self._epoch_began, self._compiled))
-        self.trace.epoch_logs.append({name: float(value) for name, value in logs.items()})
+        scalars = {name: value for name, value in logs.items() if np.ndim(value) == 0}
+        self.trace.epoch_logs.append({name: float(value) for name, value in scalars.items()})
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Make the trace and the record, and leave the model as it was."""
@@ -137,7 +138,8 @@ class Guard(keras.callbacks.Callback):
     def release(self) -> None:
         """Take the instrumentation off the model; does nothing when there is none.
 
-        A fit that raises never reaches on_train_end: whoever catches the exception calls this.
+        A fit that raises never reaches on_train_end. An exception in a step comes here by itself,
+        as does the model's next fit; who catches one of a callback may call this.
         """
         if self._recorder is not None:
             if self.record is None:
@@ -154,6 +156,7 @@ class Guard(keras.callbacks.Callback):
             clip="auto" if clip == "tune" else clip,
             history=self.policy.history,
             after_step=self._after_step,
+            abandoned=self.release,
         )
         if not recorder.steps:  # an optimizer that is not Keras's own
             self._note_missing(gradient_norms="the optimizer is not a Keras optimizer")

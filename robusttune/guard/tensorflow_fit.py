@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -16,10 +17,16 @@ from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
 from robusttune.guard.trace import Batch
 from robusttune.records import one_line
 
+_log = logging.getLogger("robusttune.guard")
+
 # Batches larger than this are not kept, in bytes each.
 MAX_BATCH_BYTES = 16 * 2**20
 
 _LOGS_KEY = "robusttune_row"
+# Methods that are replaced on the model's instance, in front of those of its class.
+_REPLACED = ("train_step", "fit")
+# What Keras catches itself: the data are at their end, and the fit goes on.
+_END_OF_DATA = (StopIteration, tf.errors.OutOfRangeError)
 
 
 class ModelRecorder:
@@ -30,6 +37,7 @@ class ModelRecorder:
         clip: See StepRecorder.
         history: Rows that are kept.
         after_step: Called on the host after each call of the train function.
+        abandoned: Called where the fit has raised, and will not end in good order.
     """
 
     def __init__(
@@ -39,12 +47,15 @@ class ModelRecorder:
         clip: float | Literal["auto"] | None,
         history: int,
         after_step: Callable[[], None],
+        abandoned: Callable[[], None],
     ) -> None:
         self.model = model
         self.batches: list[Batch] = []
         self.failing_batch: Batch | None = None
         self.missing: dict[str, str] = {}
         self._after_step = after_step
+        self._abandoned = abandoned
+        self._begun = False
         self._structure: Any = None
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
@@ -72,10 +83,9 @@ class ModelRecorder:
 
     def attach(self) -> None:
         """Instrument the model; its train function is built anew, before it is traced."""
-        self._build_optimizer()
         for step in self.steps:
             step.attach()
-        train_step = self.model.train_step
+        model, train_step = self.model, self.model.train_step
 
         def noted_train_step(data: Any) -> Any:
             self._structure = data
@@ -86,39 +96,71 @@ class ModelRecorder:
             row = self.steps[0].row if len(self.steps) == 1 else None
             return logs if row is None or not isinstance(logs, dict) else {**logs, _LOGS_KEY: row}
 
-        self.model.__dict__["train_step"] = noted_train_step
-        self.model.train_function = None
-        self.model.make_train_function()
-        train_function = self.model.train_function
+        def fit(*args: Any, **kwargs: Any) -> Any:
+            self._abandoned()  # another fit begins: the last one has raised, in a callback perhaps
+            return model.fit(*args, **kwargs)
+
+        methods = vars(model)
+        # Not those of another guard of this fit.
+        self._own = {
+            name: methods[name]
+            for name in _REPLACED
+            if name in methods and getattr(methods[name], "__module__", "") != __name__
+        }
+        methods.update(train_step=noted_train_step, fit=fit)
+        model.train_function = None
+        model.make_train_function()
+        train_function = model.train_function
 
         def watched_train_function(iterator: Any) -> Any:
-            if self._tapped and len(self.batches) < WARM_UP_STEPS:
-                iterator = self._tap(iterator)
-            logs = train_function(iterator)
-            row = logs.pop(_LOGS_KEY, None)
-            if row is not None:
-                self._seen.append(row)
-                self._steps += 1
-            self._after_step()
-            return logs
+            try:
+                return self._call(train_function, iterator)
+            except _END_OF_DATA:
+                raise
+            except BaseException:  # Ctrl-C too: the model must not stay as it is now
+                self._abandoned()
+                raise
 
-        self.model.train_function = watched_train_function
+        model.train_function = watched_train_function
 
-    def _build_optimizer(self) -> None:
-        """Make the optimizer's variables, where it is known for which weights.
+    def _call(self, train_function: Any, iterator: Any) -> Any:
+        if not self._begun:  # only now: callbacks may choose what is trained
+            self._begun = True
+            self._build_state(iterator)
+        if self._tapped and len(self.batches) < WARM_UP_STEPS:
+            iterator = self._tap(iterator)
+        logs = train_function(iterator)
+        row = logs.pop(_LOGS_KEY, None)
+        if row is not None:
+            self._seen.append(row)
+            self._steps += 1
+        self._after_step()
+        return logs
+
+    def _build_state(self, iterator: Any) -> None:
+        """Make the variables of metrics and optimizer, before the first step is traced.
 
         A step that is traced before they exist makes them, and is then traced a second time.
         """
-        model, optimizer = self.model, self.model.optimizer
+        model = self.model
         ordinary = type(model).train_step is keras.Model.train_step
-        if ordinary and model.built and not optimizer.built and not self._merges:
-            optimizer.build(model.trainable_weights)
+        if not ordinary or not model.built or self._merges:
+            return
+        try:
+            batch = tf.nest.map_structure(
+                lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), iterator.element_spec
+            )
+            model._symbolic_build(data_batch=batch)
+        except Exception:  # whatever it is, the step itself raises it in its own words
+            _log.debug("the state of the fit is built by its first step", exc_info=True)
 
     def detach(self) -> None:
         """Leave the model as it was; the next fit builds and traces its own train function."""
         for step in self.steps:
             step.detach()
-        self.model.__dict__.pop("train_step", None)
+        for name in _REPLACED:
+            vars(self.model).pop(name, None)
+        vars(self.model).update(self._own)
         self.model.train_function = None
         self._structure = None
         forget_step_graphs()

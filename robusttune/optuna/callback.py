@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -15,13 +16,17 @@ from robusttune import arguments
 from robusttune.optuna.records import record_of, records_of
 from robusttune.records import TrialRecord
 
+_log = logging.getLogger("robusttune.optuna")
+
 
 class FailureReportCallback:
     """Keep a CSV file of a study's failing trials, with the columns of `Report.failures`.
 
     The study is read when the callback is first called, so that a study that goes on begins with
     its earlier failures, and again only after somebody else has written the file: workers may share
-    it. It is replaced as a whole, so that a reader never sees a part of it.
+    it. It is replaced as a whole, so that a reader never sees a part of it. A path that cannot be
+    written is an error after the first trial; later on it is logged and tried again after the next
+    one, since a study does not end for its report.
 
     Args:
         path: The file; its folder is created.
@@ -37,26 +42,38 @@ class FailureReportCallback:
         arguments.require(not self.path.is_dir(), "path", "a file, not a folder", path)
         self._failures: dict[int, TrialRecord] = {}
         self._written: tuple[int, int, int] | None = None
+        self._behind = False  # whether a failure is not in the file yet
         self._thread_lock = threading.Lock()
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Add a trial that has ended, if it failed."""
         with self._thread_lock:
             record = record_of(trial)
-            if self._written is not None and record.cause is None:
+            if self._written is not None and not self._behind and record.cause is None:
                 return
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = JournalFileOpenLock(str(self.path))
-            lock.acquire()
+            self._behind = True
             try:
-                if self._written is None or self._written != self._state():
-                    known = records_of(study)
-                    self._failures = {int(r.trial_id): r for r in known if r.cause is not None}
-                elif record.cause is not None:
-                    self._failures[trial.number] = record
-                self._write()
-            finally:
-                lock.release()
+                self._update(study, record)
+            except OSError as error:
+                if self._written is None:
+                    raise
+                _log.warning("%s is not written: %s", self.path, error)
+            else:
+                self._behind = False
+
+    def _update(self, study: Study, record: TrialRecord) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = JournalFileOpenLock(str(self.path))
+        lock.acquire()
+        try:
+            if self._written is None or self._written != self._state():
+                known = [known for known in records_of(study) if known.cause is not None]
+                self._failures = {int(failure.trial_id): failure for failure in known}
+            elif record.cause is not None:
+                self._failures[int(record.trial_id)] = record
+            self._write()
+        finally:
+            lock.release()
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path}

@@ -175,7 +175,8 @@ def _common_distributions(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistri
     common = dict(trials[0].distributions) if trials else {}
     for trial in trials:
         if trial.distributions != common:
-            common = dict(common.items() & trial.distributions.items())
+            # Distributions of choices that have no hash, such as lists, have none themselves.
+            common = {n: d for n, d in common.items() if trial.distributions.get(n) == d}
     return common
 
 

@@ -36,7 +36,8 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
     stays pruning, and KeyboardInterrupt ends the study as it does without this.
 
     Args:
-        objective: Takes a trial and returns a number, or one for each objective of the study.
+        objective: Takes a trial and returns a number, or one for each objective of the study. One
+            that `robust` has returned is not wrapped again; a policy that is given takes effect.
         policy: `hopeless_after`, and what the sanitizer, the guard and the diagnosis look at; None
             is Policy().
 
@@ -55,6 +56,9 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
         ['COMPLETE', 'FAIL']
     """
     require(callable(objective), "objective", "callable", objective, error=TypeError)
+    if isinstance(objective, _RobustObjective):  # two sessions of one trial would be in conflict
+        policy = objective._policy if policy is None else policy
+        objective = objective._objective
     return _RobustObjective(objective, Policy.given(policy))
 
 

@@ -127,16 +127,18 @@ def _with_values(record: TrialRecord, values: list[float] | None) -> TrialRecord
     if not values:
         return record
     if len(values) > 1:
-        return record.replace(evidence={**record.evidence, "values": values})
-    if math.isfinite(values[0]) or record.unstable:
-        return record.replace(value=values[0])
+        record = record.replace(evidence={**record.evidence, "values": values})
+    else:
+        record = record.replace(value=values[0])
+    if record.unstable or all(map(math.isfinite, values)):
+        return record
     cause = FailureCause.UNKNOWN
     return record.replace(
         unstable=True,
         symptom=Symptom.NON_FINITE_OBJECTIVE,
         cause=cause,
         advice=cause.advice,
-        evidence={"objective": values[0]},
+        evidence={**record.evidence, "values": values},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.study import StudyDirection
 
+from robusttune.arguments import shown
 from robusttune.causes import Symptom
 
 
@@ -41,8 +42,9 @@ def problem_with(result: Any, directions: Sequence[StudyDirection] | None) -> Pr
     for value in values:
         try:
             numbers.append(float(value))
-        except (TypeError, ValueError):
-            return Problem(Symptom.EXCEPTION, f"the objective returned {value!r}, not a number")
+        except Exception:  # that of a tensor of several numbers is a RuntimeError
+            text = f"the objective returned {shown(value)}, not a number"
+            return Problem(Symptom.EXCEPTION, text)
     if any(map(math.isnan, numbers)):
         return Problem(Symptom.NON_FINITE_OBJECTIVE, "the objective is NaN")
     if directions is None:

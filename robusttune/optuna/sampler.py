@@ -15,6 +15,7 @@ from optuna.samplers import (
     GridSampler,
     NSGAIIISampler,
     NSGAIISampler,
+    PartialFixedSampler,
     RandomSampler,
     TPESampler,
 )
@@ -66,6 +67,7 @@ class CrashAwareSampler(BaseSampler):
         rule, way_out = "an Optuna sampler or None", "None is TPESampler()."
         instance("base", base, (BaseSampler, type(None)), rule, way_out)
         self._base = TPESampler() if base is None else base
+        self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
 
@@ -102,7 +104,7 @@ class CrashAwareSampler(BaseSampler):
         related = {name: search_space[name] for name in related if name in search_space}
         if not self._turns_away(learned, trial):
             return self._base.sample_relative(view, trial, related)
-        known = {**trial.params, **_fixed(trial)}
+        known = {**trial.params, **self._fixed(trial)}
         proposals = self._proposals(view, trial, related, search_space)
         first = next(proposals)
         for proposal in itertools.chain([first], proposals):
@@ -136,14 +138,15 @@ class CrashAwareSampler(BaseSampler):
         self._base.after_trial(study, trial, state, values)
 
     def _lesson(self, study: Study) -> StudyLesson | None:
-        if isinstance(self._base, _EXHAUSTIVE):
+        if isinstance(self._core, _EXHAUSTIVE):
             return None
         trials = study._get_trials(deepcopy=False, use_cache=True)
         finished = [trial for trial in trials if trial.state.is_finished()]
         if all(trial.state is not TrialState.FAIL for trial in finished):
             return None
-        # Finished trials do not change: what they teach depends on which they are.
-        key = (study._study_id, study.study_name, len(finished))
+        # Finished trials do not change: what they teach depends on which they are. Hyperband's
+        # brackets are studies of the same name, each with trials of its own.
+        key = (study._study_id, study.study_name, len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
             known = (key, lesson_of(finished, study.directions))
@@ -151,7 +154,7 @@ class CrashAwareSampler(BaseSampler):
         return known[1]
 
     def _view(self, study: Study, learned: StudyLesson | None) -> Study:
-        if learned is None or not learned.shown or isinstance(self._base, _GENETIC):
+        if learned is None or not learned.shown or isinstance(self._core, _GENETIC):
             return study
         return LearningView(study, learned.shown)
 
@@ -173,7 +176,7 @@ class CrashAwareSampler(BaseSampler):
         for _ in range(1 + _REDRAWS):
             yield self._propose(study, trial, related, space)
         anywhere = RandomSampler(seed=trial.number)
-        drawn = [name for name in space if name not in _fixed(trial)]
+        drawn = [name for name in space if name not in self._fixed(trial)]
         for _ in range(_RANDOM_DRAWS):
             yield {
                 name: anywhere.sample_independent(study, trial, name, space[name]) for name in drawn
@@ -192,14 +195,21 @@ class CrashAwareSampler(BaseSampler):
         so_far.params = dict(trial.params)
         so_far.distributions = dict(trial.distributions)
         for name, distribution in space.items():
-            if name not in proposal and name not in _fixed(trial):
+            if name not in proposal and name not in self._fixed(trial):
                 proposal[name] = self._base.sample_independent(study, so_far, name, distribution)
                 so_far.params[name] = proposal[name]
                 so_far.distributions[name] = distribution
         return proposal
 
+    def _fixed(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the parameters that the user set: of an enqueued trial, and of all trials."""
+        return {**self._held, **trial.system_attrs.get("fixed_params", {})}
 
-def _fixed(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the parameters of an enqueued trial."""
-    fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return fixed
+
+def _unwrapped(base: BaseSampler) -> tuple[BaseSampler, dict[str, Any]]:
+    """Return the sampler that proposes, and the parameters that are fixed around it."""
+    held: dict[str, Any] = {}
+    while isinstance(base, PartialFixedSampler):
+        held = {**base._fixed_params, **held}
+        base = base._base_sampler
+    return base, held

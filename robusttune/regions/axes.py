@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 Kind = Literal["float", "int", "choice"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+# In place of the value of a hyperparameter that a trial does not have. None may not stand for that:
+# it may be one of the values of a choice.
+INACTIVE: Final = object()
 
 # A positive range this wide is looked at on a logarithmic scale if the values sit better there.
 _WIDE = 20.0
@@ -37,6 +41,14 @@ class Axis:
     high: float | None = None
     step: float | None = None
     choices: tuple[Any, ...] = ()
+
+    def has(self, value: Any) -> bool:
+        """Whether this is a value: not INACTIVE, and None only where it may have been chosen."""
+        return value is not INACTIVE and (value is not None or self.kind == "choice")
+
+    def active_in(self, params: Mapping[str, Any]) -> bool:
+        """Whether a trial with these hyperparameters has this one."""
+        return self.has(params.get(self.name, INACTIVE))
 
     def scale(self, values: Floats) -> Floats:
         """Map values to the scale of the axis; what the scale lacks becomes NaN. Shape (n,)."""

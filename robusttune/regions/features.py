@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,8 @@ def features_of(params: Mapping[str, Sequence[Any]], axes: Mapping[str, Axis]) -
     """Return the features of hyperparameters: each by itself, then products and quotients.
 
     Args:
-        params: The values of each hyperparameter, None where inactive; all of the same length.
+        params: The values of each hyperparameter, INACTIVE where it is not in the trial, or None
+            where it is a number; all of the same length.
         axes: Kind and scale of each of them.
     """
     single = [_single(axes[name], values) for name, values in params.items()]
@@ -83,11 +84,13 @@ def features_of(params: Mapping[str, Sequence[Any]], axes: Mapping[str, Axis]) -
 
 def _single(axis: Axis, values: Sequence[Any]) -> Feature:
     factors = ((axis.name, 1),)
-    numeric = axis.kind != "choice" and all(value is None or is_number(value) for value in values)
+    active = [axis.has(value) for value in values]
+    numeric = axis.kind != "choice" and all(map(is_number, compress(values, active)))
     if numeric:
-        numbers = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
+        numbers = np.full(len(values), np.nan)
+        numbers[active] = [float(value) for value in compress(values, active)]
         return Feature(axis.name, factors, axis, axis.scale(numbers), numbers=numbers)
-    keys = [None if value is None else json.dumps(plain(value)) for value in values]
+    keys = [json.dumps(plain(value)) if axis.has(value) else None for value in values]
     known = {key: value for key, value in zip(keys, values, strict=True) if key is not None}
     order = {key: float(index) for index, key in enumerate(sorted(known))}
     codes = np.array([np.nan if key is None else order[key] for key in keys], dtype=float)

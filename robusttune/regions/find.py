@@ -39,7 +39,8 @@ def find_regions(
     over, until one could be noise.
 
     Args:
-        params: The values of each hyperparameter, None where inactive; all of length n.
+        params: The values of each hyperparameter, INACTIVE where it is not in the trial, or None
+            where it is a number; all of length n.
         failed: Which trials failed, shape (n,).
         axes: Kind and scale of each hyperparameter.
         causes: Of each trial; None: unknown.

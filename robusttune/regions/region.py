@@ -58,7 +58,9 @@ class Condition:
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether hyperparameter values satisfy the condition; one that is missing does not."""
-        values = [plain(params.get(name)) for name, _ in self.factors]
+        if not all(name in params for name, _ in self.factors):
+            return False
+        values = [plain(params[name]) for name, _ in self.factors]
         if self.values is not None:
             return any(_same(values[0], value) for value in self.values)
         if not all(map(is_number, values)):
@@ -67,8 +69,8 @@ class Condition:
             number = power_product([float(value) for value in values], self.factors)
         except ZeroDivisionError:
             return False
-        above = self.low is None or number > self.low
-        return bool(above and (self.high is None or number <= self.high))
+        above = self.low is None or _exceeds(number, self.low)
+        return bool(above and (self.high is None or not _exceeds(number, self.high)))
 
     def holds_in(self, feature: Feature) -> Bools:
         """Return which trials satisfy the condition, shape (trials,)."""
@@ -77,12 +79,17 @@ class Condition:
             codes = [i for i, value in enumerate(feature.values) if self.holds({self.name: value})]
             return np.isin(feature.column, codes)
         inside: Bools = ~np.isnan(numbers)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             if self.low is not None:
-                inside &= numbers > self.low
+                inside &= _exceeds(numbers, self.low)
             if self.high is not None:
-                inside &= numbers <= self.high
+                inside &= ~_exceeds(numbers, self.high)
         return inside
+
+
+def _exceeds(numbers: Any, bound: float) -> Any:
+    """Whether a number or an array is above a bound, which was rounded to 12 digits."""
+    return numbers - bound > 1e-11 * abs(bound)
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -12,15 +12,14 @@ from markupsafe import Markup
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions.axes import is_number
-from robusttune.report.draw import SHAPES, Drawing, Point, Scale, mark, number, shortened
+from robusttune.report.draw import SHAPES, Drawing, Point, Scale, fitted, mark, number
 from robusttune.report.search import has_failed
-from robusttune.report.words import spoken
+from robusttune.report.words import counted, spoken
 
 # Marks in one picture; of more trials a regular sample is drawn.
 _MOST_MARKS = 1500
 # A step number beyond this is taken for an error in the evidence.
 _MOST_STEPS = 10**12
-_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup
     for share, label in _bin_labels(rows):
         drawing.text((x.start + share * wide, y.start + 15), label, "tick")
     drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
-    drawing.text((x.start - 30, 13), shortened(str(name), 40), "name", "start")
+    drawing.text((x.start - 30, 13), fitted(str(name), 34), "name", "start")
     return drawing.svg()
 
 
@@ -107,20 +106,26 @@ def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
     every = math.ceil(count / 6)
     room = max(4, int(42 / count) * every)
     names = [number(r["low"], 3) if is_number(r["low"]) else str(r["bin"]) for r in rows]
-    return [(i + 0.5, shortened(names[i], room)) for i in range(0, count, every)]
+    return [(i + 0.5, fitted(names[i], room)) for i in range(0, count, every)]
 
 
 def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
-    """Return all trials in their order: the objective of those that have one, the others above."""
+    """Return all trials in order: the objective of those that have one, the others above.
+
+    Where no trial has one, as with several objectives, there is no scale of it.
+    """
     shown = sampled(records)
-    values = [record.value for record in shown if record.value is not None] or [0.0]
-    told = f"{len(records)} trials in their order, with the objective of those that have one."
-    drawing = Drawing(940, 250, told)
+    values = [record.value for record in shown if record.value is not None]
+    told = f"{counted(len(records))} in order, with the objective of those that have one."
     numbers = [record.number or 0 for record in shown]
-    x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5)
-    y = Scale.around(206, 58, values, log=max(values) > 30 * min(values))
+    x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
+    y = Scale(46, 46, names=("",))
+    if values:
+        y = Scale.around(206, 58, values, log=max(values) > 30 * min(values))
+    drawing = Drawing(940, y.start + 44, told)
     drawing.box((x.start, 18), (x.stop - x.start, 22), "band")
-    drawing.text((x.start - 6, 33), "no value", "tick", "end")
+    if values:
+        drawing.text((x.start - 6, 33), "no value", "tick", "end")
     drawing.frame(x, y, "trial", "", ticks=10)
     placed = [
         (record, (x.at(record.number or 0), 29.0 if record.value is None else y.at(record.value)))

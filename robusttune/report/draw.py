@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
+from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
@@ -23,6 +25,8 @@ _SHAPES = (
 # Numbers beyond this are drawn at the end of a scale.
 _HUGE = 1e150
 SHAPES = len(_SHAPES)
+# What a letter of a tick takes, in SVG units.
+_COLUMN = 6.5
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Scale:
     def ticks(self, count: int = 5) -> list[tuple[float, str]]:
         """Return about `count` positions with their labels."""
         if self.names:
-            return [(self.at(name), shortened(name)) for name in self.names]
+            return [(self.at(name), name) for name in self.names]
         values = _log_ticks(self.low, self.high, count) if self.log else []
         least = 1.0 if self.whole else 0.0
         values = values if len(values) > 1 else _linear_ticks(self.low, self.high, count, least)
@@ -111,14 +115,36 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
 def number(value: float, digits: int = 4) -> str:
     """Return a number as a label, with at most `digits` digits."""
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
-        return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+        return f"{value:.2g}".replace("e-0", "e-").replace("e+", "e").replace("e0", "e")
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e" in text else text
 
 
-def shortened(text: str, limit: int = 16) -> str:
-    """Return a text cut to `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def shortened(text: str, limit: int, *, tail: int = 0) -> str:
+    """Return a text cut to `limit` columns, of which East Asian letters take two.
+
+    Args:
+        text: Any text.
+        limit: At least `tail` + 1.
+        tail: Columns that are kept of its end: long names often differ there only.
+    """
+    if _head(text, limit) == text:
+        return text
+    return f"{_head(text, limit - tail - 1)}…{_head(text[::-1], tail)[::-1]}"
+
+
+def _head(text: str, room: int) -> str:
+    """Return as much of the beginning of a text as fits."""
+    letters = text[:room]
+    if letters.isascii():
+        return letters
+    ends = accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in letters)
+    return "".join(letter for letter, end in zip(letters, ends, strict=True) if end <= room)
+
+
+def fitted(text: str, limit: int) -> str:
+    """Return a name cut to `limit` columns, so that names with the same beginning differ."""
+    return shortened(text, limit, tail=limit // 3)
 
 
 @dataclass
@@ -144,7 +170,9 @@ class Drawing:
         ).format(self.width, self.height, self.label, Markup("").join(self._parts))
 
     def text(self, at: Point, text: str, kind: str = "", anchor: str = "middle") -> None:
-        """Write a text; `kind` is a class of the style sheet."""
+        """Write a text, if there is any; `kind` is a class of the style sheet."""
+        if not text:
+            return
         self._add(
             '<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>',
             *map(_digits, at),
@@ -193,15 +221,16 @@ class Drawing:
         bottom, left = y.start, x.start
         for position, label in y.ticks(4):
             self.line([(left, position), (x.stop, position)], "grid")
-            self.text((left - 6, position + 3.5), label, "tick", "end")
+            self.text((left - 6, position + 3.5), fitted(label, 9), "tick", "end")
+        room = int((x.stop - left) / max(len(x.names), 5) / _COLUMN)
         for position, label in x.ticks(ticks):
             self.line([(position, bottom), (position, bottom + 4)], "axis")
-            self.text((position, bottom + 16), label, "tick")
+            self.text((position, bottom + 16), fitted(label, room), "tick")
         self.line([(left, bottom), (x.stop, bottom)], "axis")
         if x_name:
-            self.text(((left + x.stop) / 2, bottom + 32), shortened(x_name, 40), "name")
+            self.text(((left + x.stop) / 2, bottom + 32), fitted(x_name, 46), "name")
         if y_name:
-            self.text((left - 6, y.stop - 8), shortened(y_name, 60), "name", "start")
+            self.text((left - 6, y.stop - 8), fitted(y_name, 46), "name", "start")
 
     def _add(self, template: str, *values: Any) -> None:
         self._parts.append(Markup(template).format(*values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
 from robusttune.regions.axes import infer_axis, is_number
 from robusttune.regions.significance import wilson
+from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
 
 # pandas' nullable types: what is missing is <NA>, in any column.
@@ -153,11 +154,10 @@ def marginals_frame(records: Sequence[TrialRecord], axes: Mapping[str, Axis]) ->
     failed = np.array([has_failed(record) for record in ended], dtype=bool)
     rows: list[tuple[Any, ...]] = []
     for name, axis in axes.items():
-        values = [record.params.get(name) for record in ended]
-        active = np.array([value is not None for value in values], dtype=bool)
+        active = np.array([axis.active_in(record.params) for record in ended], dtype=bool)
         if not active.any():
             continue
-        shown = [value for value in values if value is not None]
+        shown = [record.params[name] for record in compress(ended, active)]
         cut = _cut_numbers if axis.kind != "choice" and all(map(is_number, shown)) else _cut_choice
         for label, low, high, members in cut(shown, axis):
             trials, failures = int(members.sum()), int(failed[active][members].sum())
@@ -171,7 +171,8 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
 
     Returns:
         A numeric condition low < value <= high is in <name>_low and <name>_high, the values of a
-        choice are in <name>_values as a JSON list; <NA> where a rule does not speak of it.
+        choice are in <name>_values as a JSON list; <NA> where a rule does not speak of it. A
+        hyperparameter that is called "ci" is "params_ci" here.
     """
     rows = [
         [region.rule, *(getattr(region, name) for name in list(REGION_TYPES)[1:])]
@@ -180,7 +181,7 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
     frame = typed(rows, REGION_TYPES)
     named = {c.name: c.values is None for region in regions for c in region.conditions}
     for name, numeric in named.items():
-        clean = _encodable(name)
+        clean = _encodable(name if f"{name}_low" not in REGION_TYPES else f"params_{name}")
         here = [next((c for c in r.conditions if c.name == name), None) for r in regions]
         if numeric:
             frame[f"{clean}_low"] = pd.array([c.low if c else None for c in here], dtype="Float64")
@@ -231,19 +232,26 @@ def _cut_numbers(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, 
     bins = int(np.clip(len(numbers) // _TRIALS_PER_BIN, 3, 8))
     if len(distinct) <= bins:
         for value in distinct:
-            yield f"{value:g}", value, value, numbers == value
+            yield _digits(value), value, value, numbers == value
         return
     inner = np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1], method="nearest")
     edges = np.unique([distinct[0], *inner, distinct[-1]])
     where = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    name = _digits if (numbers == np.floor(numbers)).all() else number
     for position, (low, high) in enumerate(pairwise(edges)):
         members = where == position
         if members.any():
-            yield f"{low:.3g} to {high:.3g}", low, high, members
+            yield f"{name(low)} to {name(high)}", low, high, members
+
+
+def _digits(value: float) -> str:
+    return f"{value:.12g}"
 
 
 def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
-    texts = np.array([_cell_text(value) for value in values], dtype=object)
+    # "None" itself is read back from a file as a missing value.
+    named = ["(None)" if value is None else _cell_text(value) for value in values]
+    texts = np.array(named, dtype=object)
     names, counts = np.unique(texts, return_counts=True)
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_VALUES]:
         yield str(name), None, None, texts == name

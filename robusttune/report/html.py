@@ -29,7 +29,7 @@ from robusttune.report.charts import (
 from robusttune.report.draw import number, shortened
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
-from robusttune.report.words import NARROWING_CURES, duration, named, spoken, too_few
+from robusttune.report.words import NARROWING_CURES, counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -96,7 +96,7 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
     marks = Marks(tuple(FailureCause(row["cause"]) for row in causes))
     return {
         "name": report.name,
-        "count": len(records),
+        "count": counted(len(records)),
         "embedded": embedded,
         "host": report.host,
         "verdict": _verdict(report),
@@ -106,6 +106,7 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
         "region_note": _region_note(report),
         "causes": [_cause(row, report, marks) for row in causes],
         "timeline": timeline_chart(records, marks) if records else None,
+        "timeline_scaled": any(record.value is not None for record in records),
         **_marginals(report),
         **_close_ups(records, marks),
         "adjustments": _adjustments(report.adjustments),
@@ -205,7 +206,7 @@ def _marginals(report: Report) -> dict[str, Any]:
     """Return a picture per hyperparameter, those that matter most first."""
     ended = [record for record in report.records if has_ended(record)]
     failed = sum(map(has_failed, ended))
-    if not failed:
+    if failed in (0, len(ended)):
         return {"marginals": [], "marginals_note": ""}
     baseline = failed / len(ended)
     groups: dict[str, list[Mapping[Any, Any]]] = {}
@@ -232,7 +233,9 @@ def _close_ups(records: Sequence[TrialRecord], marks: Marks) -> dict[str, Any]:
     failing = [record for record in records if record.cause is not None]
     shown = _most_telling(failing)
     note = f"{len(shown)} of {len(failing)} failing trials." if len(shown) < len(failing) else ""
-    return {"close_ups": [_close_up(record, marks) for record in shown], "close_note": note}
+    cards = [_close_up(record, marks) for record in shown]
+    drawn = any(card["charts"] for card in cards)
+    return {"close_ups": cards, "close_drawn": drawn, "close_note": note}
 
 
 def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -254,11 +257,11 @@ def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _close_up(record: TrialRecord, marks: Marks) -> dict[str, Any]:
-    sure = "" if record.confidence is None else f"{record.confidence:.0%} sure"
+    sure = f"{record.confidence:.0%} sure" if record.confidence else ""
     step = "" if record.step is None else f"step {record.step}"
     epoch = "" if record.epoch is None else f"epoch {record.epoch}"
     replays = replays_of(record.evidence)[:_MOST_REPLAYS]
-    params = ", ".join(f"{name} = {_cell(value)}" for name, value in record.params.items())
+    params = ", ".join(f"{n} = {_cell(v) or repr(v)}" for n, v in record.params.items())
     happened = ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))
     facts = [
         ("What happened", happened),

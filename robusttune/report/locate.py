@@ -8,7 +8,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.records import TrialRecord
-from robusttune.regions import Axis, Region, find_regions
+from robusttune.regions import INACTIVE, Axis, Region, find_regions
 from robusttune.report.frames import parameter_names
 from robusttune.report.search import has_ended, has_failed
 
@@ -29,7 +29,8 @@ def locate(
     is_meant = _meaning(of)
     ended = [record for record in records if has_ended(record)]
     params = {
-        name: [record.params.get(name) for record in ended] for name in parameter_names(ended)
+        name: [record.params.get(name, INACTIVE) for record in ended]
+        for name in parameter_names(ended)
     }
     seconds = [np.nan if record.seconds is None else record.seconds for record in ended]
     return find_regions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from robusttune.report.charts import Marks, draw_trials, sampled
 from robusttune.report.draw import Drawing, Scale
 
 _GOLDEN = 0.6180339887498949
+_MOST_CHOICES = 12
 
 
 def region_chart(
@@ -27,12 +28,13 @@ def region_chart(
     conditions = sorted(region.conditions, key=lambda condition: -len(condition.factors))
     names = list(dict.fromkeys(name for c in conditions for name, _ in c.factors))
     names = (names + _further(records, axes, names))[:2]
-    complete = [r for r in records if all(r.params.get(name) is not None for name in names)]
+    complete = [r for r in records if all(axes[name].active_in(r.params) for name in names)]
     shown = sampled(complete)
-    x = _scale([record.params[names[0]] for record in shown], axes[names[0]], 62, 446)
+    ruled = {_text(value) for condition in conditions for value in condition.values or ()}
+    x = _scale([record.params[names[0]] for record in shown], axes[names[0]], ruled, 62, 446)
     y = Scale(272, 28, names=("",))
     if len(names) > 1:
-        y = _scale([record.params[names[1]] for record in shown], axes[names[1]], 272, 28)
+        y = _scale([record.params[names[1]] for record in shown], axes[names[1]], ruled, 272, 28)
 
     told = f"Where {region.rule}, {region.failures} of {region.trials} failed."
     drawing = Drawing(460, 320, f"Trials over {' and '.join(names)}. {told}")
@@ -56,7 +58,7 @@ def _further(
     """Return further hyperparameters to draw along, numbers that all trials have first."""
 
     def key(name: str) -> tuple[bool, int]:
-        missing = sum(record.params.get(name) is None for record in records)
+        missing = sum(not axes[name].active_in(record.params) for record in records)
         return axes[name].kind == "choice", missing
 
     return sorted((name for name in axes if name not in names), key=key)
@@ -71,10 +73,16 @@ def _note(others: Sequence[Condition], missing: int, names: Sequence[str]) -> st
     return " ".join(notes)
 
 
-def _scale(values: Sequence[Any], axis: Axis, start: float, stop: float) -> Scale:
+def _scale(
+    values: Sequence[Any], axis: Axis, ruled: Container[str], start: float, stop: float
+) -> Scale:
+    """Return a scale with all values; of many choices those that the rule names, and others."""
     if axis.kind == "choice" or not all(map(is_number, values)) or not values:
         names = sorted({_text(value) for value in values}) or ["none"]
-        return Scale(start, stop, names=tuple(names[:12]))
+        if len(names) > _MOST_CHOICES:
+            names.sort(key=lambda name: name not in ruled)
+            names = [*sorted(names[: _MOST_CHOICES - 1]), "others"]
+        return Scale(start, stop, names=tuple(names))
     return Scale.around(start, stop, [float(value) for value in values], log=axis.log)
 
 

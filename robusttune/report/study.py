@@ -1,30 +1,37 @@
-"""Read an Optuna study, from memory or from its storage; Optuna is imported here only."""
+"""Read an Optuna study, from memory or from its storage; of the report only this needs Optuna."""
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import optuna
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
+
 from robusttune import arguments
+from robusttune.optuna.records import RECORD_KEY, records_of
+from robusttune.optuna.space import KEY as ADJUSTMENTS_KEY
 from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
-
-RECORD_KEY = "robusttune:record"
-ADJUSTMENTS_KEY = "robusttune:adjustments"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
@@ -34,8 +41,6 @@ def read_study(study: Study) -> Search:
     Args:
         study: Any Optuna study, watched by robusttune or not.
     """
-    from robusttune.optuna import records_of
-
     records = records_of(study)
     trials = study.get_trials(deepcopy=False)
     problems = [problem for trial in trials if (problem := _malformed(trial))]
@@ -60,17 +65,17 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
         FileNotFoundError: There is no such file; none is created.
         ValueError: The storage cannot be read, or which study is meant is not clear.
     """
-    import optuna
-
-    if not isinstance(storage, optuna.storages.BaseStorage):
+    where = "the storage"
+    if not isinstance(storage, BaseStorage):
         rule = "an Optuna storage, the URL of one, or the path of its file"
         arguments.instance("storage", storage, (str, PathLike), rule)
         arguments.path("storage", storage)
-        storage = _storage(fspath(storage))
+        source = fspath(storage)
+        where, storage = repr(_without_password(source)), _storage(source)
     arguments.instance("study_name", study_name, (str, type(None)), "a str or None")
     names = optuna.get_all_study_names(storage)
     if not names:
-        raise ValueError("There is no study in the storage.")
+        raise ValueError(f"There is no study in {where}.")
     if study_name is None and len(names) == 1:
         study_name = names[0]
     if study_name not in names:
@@ -80,29 +85,22 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
     return optuna.load_study(study_name=study_name, storage=storage)
 
 
-def is_storage(source: str) -> bool:
-    """Whether a source on the command line is meant as an Optuna storage, not as a folder."""
-    return "://" in source or Path(source).is_file()
-
-
 def _storage(source: str) -> BaseStorage:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
     path = _file_of(source)
     if path is not None and not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if path is not None and not _is_sqlite(path):
         try:
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever Optuna raises over lines that are not its own
             raise ValueError(f"{path} is no Optuna storage: {one_line(str(error), 200)}") from error
     if path is not None:
         _check_tables(path)
     try:
         return optuna.storages.RDBStorage(source if "://" in source else f"sqlite:///{path}")
     except Exception as error:  # whatever the database's driver raises, in its own types
-        raise ValueError(f"Cannot open {source!r}: {one_line(str(error), 300)}") from error
+        text = _without_password(f"Cannot open {source!r}: {error}")
+        raise ValueError(one_line(text, 400)) from error
 
 
 def _file_of(source: str) -> Path | None:
@@ -112,7 +110,12 @@ def _file_of(source: str) -> Path | None:
     parts = urlsplit(source)
     if not parts.scheme.startswith("sqlite") or parts.path in ("", "/", "/:memory:"):
         return None
-    return Path(unquote(parts.path[1:]))
+    # SQLite has URLs of its own, that follow those of SQLAlchemy.
+    return Path(unquote(parts.path[1:].removeprefix("file:")))
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
 
 
 def _is_sqlite(path: Path) -> bool:
@@ -179,8 +182,6 @@ def _axes(trials: Iterable[FrozenTrial]) -> dict[str, Axis]:
 
 
 def _axis(name: str, distribution: BaseDistribution) -> Axis:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     if isinstance(distribution, CategoricalDistribution):
         return choice_axis(name, distribution.choices)
     if isinstance(distribution, IntDistribution):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any
 
 from robusttune.records import TrialRecord
@@ -54,8 +55,7 @@ def suggest(
 
 def _bounded(axis: Axis, records: Sequence[TrialRecord]) -> Axis:
     """Return the axis with the bounds that were seen where none are declared."""
-    values = [record.params.get(axis.name) for record in records]
-    seen = [value for value in values if value is not None]
+    seen = [record.params[axis.name] for record in records if axis.active_in(record.params)]
     if axis.kind == "choice" or axis.choices:
         unique = {repr(value): value for value in seen}
         return axis if axis.choices else replace(axis, choices=tuple(unique.values()))
@@ -108,11 +108,23 @@ def _narrowed(axis: Axis, condition: Condition) -> Axis | None:
         keep = tuple(v for v in axis.choices if not condition.holds({axis.name: v}))
         return replace(axis, choices=keep) if keep else None
     if condition.low is not None and condition.high is None:
-        return None if condition.low < (axis.low or 0.0) else replace(axis, high=condition.low)
+        if condition.low < (axis.low or 0.0):
+            return None
+        return replace(axis, high=_last(axis, condition.low))
     if condition.high is not None and condition.low is None:
-        low = _next(axis, condition.high)
+        low = _next(axis, _last(axis, condition.high))
         return None if axis.high is None or low > axis.high else replace(axis, low=low)
     return None
+
+
+def _last(axis: Axis, value: float) -> float:
+    """Return the largest value of an axis that is not above another; in a continuum that one."""
+    start, step = axis.low or 0.0, axis.step
+    if step is None:
+        return float(math.floor(value)) if axis.kind == "int" else value
+    if axis.log:
+        return start * step ** math.floor(math.log(value / start, step) + 1e-9)
+    return start + step * math.floor((value - start) / step + 1e-9)
 
 
 def _next(axis: Axis, value: float) -> float:
@@ -245,8 +257,9 @@ def _python(condition: Condition) -> str:
 
 def _variable(name: str) -> str:
     """Return a Python name for a hyperparameter."""
-    word = "".join(letter if letter.isalnum() else "_" for letter in name)
-    return word if word[:1].isalpha() or word[:1] == "_" else f"_{word}"
+    word = "".join(letter if f"_{letter}".isidentifier() else "_" for letter in name)
+    word = word if word.isidentifier() else f"_{word}"
+    return f"{word}_" if iskeyword(word) else word
 
 
 def _listed(values: Sequence[Any]) -> str:

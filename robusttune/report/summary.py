@@ -67,7 +67,7 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
         console.print(f"Not read: {_shown(problem)}", style="dim")
     if len(report.problems) > 5:
         console.print(f"... and {len(report.problems) - 5} more.", style="dim")
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n")
 
 
 def _adjusted(report: Report) -> str:

@@ -73,6 +73,11 @@ def named(region: Region, records: Sequence[TrialRecord]) -> str:
     return spoken(cause) if alike >= region.failures else f"mostly {spoken(cause)}"
 
 
+def counted(trials: int) -> str:
+    """Return a number of trials as people say it."""
+    return f"{trials} trial{'s' * (trials != 1)}"
+
+
 def spoken(name: str) -> str:
     """Return a cause or symptom as people say it."""
     return str(name).replace("_", " ")

@@ -272,7 +272,9 @@ def _fit_step(draft: _Draft) -> None:
 
 
 def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
-    """Drop choices that are repeated, not finite or cannot work; keep at least one."""
+    """Drop choices that are repeated, not finite or cannot work; keep at least one, if any."""
+    if not choice.choices:
+        return
     kept: list[Value] = []
     seen: set[str] = set()
     reasons: list[str] = []

@@ -121,6 +121,7 @@ class RobustBase(DurableTuner):
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         session = self._robust_session(trial)
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
+        own = self.__dict__.get("run_trial")
         self.__dict__["run_trial"] = session.watched(self.run_trial)
         error: Exception | None = None
         try:
@@ -139,6 +140,8 @@ class RobustBase(DurableTuner):
             trial.status = TrialStatus.FAILED if failed else TrialStatus.INVALID
         finally:
             del self.__dict__["run_trial"]
+            if own is not None:
+                self.__dict__["run_trial"] = own
         record = session.record(error)
         if error is not None:
             trial.message = (
@@ -161,10 +164,7 @@ class RobustEntry:
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         self.robust_policy = Policy.given(policy)
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
-        self._robust_limit_is_set = "max_consecutive_failed_trials" in {
-            **given.arguments,
-            **given.arguments.get("kwargs", {}),
-        }
+        self._robust_limit_is_set = "max_consecutive_failed_trials" in {**given.arguments, **kwargs}
         super().__init__(*args, **kwargs)
 
     def _populate_initial_space(self) -> None:

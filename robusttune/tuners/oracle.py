@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import heapq
 import json
 import logging
 import math
@@ -126,9 +125,8 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Any]:
         """Return the best completed trials; fewer than asked for where fewer have completed."""
-        completed = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
-        choose = heapq.nlargest if self.objective.direction == "max" else heapq.nsmallest
-        return choose(num_trials, completed, key=lambda trial: trial.score)
+        best = super().get_best_trials(num_trials)
+        return [trial for trial in best if trial.status == TrialStatus.COMPLETED]
 
     def save(self) -> None:
         """Save the state, or leave that for later: what is new is in the trials' own files."""

@@ -96,10 +96,13 @@ class TrialSession:
 
     def findings(self, error: Exception | None) -> TrialRecord:
         """Return what the trial's fits and its end say, without what the search knows of it."""
-        records = [guard.record for guard in self.guards if guard.record is not None]
-        record = next((r for r in records if r.unstable), None)
-        if record is not None:
-            return record
+        steps = 0  # of the trial, before the fit that failed
+        for guard in self.guards:
+            record, trace = guard.record, guard.trace
+            if record is not None and record.unstable:
+                return record if record.step is None else record.replace(step=steps + record.step)
+            if trace is not None:
+                steps += trace.first_step + len(trace.losses)
         if isinstance(error, TrialFailure) and error.record is not None:
             return error.record
         return TrialRecord(trial_id="") if error is None else self._judged(error)

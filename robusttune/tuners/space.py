@@ -264,8 +264,8 @@ class SpaceSanitizer:
             return None if named in finding.indirect else named
         role = finding.roles[0]
         if role in COUNTS and reaches_zero(parameter):
-            works = self._witness.builds(hyperparameters, hp, 0, base)
-            return None if works else role
+            left_out = self._witness.leaves_out(hyperparameters, hp, role, base)
+            return None if left_out else role
         return role
 
     def _is_settled(self, hp: Any) -> bool:

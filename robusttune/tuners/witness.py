@@ -105,15 +105,19 @@ class Witness:
             frozenset(role for role in Role if is_indirect(role, first, second)),
         )
 
-    def builds(
+    def leaves_out(
         self,
         hyperparameters: keras_tuner.HyperParameters,
         hp: Any,
-        value: Value,
+        role: Role,
         base: Mapping[str, Value],
     ) -> bool:
-        """Return whether a model can be built with a value."""
-        return self._model(hyperparameters, hp, {**base, hp.name: value}) is not None
+        """Return whether 0 of something gives a model without the layer that has it.
+
+        A layer of 0 units may well be built (Keras 3.7 does), and not be trained.
+        """
+        model = self._model(hyperparameters, hp, {**base, hp.name: 0})
+        return model is not None and model.count(role, 0) == 0
 
     def optimizers(
         self, hyperparameters: keras_tuner.HyperParameters, hp: Any, base: Mapping[str, Value]
