@@ -20,7 +20,7 @@ It takes a minute at most, leaves failures.csv in the current folder, and prints
     To leave out units_0 * learning_rate > 7
     units_0 = trial.suggest_int('units_0', 8, min(128, 7 / learning_rate), log=True)
 
-    The search space was adjusted in 1 place.
+    Adjusted in the search space: learning_rate (high 1000.0 -> 10.0).
     best accuracy 0.956, in trial 19
 """
 
