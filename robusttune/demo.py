@@ -108,8 +108,8 @@ def search(project: Path, trials: int, console: Console) -> Any:
                 result = f"[red]{record.status}: {record.cause}[/] ({where})"
             else:
                 result = f"[green]val_mae {record.value:.2f}[/]"
-            number = f"{len(self.oracle.end_order):2d}/{trials}"
-            console.print(f"{number}  {shown}: {result}", highlight=False, soft_wrap=True)
+            line = f"trial {trial.trial_id}  {shown}: {result}"
+            console.print(line, highlight=False, soft_wrap=True)
 
     # Each trial has its own line here, the failing ones too.
     logging.getLogger("robusttune").setLevel(logging.ERROR)

@@ -1,13 +1,15 @@
 """Exceptions and warning categories.
 
-RobustTuneError
- x  TrialFailure         one trial failed; a search goes on
- x  HopelessSearchError  no trial can succeed, whatever the hyperparameters
- x  DataError            the data that was handed over cannot be used
- x  StoreError           a project folder cannot be written, or is another search's
-RobustTuneWarning
- x  SearchSpaceWarning   the search space was, or should be, changed
- x  InstabilityWarning   training was unstable
+::
+
+    RobustTuneError
+        TrialFailure         one trial failed; a search goes on
+        HopelessSearchError  no trial can succeed, whatever the hyperparameters
+        DataError            the data that was handed over cannot be used
+        StoreError           a project folder cannot be written, or is another search's
+    RobustTuneWarning
+        SearchSpaceWarning   the search space was, or should be, changed
+        InstabilityWarning   something stored was damaged; a search goes on
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ class RobustTuneError(Exception):
 
 class TrialFailure(RobustTuneError):  # noqa: N818 - the name says what ended, as in the docs
     """One trial failed.
+
+    An objective under `robusttune.optuna.robust` may raise it where its parameters will not do: the
+    trial has failed, with the message as its error, and the study goes on.
 
     Args:
         message: One line that says what happened.
@@ -59,4 +64,4 @@ class SearchSpaceWarning(RobustTuneWarning):
 
 
 class InstabilityWarning(RobustTuneWarning):
-    """Training was unstable."""
+    """Something that a search had stored was damaged and set aside; the search goes on."""

@@ -11,11 +11,14 @@ from robusttune.records import TrialRecord, one_line
 # What the data or the code decides, whatever the hyperparameters are.
 _DATA = (FailureCause.NON_FINITE_DATA, FailureCause.LABEL_MISMATCH)
 _CODE = (FailureCause.CODE_ERROR, FailureCause.INVALID_MODEL)
+# What user code raises to say that these hyperparameters will not do, and that others may.
+_DECLARED = "FailedTrialError"
 _MAX_ERROR = 300  # characters of an exception
+_WAY_OUT = "Policy(hopeless_after=None) goes on all the same."
 
 
 def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | None:
-    """Return why no trial can succeed, in one sentence with the fix; None while one might.
+    """Return why no trial can succeed, with the fix and the way out; None while one might.
 
     A search is hopeless when all its trials failed, and for one reason: the data (after `after`
     trials), or the same exception (after twice as many, since a combination of hyperparameters may
@@ -35,13 +38,15 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
         what = f" ({one_line(first.error, _MAX_ERROR).rstrip('.')})" if first.error else ""
         return (
             f"All {len(records)} trials failed with {first.cause}{what}, which does not depend on"
-            f" the hyperparameters. {first.advice or first.cause.advice}"
+            f" the hyperparameters. {first.advice or first.cause.advice} {_WAY_OUT}"
         )
+    if not first.error or first.error.startswith(_DECLARED):
+        return None
     same = {_signature(record.error) for record in records}
-    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1 and first.error:
+    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1:
         return (
             f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
-            f" {first.advice or first.cause.advice}"
+            f" {first.advice or first.cause.advice} {_WAY_OUT}"
         )
     return None
 

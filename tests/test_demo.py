@@ -22,7 +22,7 @@ def test_demo_names_the_three_headline_causes(tmp_path: Path) -> None:
         timeout=280,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "20/20" in done.stdout
+    assert "trial 19  normalize=" in done.stdout
     assert str(tmp_path / "report.html") in done.stdout.replace("\n", "")
     failures = pd.read_csv(tmp_path / "failures.csv")
     by_cause = dict(iter(failures.groupby("cause")))

@@ -133,6 +133,19 @@ class InvalidArgumentError(Exception):
         ),
         (ValueError("Computed output size would be negative."), "invalid_model"),
         (InvalidArgumentError("indices[0,0] = 40 is not in [0, 20)"), "invalid_model"),
+        (ValueError("Solver lbfgs supports only 'l2' or None penalties, got l1"), "invalid_model"),
+        (ValueError("The 'liblinear' solver does not support multiclass"), "invalid_model"),
+        (ValueError("The combination of penalty='l1' and loss='hinge' is not"), "invalid_model"),
+        (ValueError("n_components=40 must be between 0 and 10"), "invalid_model"),
+        (ValueError("hidden_layer_sizes must be > 0, got [-3]."), "invalid_model"),
+        (ValueError("n_samples=30 should be >= n_clusters=40."), "invalid_model"),
+        (ValueError("Expected n_neighbors <= n_samples_fit, but n_neighbors"), "invalid_model"),
+        (ValueError("Cannot have number of splits n_splits=40 greater than"), "invalid_model"),
+        (ValueError("Out of bag estimation only available if bootstrap=True"), "invalid_model"),
+        (ValueError("value 2 for Parameter subsample exceed bound [0,1]"), "invalid_model"),
+        (ValueError("Expected 2D array, got 1D array instead"), "code_error"),
+        (ValueError("Found input variables with inconsistent numbers"), "code_error"),
+        (TypeError("supports only integers"), "code_error"),
         (KeyError("large"), "code_error"),
         (ZeroDivisionError("division by zero"), "code_error"),
         (TypeError("must be positive rank"), "code_error"),
@@ -143,6 +156,13 @@ def test_exceptions_have_causes(error, cause):
     found = classify_error(error)
     assert found is not None
     assert found.cause == cause
+
+
+def test_an_exception_without_words_is_named_by_its_type_alone():
+    """No colon is left dangling."""
+    found = classify_error(Exception())
+    assert found is not None
+    assert found.error == "Exception"
 
 
 def test_a_numerics_check_is_no_cause_by_itself():

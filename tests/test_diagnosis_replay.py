@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 
@@ -18,6 +19,7 @@ from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
 from robusttune.diagnosis.case import Case  # noqa: E402
 from robusttune.diagnosis.observe import to_tensors  # noqa: E402
 from robusttune.diagnosis.plain import plain_loss  # noqa: E402
+from robusttune.diagnosis.replay import training_loop  # noqa: E402
 from robusttune.diagnosis.rules import mismatch  # noqa: E402
 from robusttune.guard.trace import Batch, FitTrace  # noqa: E402
 
@@ -623,3 +625,16 @@ def test_diagnose_takes_datasets_and_names_what_is_missing():
         diagnose(model, data)
     model.compile(SGD(30.0), "mse")
     assert diagnose(model, data).cause is C.DIVERGENT_LEARNING_RATE
+
+
+def test_loops_of_many_diagnoses_are_traced_in_silence(request):
+    """TensorFlow warns of what is traced again and again; each diagnosis has loops of its own."""
+    heard = []
+    listener = logging.Handler()
+    listener.emit = heard.append
+    tf.get_logger().addHandler(listener)
+    request.addfinalizer(lambda: tf.get_logger().removeHandler(listener))
+    for number in range(6):
+        loop = training_loop(lambda x, y, weight, factor=number: factor * tf.reduce_sum(x))
+        assert loop((tf.ones((2, 3)), None, None), tf.constant(2)).shape == (2,)
+    assert [record.getMessage() for record in heard] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -43,7 +44,7 @@ def test_docs_name_every_public_name() -> None:
     api = (DOCS / "api.rst").read_text(encoding="utf-8")
     assert "automodule:: robusttune.errors" in api
     for name in set(robusttune.__all__) - set(vars(robusttune.errors)):
-        assert re.search(rf":: robusttune\.{name}\b", api), name
+        assert re.search(rf"^(\.\. .*::| +) robusttune\.{name}\b", api, re.MULTILINE), name
     for name in robusttune.optuna.__all__:
         assert re.search(rf":: robusttune\.optuna\.{name}\b", api), name
 
@@ -99,6 +100,33 @@ def test_docs_quote_what_is_measured() -> None:
     assert len(rows) == 4
     for row in rows:
         assert row in README
+
+
+def evidence_keys(path: Path) -> set[str]:
+    """Return the keys of the dict literals of a module that become evidence."""
+    found: list[ast.AST] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "evidence":
+            found.append(node.value)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if "evidence" in map(ast.unparse, targets):
+                found.append(node.value)
+        elif isinstance(node, ast.FunctionDef) and node.name in ("as_evidence", "numbers"):
+            found += node.body
+    dicts = [d for each in found for d in ast.walk(each) if isinstance(d, ast.Dict)]
+    keys = [key for d in dicts for key in d.keys if isinstance(key, ast.Constant)]
+    return {str(key.value) for key in keys}
+
+
+def test_docs_explain_all_evidence() -> None:
+    """Every number behind a verdict is in the table of how-it-works."""
+    package = Path(robusttune.__file__).parent
+    modules = [*package.glob("diagnosis/*.py"), package / "tuners" / "isolation.py"]
+    keys = {key for module in modules for key in evidence_keys(module)}
+    assert {"input_scale", "replays", "final_loss", "label_mismatch", "memory_bytes"} <= keys
+    page = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 
 def test_docs_links() -> None:

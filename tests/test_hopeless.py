@@ -44,6 +44,7 @@ LATE = DATA.replace(status="completed", value=1.0)  # epochs were completed befo
         ([*[ERROR] * 9, OTHER], 5, False),
         ([failed("code_error")] * 10, 5, False),  # nothing is known of the exception
         ([failed("crashed")] * 50, 5, False),
+        ([failed("invalid_model", "FailedTrialError: too large")] * 50, 5, False),  # said
         ([], 5, False),
     ],
 )
@@ -53,6 +54,7 @@ def test_why_hopeless(records: list[TrialRecord], after: Any, hopeless: bool) ->
     assert (reason is not None) is hopeless
     if reason is not None:
         assert str(len(records)) in reason
+        assert reason.endswith(" Policy(hopeless_after=None) goes on all the same.")
 
 
 def bug_in(build: Any, hp: Any) -> keras.Model:

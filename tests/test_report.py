@@ -157,6 +157,20 @@ def test_adjustments_are_texts_and_malformed_ones_are_named():
     assert report.problems == ("adjustment 1: 'nonsense'",)
 
 
+def test_summary_says_what_was_adjusted():
+    """One line a hyperparameter: what it is searched as, and from where to know more."""
+    entries = [
+        {"parameter": "lr", "field": "low", "before": 0.0, "after": 1e-5},
+        {"parameter": "lr", "field": "log", "before": False, "after": True},
+        {"parameter": "drop", "field": "high", "before": 1.0, "after": 0.9},
+    ]
+    text = Report.from_records([], adjustments=entries).summary()
+    assert text.endswith(
+        "\nAdjusted in the search space: lr (low 0.0 -> 1e-05, log false -> true),"
+        " drop (high 1.0 -> 0.9)."
+    )
+
+
 def test_csv_reads_back_equal(tmp_path):
     """Each CSV file, read with the frame's types, is the frame."""
     records = [

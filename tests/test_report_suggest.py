@@ -134,6 +134,20 @@ def test_causes_that_no_hyperparameter_avoids_give_no_suggestion(cause):
     assert made.suggest_space() == []
 
 
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("divergent_learning_rate", "\nTo leave out learning_rate > "),
+        ("unscaled_data", "\nOr else, to leave out learning_rate > "),
+    ],
+)
+def test_summary_offers_a_narrower_space_second_where_the_cure_keeps_the_range(cause, words):
+    """Data are scaled; a range that only unscaled data need narrow is the second choice."""
+    text = report(SHAPES["upper"], cause=cause).summary()
+    assert words in text
+    assert [line for line in text.split("\n") if line != line.rstrip()] == []
+
+
 @pytest.mark.parametrize("name", ['opt.lr "x"\n', "lambda", "1st", "x²", "学習率"])
 def test_names_that_are_no_python_names_become_variables(name):
     """Hyperparameters with spaces, dots or quotes, or that are keywords, give lines that run."""

@@ -46,6 +46,15 @@ _SHAPES = re.compile(
     r"|output_shape|must be divisible|divisible by|cannot be (divided|built)",
     re.IGNORECASE,
 )
+# How scikit-learn and boosting libraries refuse values, and combinations of them.
+_REFUSED = re.compile(
+    r"solver.{0,20} (supports only|does not support)|unsupported set of arguments"
+    r"|\bcombination of\b|is infeasible|only available if|cannot be set if"
+    r"|(must|should) be (>|<|between|less|greater|smaller|larger|at (least|most)|in the range)"
+    r"|expected \w+ <|cannot have number of splits|upper bound is|exceeds? bound"
+    r"|train set will be empty",
+    re.IGNORECASE,
+)
 _PARAMETERS = re.compile(r"InvalidParameterError|FailedTrialError|FatalValueError|FatalTypeError")
 _LIBRARY = ("site-packages", "dist-packages")
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
@@ -80,7 +89,7 @@ def classify_error(error: BaseException) -> ErrorFinding | None:
     cause, confidence = _classify(chain)
     if cause is None:
         return None
-    message = error_line(f"{type(error).__name__}: {error}")
+    message = error_line(f"{type(error).__name__}: {error}").removesuffix(":")
     where = next((found for link in chain if (found := _user_line(link))), None)
     return ErrorFinding(cause, confidence, message, where)
 
@@ -100,7 +109,8 @@ def _classify(chain: list[BaseException]) -> tuple[FailureCause | None, float]:
     about_values = any(isinstance(link, (ValueError, ArithmeticError)) for link in chain) or (
         "InvalidArgumentError" in types
     )
-    if _PARAMETERS.search(types) or (about_values and _SHAPES.search(text)):
+    refused = about_values and (_SHAPES.search(text) or _REFUSED.search(text))
+    if _PARAMETERS.search(types) or refused:
         return FailureCause.INVALID_MODEL, 0.95
     if about_values and _raised_while_building(chain[-1]):
         return FailureCause.INVALID_MODEL, 0.8

@@ -347,9 +347,11 @@ def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
     change, rate = outcome.change, case.facts.learning_rate or 0.0
     done = []
     if change.inputs:
-        done.append(f"standardized inputs (root mean square now {case.input_scale or 0:.3g})")
+        scale = case.input_scale or 0.0
+        done.append(f"standardized inputs (their root mean square is {scale:.3g})")
     if change.targets:
-        done.append(f"standardized targets (root mean square now {case.target_scale or 0:.3g})")
+        scale = case.target_scale or 0.0
+        done.append(f"standardized targets (their root mean square is {scale:.3g})")
     if change.plain_loss:
         done.append("the plain loss of its head")
     if change.initialization:

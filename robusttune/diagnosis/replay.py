@@ -169,7 +169,10 @@ def training_loop(step: Callable[[Any, Any, Any], Any]) -> Any:
         taken, losses, _ = tf.while_loop(going, body, state)
         return losses.stack()[:taken]
 
-    return tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
+    loop = tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
+    # Each diagnosis traces loops of its own, and TensorFlow would warn the user of that.
+    loop._omit_frequent_tracing_warning = True
+    return loop
 
 
 def curve(taken: Any, steps: int) -> Losses:

@@ -271,7 +271,8 @@ def unsafe_loss(case: Case, what: str) -> Verdict:
             evidence=verdict.evidence,
         )
     zeros = sum(int(np.count_nonzero(array == 0)) for array in case.columns("y").values())
-    detail = f" ({zeros} targets are 0)" if zeros and case.is_regression else ""
+    are = "target is" if zeros == 1 else "targets are"
+    detail = f" ({zeros} {are} 0)" if zeros and case.is_regression else ""
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,

@@ -42,8 +42,7 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
             is Policy().
 
     Raises:
-        HopelessSearchError: From the objective that is returned, where all trials failed for one
-            reason that no parameter changes.
+        HopelessSearchError: From the returned objective; no parameter changes why trials fail.
 
     Example:
         >>> import optuna

@@ -262,8 +262,9 @@ def _close_up(record: TrialRecord, marks: Marks) -> dict[str, Any]:
     epoch = "" if record.epoch is None else f"epoch {record.epoch}"
     replays = replays_of(record.evidence)[:_MOST_REPLAYS]
     params = ", ".join(f"{n} = {_cell(v) or repr(v)}" for n, v in record.params.items())
+    happened = ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))
     facts = [
-        ("Failed", ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))),
+        ("What happened", happened),
         ("Also possible", ", ".join(map(spoken, record.other_causes))),
         ("Error", shortened(record.error or "", 400)),
         ("Hyperparameters", shortened(params, 400)),

@@ -139,7 +139,7 @@ class Report:
 
     @property
     def host(self) -> str | None:
-        """Where the search ran: "keras_tuner", "optuna", or None where that is not known."""
+        """The host that ran the search, "keras_tuner" or "optuna"; None where that is not known."""
         return self._search.host
 
     @property
@@ -159,7 +159,13 @@ class Report:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial: what happened to it and, as params_<name>, its hyperparameters."""
+        """All trials, one row each, in the order of their numbers.
+
+        Columns: trial_id, number (from 0), status (completed, failed, pruned, running), unstable,
+        symptom, cause, other_causes (joined by ";"), confidence (0..1), epoch and step (from 0),
+        value (the objective), seconds (the diagnosis included), seconds_saved (an estimate),
+        advice, fix_verified, error, evidence (JSON), then params_<name> for each hyperparameter.
+        """
         return frames.trials_frame(self.records)
 
     @cached_property
@@ -169,17 +175,29 @@ class Report:
 
     @cached_property
     def causes(self) -> pd.DataFrame:
-        """One row a cause: trials, share of the failures, seconds lost, advice."""
+        """The causes, one row each, the most frequent first.
+
+        Columns: cause, trials, share (of the trials with a cause, 0..1), seconds_lost, advice.
+        """
         return frames.causes_frame(self.records)
 
     @cached_property
     def marginals(self) -> pd.DataFrame:
-        """The failure rate per hyperparameter and bin, with 95 % intervals."""
+        """The failure rate per hyperparameter and bin, with 95 % intervals (Wilson).
+
+        Columns: parameter, bin (as text), low and high of it (<NA> for a choice), trials, failures,
+        failure_rate, ci_low and ci_high (0..1).
+        """
         return frames.marginals_frame(self.records, self.axes)
 
     @cached_property
     def regions(self) -> pd.DataFrame:
-        """One row an unstable region: its rule, rates, p-value, cause and bounds."""
+        """The unstable regions, one row each, the most important first.
+
+        Columns: region (its rule), trials, failures, failure_rate, baseline_rate (of the search),
+        ci_low and ci_high (95 %, Wilson), p_value, dominant_cause, seconds_lost, then for each
+        hyperparameter in any rule <name>_low and <name>_high, or <name>_values (a JSON list).
+        """
         return frames.regions_frame(self.find_regions())
 
     def find_regions(self, of: str = "unstable") -> list[Region]:
@@ -224,7 +242,10 @@ class Report:
 
     @property
     def adjustments(self) -> pd.DataFrame:
-        """What the sanitizer changed: parameter, field, before, after, reason."""
+        """What the sanitizer changed in the search space, one row a change.
+
+        Columns: parameter, field (low, high, log, ...), before, after, reason; all of them text.
+        """
         return self._adjustments[0]
 
     @cached_property

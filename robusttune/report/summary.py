@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusttune.report.words import duration, too_few
+from robusttune.report.words import NARROWING_CURES, duration, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -53,18 +53,30 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
         console.print(table)
     elif (note := too_few(report.records)) and not report.cause_regions:
         console.print(f"\n{note}")
+    causes_of = {region.rule: region.dominant_cause for region in regions}
     for suggestion in report.suggest_space():
-        console.print(f"\n[dim]To leave out[/dim] {_shown(suggestion.region)}")
+        found = causes_of[suggestion.region]
+        first = found is None or found in NARROWING_CURES
+        lead = "To leave out" if first else "Or else, to leave out"
+        console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
         code = suggestion.optuna if report.host == "optuna" else suggestion.keras_tuner
         console.print(_shown(code), soft_wrap=True)
-    adjusted = len(report.adjustments)
-    if adjusted:
-        console.print(f"\nThe search space was adjusted in {adjusted} place{'s' * (adjusted > 1)}.")
+    if len(report.adjustments):
+        console.print(f"\nAdjusted in the search space: {_shown(_adjusted(report))}.")
     for problem in report.problems[:5]:
         console.print(f"Not read: {_shown(problem)}", style="dim")
     if len(report.problems) > 5:
         console.print(f"... and {len(report.problems) - 5} more.", style="dim")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n")
+
+
+def _adjusted(report: Report) -> str:
+    """Return what the sanitizer changed, by hyperparameter."""
+    changes: dict[str, list[str]] = {}
+    for row in report.adjustments.fillna("?").to_dict("records"):
+        change = f"{row['field']} {row['before']} -> {row['after']}"
+        changes.setdefault(row["parameter"], []).append(change)
+    return ", ".join(f"{name} ({', '.join(of)})" for name, of in changes.items())
 
 
 def _shown(text: str) -> str:
