@@ -46,6 +46,8 @@ class TrialSession:
         guard.trial_params = self.params
         guard.siblings = self.siblings
         guard.clock = self.clock
+        # A trial has one cause, and one diagnosis: of the first fit that failed.
+        guard.diagnoses = not any(earlier.failed for earlier in self.guards)
         return guard
 
     def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,16 +98,18 @@ class TrialSession:
 
     def findings(self, error: Exception | None) -> TrialRecord:
         """Return what the trial's fits and its end say, without what the search knows of it."""
-        steps = 0  # of the trial, before the fit that failed
+        steps, quiet = 0, TrialRecord(trial_id="")  # of the fits before the one that failed
         for guard in self.guards:
             record, trace = guard.record, guard.trace
-            if record is not None and record.unstable:
+            if record is not None and guard.failed:
                 return record if record.step is None else record.replace(step=steps + record.step)
+            if record is not None and record.unstable and not quiet.unstable:
+                quiet = record
             if trace is not None:
                 steps += trace.first_step + len(trace.losses)
         if isinstance(error, TrialFailure) and error.record is not None:
             return error.record
-        return TrialRecord(trial_id="") if error is None else self._judged(error)
+        return quiet if error is None else self._judged(error)
 
     def _judged(self, error: Exception) -> TrialRecord:
         guard = self.guards[-1] if self.guards else None
