@@ -681,6 +681,16 @@ def test_tuner_looks_at_all_executions_of_a_trial(
     assert trial.step >= 2 * 8  # the first execution had two epochs of 8 steps
 
 
+def test_tuner_says_what_an_objective_needs(tmp_path: Path, regression: Any) -> None:
+    """Keras Tuner's KeyError does not say that the search has no validation data."""
+    options = {"max_trials": 1, "directory": str(tmp_path)}
+    tuner = robusttune.RandomSearch(build, objective="val_loss", **options)
+    tuner.search(*regression, verbose=0)
+    (error,) = tuner.report().trials.error
+    assert error.startswith("KeyError: 'val_loss' is not in every epoch")
+    assert "validation data" in error
+
+
 def test_session_an_exception_goes_before_a_fit_that_learned_nothing() -> None:
     """A quiet fit does not end a trial; what ends it is its cause."""
     stalled = TrialRecord(trial_id="", unstable=True, symptom="stalled", cause="dead_relu")

@@ -92,7 +92,7 @@ class TrialSession:
             seconds=time.perf_counter() - self.began,
             error=found.error
             if error is None or isinstance(error, TrialFailure)
-            else _named(error),
+            else self._named(error),
             params=self.params,
         )
 
@@ -149,6 +149,11 @@ class TrialSession:
         order = getattr(self.tuner.oracle, "start_order", None) or []
         return order.index(self.trial.trial_id) if self.trial.trial_id in order else None
 
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    def _named(self, error: BaseException) -> str:
+        name = self.tuner.oracle.objective.name
+        missing = self.results is not None and isinstance(error, KeyError) and error.args == (name,)
+        what = (
+            f"{error} is not in every epoch of the fit; what begins with val_ needs validation data"
+            " in search(), and no validation_freq"
+        )
+        return f"{type(error).__name__}: {what if missing else error}"
