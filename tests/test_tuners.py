@@ -681,6 +681,13 @@ def test_tuner_looks_at_all_executions_of_a_trial(
     assert trial.step >= 2 * 8  # the first execution had two epochs of 8 steps
 
 
+def test_tuner_reports_before_the_first_trial(tmp_path: Path) -> None:
+    """A search that has not begun has an empty report."""
+    tuner = robusttune.robust(BlackBox)(directory=str(tmp_path))
+    assert tuner.report().trials.empty
+    assert tuner.report().summary() == "The search has no trials yet."
+
+
 def test_tuner_says_what_an_objective_needs(tmp_path: Path, regression: Any) -> None:
     """Keras Tuner's KeyError does not say that the search has no validation data."""
     options = {"max_trials": 1, "directory": str(tmp_path)}
