@@ -118,7 +118,10 @@ _ADVICE = {
         "Exclude this combination from the search space, or fix the shapes that the model is built"
         " from."
     ),
-    FailureCause.CODE_ERROR: "Fix the exception that is named in the error column.",
+    FailureCause.CODE_ERROR: (
+        "Fix the exception that is named in the error column; where hyperparameters do not go"
+        " together, raise keras_tuner.errors.FailedTrialError instead."
+    ),
     FailureCause.TIMEOUT: "Raise the time limit, or exclude such slow configurations.",
     FailureCause.CRASHED: (
         "Look for the system's reason (out of memory, a signal) and run trials isolated."

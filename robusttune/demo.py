@@ -113,6 +113,7 @@ def search(project: Path, trials: int, console: Console) -> Any:
 
     # Each trial has its own line here, the failing ones too.
     logging.getLogger("robusttune").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # which counts how often Keras traces
     keras.utils.set_random_seed(SEED)
     tuner = ShownSearch(
         build,

@@ -742,6 +742,21 @@ def test_trial_records_round_trip(tmp_path: Path, regression: Any) -> None:
         assert not list(path.parent.glob(".robusttune*"))
 
 
+def test_a_search_without_a_completed_trial_says_so(tmp_path: Path, caplog: Any) -> None:
+    """There is no best trial then, which the user should not learn from an IndexError."""
+
+    class Never(robusttune.RandomSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+            raise KeyError(f"no such table: {trial.hyperparameters.Int('kind', 0, 9)}")
+
+    tuner = Never(max_trials=2, seed=1, directory=str(tmp_path))
+    with caplog.at_level(logging.WARNING, logger="robusttune"):
+        tuner.search(verbose=0)
+    assert tuner.get_best_hyperparameters() == []
+    last = caplog.records[-1].getMessage()
+    assert last.startswith("No trial has completed, so there is no best one. All 2 trials failed:")
+
+
 def test_failures_are_logged_once(tmp_path: Path, regression: Any, caplog: Any) -> None:
     """One line a failing trial, on the library's own logger."""
     with caplog.at_level(logging.WARNING, logger="robusttune"):

@@ -77,6 +77,9 @@ class RobustBase(DurableTuner):
             self._robust_work(fit_args, fit_kwargs)
         else:
             self._robust_search_here(fit_args, fit_kwargs)
+            if self.oracle.end_order and not self.oracle.get_best_trials():
+                verdict = self.report().verdict
+                _log.warning("No trial has completed, so there is no best one. %s", verdict)
 
     def _robust_serve(self, verbose: Any) -> None:
         from robusttune.tuners.distributed import serve
