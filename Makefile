@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest lint docs wheel bench bench-full clean
+.PHONY: demo test test-oldest coverage lint docs wheel bench bench-full clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
@@ -20,6 +20,13 @@ test: $(STAMP)
 # The same tests with the lowest versions that pyproject.toml allows.
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal
+
+# What the tests run of the package, in their child processes too, but for those that are killed.
+coverage: $(STAMP)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from robusttune.diagnosis.arrays import shapes
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.exceptions import classify_error
-from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts
+from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.quiet import is_gaining, quick_baseline
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
@@ -168,6 +169,30 @@ def test_an_exception_without_words_is_named_by_its_type_alone():
 def test_a_numerics_check_is_no_cause_by_itself():
     """check_numerics only says that a number is not finite: the diagnosis goes on."""
     assert classify_error(InvalidArgumentError("CheckNumerics failed: Tensor had NaN")) is None
+
+
+def test_the_optimizers_of_an_own_train_step_are_those_it_uses():
+    """compile() without arguments gives a GAN an optimizer that none of its players has."""
+
+    class Optimizer:
+        apply_gradients = None
+
+        def __init__(self, rate):
+            self.learning_rate = rate
+
+    class RMSprop(Optimizer):
+        pass
+
+    class SGD(Optimizer):
+        pass
+
+    players = {"generator_optimizer": SGD(1e-3), "critic_optimizer": SGD(1e3)}
+    facts = model_facts(SimpleNamespace(optimizer=RMSprop(1e-3), loss=None, **players))
+    assert (facts.optimizer, facts.learning_rate) == ("sgd", 1e3)
+    facts = model_facts(SimpleNamespace(optimizer=RMSprop(1e-3), loss="mse", **players))
+    assert (facts.optimizer, facts.learning_rate) == ("rmsprop", 1e-3)
+    facts = model_facts(SimpleNamespace(optimizer=RMSprop(1e-3), loss=None))
+    assert (facts.optimizer, facts.learning_rate) == ("rmsprop", 1e-3)
 
 
 def test_the_users_own_line_is_named():

@@ -25,7 +25,8 @@ from space_strategies import ROLES, choices, floats, ints
 
 from robusttune import Policy, SearchSpaceWarning
 from robusttune.space import Choice, Int, sanitize
-from robusttune.space.roles import is_number
+from robusttune.space.evidence import Build
+from robusttune.space.roles import Role, is_number
 from robusttune.tuners.aside import aside
 from robusttune.tuners.space import (
     CLIP_NORM,
@@ -533,6 +534,14 @@ def test_keras_tuner_samples_what_the_sanitized_space_holds(asked, role, probabi
     assert mended.low <= written.default <= mended.high
     if mended.step is None or not mended.reverse:  # a reverse grid need not have its own minimum
         assert -1e-9 <= written.value_to_prob(written.default) <= 1.0 + 1e-9  # Keras Tuner rounds
+
+
+def test_a_model_in_half_precision_shows_its_optimizer():
+    """mixed_float16 wraps the optimizer into one that scales the loss."""
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.25))
+    build = Build.of(model_of(scaled, keras.layers.Dense(1)))
+    assert build.optimizer == "SGD"
+    assert build.count(Role.LEARNING_RATE, 0.25) == 1
 
 
 def test_gridsearch_walks_a_sanitized_space(tmp_path):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -20,6 +21,8 @@ import pytest
 
 import robusttune
 from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, TrialRecord
+from robusttune.diagnosis import Verdict
+from robusttune.tuners.session import TrialSession
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
 EXACT = Policy(sanitize="off")
@@ -653,28 +656,57 @@ def test_tuner_asks_the_users_oracle_for_the_best_trials(tmp_path: Path) -> None
     assert tuner.oracle.get_best_trials()[0].trial_id == "3"
 
 
-def test_tuner_counts_steps_over_the_executions_of_a_trial(tmp_path: Path, regression: Any) -> None:
-    """The step of a failure is that of the whole trial."""
-    rates = iter([0.01, 0.01, 1e6])  # of the space, and of the two executions
+def test_tuner_looks_at_all_executions_of_a_trial(
+    tmp_path: Path, regression: Any, monkeypatch: Any
+) -> None:
+    """The step of a failure is that of the whole trial, which is diagnosed once."""
+    rates = iter([0.01, 0.01, 1e6, 1e6])  # of the space, and of the three executions
+    asked: list[Any] = []
+
+    def judge(symptom: Symptom, **_: Any) -> Verdict:
+        asked.append(symptom)
+        return Verdict(cause=FailureCause.UNSCALED_DATA)
 
     def build_next(hp: Any) -> keras.Model:
         model = build(hp)
         model.optimizer.learning_rate = next(rates)
         return model
 
-    tuner = search(
-        robusttune.RandomSearch,
-        tmp_path,
-        regression,
-        build_next,
-        max_trials=1,
-        executions_per_trial=2,
-        epochs=2,
-        policy=BRIEF,
-    )
+    monkeypatch.setattr("robusttune.diagnosis.judge", judge)
+    options = {"max_trials": 1, "executions_per_trial": 3}
+    tuner = search(robusttune.RandomSearch, tmp_path, regression, build_next, **options)
     (trial,) = tuner.report().trials.itertuples()
-    assert trial.unstable
+    assert len(asked) == 1
+    assert (trial.status, trial.cause) == ("failed", FailureCause.UNSCALED_DATA)
     assert trial.step >= 2 * 8  # the first execution had two epochs of 8 steps
+
+
+def test_tuner_reports_before_the_first_trial(tmp_path: Path) -> None:
+    """A search that has not begun has an empty report."""
+    tuner = robusttune.robust(BlackBox)(directory=str(tmp_path))
+    assert tuner.report().trials.empty
+    assert tuner.report().summary() == "The search has no trials yet."
+
+
+def test_tuner_says_what_an_objective_needs(tmp_path: Path, regression: Any) -> None:
+    """Keras Tuner's KeyError does not say that the search has no validation data."""
+    options = {"max_trials": 1, "directory": str(tmp_path)}
+    tuner = robusttune.RandomSearch(build, objective="val_loss", **options)
+    tuner.search(*regression, verbose=0)
+    (error,) = tuner.report().trials.error
+    assert error.startswith("KeyError: 'val_loss' is not in every epoch")
+    assert "validation data" in error
+
+
+def test_session_an_exception_goes_before_a_fit_that_learned_nothing() -> None:
+    """A quiet fit does not end a trial; what ends it is its cause."""
+    stalled = TrialRecord(trial_id="", unstable=True, symptom="stalled", cause="dead_relu")
+    oracle = SimpleNamespace(robusttune_records=dict)
+    trial = SimpleNamespace(hyperparameters=SimpleNamespace(values={}), trial_id="0")
+    session = TrialSession(SimpleNamespace(robust_policy=Policy(), oracle=oracle), trial)
+    session.guards = [SimpleNamespace(record=stalled, trace=None, failed=False, fitted=None)]
+    assert session.findings(None) is stalled
+    assert session.findings(KeyError("units")).cause is FailureCause.CODE_ERROR
 
 
 def test_robust_is_idempotent_and_cached() -> None:

@@ -25,6 +25,7 @@ from robusttune.diagnosis.arrays import (
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.facts import Head
+from robusttune.diagnosis.kernels import redrawn, standard
 from robusttune.diagnosis.observe import (
     Observation,
     in_float32,
@@ -113,7 +114,7 @@ class Battery:
         self.start = (
             last
             if from_last
-            else case.initial_weights or _standard(case.model, case.model.get_weights(), 0)
+            else case.initial_weights or standard(case.model, case.model.get_weights(), 0)
         )
         self._batches = _alike(case)
         self._held_out: list[Batch] = []
@@ -176,9 +177,9 @@ class Battery:
 
     def _replay(self, change: Change, seed: int) -> Losses:
         program = self._program(change)
-        weights = list(self.start) if self.from_last else _redrawn(self.start, seed)
+        weights = list(self.start) if self.from_last else redrawn(self.start, seed)
         if change.initialization:
-            weights = _standard(self.model, weights, seed)
+            weights = standard(self.model, weights, seed)
         batches = self._data(change, seed)
         if self.steps is None:
             self.steps = self._affordable(program, weights, batches, change.rate)
@@ -345,46 +346,6 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         join([b.y for b in batches]),
         join([b.sample_weight for b in batches]),
     )
-
-
-def _redrawn(weights: Sequence[Array], seed: int) -> list[Array]:
-    """Return weights of the same distribution: kernels with rows, columns and signs shuffled.
-
-    Shuffling keeps what an initializer promises (spread, orthogonality), whichever it was.
-    """
-    if not seed:
-        return list(weights)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for weight in weights:
-        if weight.ndim >= 2 and is_float(weight):
-            rows, columns = weight.shape[-2:]
-            shuffled = weight[..., rng.permutation(rows), :][..., rng.permutation(columns)]
-            signs = rng.choice([-1, 1], columns).astype(weight.dtype)
-            weight = np.asarray(shuffled * signs)
-        drawn.append(weight)
-    return drawn
-
-
-def glorot(shape: Sequence[int]) -> float:
-    """Return the standard deviation of Glorot's initializer (Glorot and Bengio 2010, eq. 16)."""
-    receptive = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
-    return float(np.sqrt(2.0 / (receptive * (shape[-2] + shape[-1]))))
-
-
-def _standard(model: Any, weights: Sequence[Array], seed: int) -> list[Array]:
-    """Return the weights with kernels drawn again with the standard spread, biases 0."""
-    rng = np.random.default_rng(1000 + seed)
-    trainable = {id(v) for v in model.trainable_variables}
-    drawn = []
-    for variable, weight in zip(model.weights, weights, strict=True):
-        if id(variable) in trainable and weight.ndim >= 2:
-            spread = rng.normal(0, glorot(weight.shape), weight.shape)
-            weight = np.asarray(spread, weight.dtype)
-        elif id(variable) in trainable and variable.name == "bias":
-            weight = np.zeros_like(weight)
-        drawn.append(weight)
-    return drawn
 
 
 @contextlib.contextmanager

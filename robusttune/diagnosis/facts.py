@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # The learning rates that Keras itself starts with (optimizers/*.py), except where a paper's
@@ -71,7 +71,8 @@ class ModelFacts:
     """What the compiled model says of itself; None where it does not say.
 
     Args:
-        optimizer: Class name of the optimizer in lower case ("adam").
+        optimizer: Class name of the optimizer in lower case ("adam"); of several that train the
+            model by its own train_step, the one whose rate is the furthest from ordinary ones.
         learning_rate: Its learning rate at the end of the fit.
         losses: Its loss functions, one per output where there are several.
     """
@@ -90,14 +91,20 @@ class ModelFacts:
 
 def model_facts(model: Any) -> ModelFacts:
     """Read the facts of a Keras model; nothing is imported and nothing is changed."""
-    optimizer = getattr(model, "optimizer", None)
+    losses = tuple(_losses(by_output(getattr(model, "loss", None), output_names(model))))
+    compiled = _optimizer_facts(getattr(model, "optimizer", None))
+    if losses:
+        return replace(compiled, losses=losses)
+    # A GAN, say: compile() gave it an optimizer, and its train_step uses others.
+    own = [_optimizer_facts(v) for v in vars(model).values() if hasattr(v, "apply_gradients")]
+    own = [facts for facts in own if facts != compiled] or [compiled]
+    return max(own, key=lambda facts: (facts.learning_rate or 0.0) / (facts.ordinary_rate or 1.0))
+
+
+def _optimizer_facts(optimizer: Any) -> ModelFacts:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     name = type(inner).__name__.lower() if inner is not None else None
-    return ModelFacts(
-        optimizer=name,
-        learning_rate=_rate(inner),
-        losses=tuple(_losses(by_output(getattr(model, "loss", None), output_names(model)))),
-    )
+    return ModelFacts(optimizer=name, learning_rate=_rate(inner))
 
 
 def output_names(model: Any) -> tuple[str, ...]:

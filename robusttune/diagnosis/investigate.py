@@ -9,10 +9,11 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import largest
-from robusttune.diagnosis.battery import SEEDS, Battery, glorot
+from robusttune.diagnosis.battery import SEEDS, Battery
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.kernels import glorot
 from robusttune.diagnosis.observe import is_recurrent
 from robusttune.diagnosis.plain import PLAIN
 from robusttune.diagnosis.rules import UNSCALED

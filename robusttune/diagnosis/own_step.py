@@ -130,7 +130,7 @@ def _put_back(model: Any) -> Iterator[None]:
     seeds = global_state.get_global_attribute(_SEED_GENERATOR)
     if seeds is not None:
         variables[id(seeds.state)] = seeds.state
-    values = [(v, np.array(v)) for v in variables.values()]
+    values = [(v, np.array(v.numpy())) for v in variables.values()]
     try:
         yield
     finally:

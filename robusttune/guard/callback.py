@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from robusttune.causes import Symptom
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.verdict import Verdict
 from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import FitTrace, failure_record
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
@@ -22,6 +23,8 @@ _log = logging.getLogger("robusttune.guard")
 
 # Initial weights are kept for the replay up to this size, in bytes.
 MAX_WEIGHT_BYTES = 256 * 2**20
+
+_NOT_ASKED = Verdict(cause=FailureCause.UNKNOWN, advice=FailureCause.UNKNOWN.advice)
 
 
 class Guard(keras.callbacks.Callback):
@@ -62,6 +65,7 @@ class Guard(keras.callbacks.Callback):
         self.trial_params: Mapping[str, Any] = {}
         self.siblings: Sequence[TrialRecord] = ()
         self.clock: TrialClock | None = None  # of the trial; None: each fit has its own
+        self.diagnoses = True  # whether the record of a fit that fails says why
         self._recorder: Any = None
         if keras.backend.backend() != "tensorflow":
             # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
@@ -293,7 +297,7 @@ class Guard(keras.callbacks.Callback):
         }
         if trace.symptom is not None:
             symptom = trace.symptom
-            verdict = judge(symptom, **known)
+            verdict = judge(symptom, **known) if self.diagnoses else _NOT_ASKED
         else:
             quiet = judge_quiet(**known)
             if quiet is None:

@@ -41,9 +41,11 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
     problems: list[str] = []
     folders, links = _trial_folders(root)
     problems += [f"{name}: a symbolic link, not followed" for name in links]
-    if not folders and not (root / "oracle.json").is_file():
+    has_state = (root / "oracle.json").is_file()
+    if not folders and not has_state and not _is_new(root):
         raise ValueError(_not_a_project(root))
-    oracle = _read_object(root / "oracle.json", problems, root) or {}
+    oracle = _read_object(root / "oracle.json", problems, root) if folders or has_state else None
+    oracle = oracle or {}
     order = oracle.get("start_order")
     numbers = {str(name): n for n, name in enumerate(order if isinstance(order, list) else [])}
 
@@ -68,6 +70,11 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
         problems=tuple(problems),
         host="keras_tuner",
     )
+
+
+def _is_new(root: Path) -> bool:
+    """Whether a robust tuner has opened the project, which has no trial yet."""
+    return (root / RECORD_FILE).is_file() and not (root / "trial.json").exists()
 
 
 def _trial_folders(root: Path) -> tuple[list[Path], list[str]]:

@@ -73,6 +73,7 @@ class Build:
     def of(cls, model: Any) -> Build:
         """Read a Keras model or a scikit-learn estimator; anything else has no slots."""
         optimizer = getattr(model, "optimizer", None)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
         slots = [*_read(_config(optimizer), _OPTIMIZER_KEYS)]
         for layer in _layers(model):
             slots.extend(_read(_config(layer), _LAYER_KEYS, type(layer).__name__))

@@ -43,7 +43,7 @@ def _keras_seed() -> tuple[int | None, Any]:
     from keras.src.backend.common import global_state
 
     generator = global_state.get_global_attribute("global_seed_generator")
-    place = None if generator is None else np.array(generator.state)
+    place = None if generator is None else np.array(generator.state.numpy())
     return global_state.get_global_attribute("global_random_seed"), place
 
 

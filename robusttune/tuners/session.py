@@ -46,6 +46,8 @@ class TrialSession:
         guard.trial_params = self.params
         guard.siblings = self.siblings
         guard.clock = self.clock
+        # A trial has one cause, and one diagnosis: of the first fit that failed.
+        guard.diagnoses = not any(earlier.failed for earlier in self.guards)
         return guard
 
     def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,22 +92,24 @@ class TrialSession:
             seconds=time.perf_counter() - self.began,
             error=found.error
             if error is None or isinstance(error, TrialFailure)
-            else _named(error),
+            else self._named(error),
             params=self.params,
         )
 
     def findings(self, error: Exception | None) -> TrialRecord:
         """Return what the trial's fits and its end say, without what the search knows of it."""
-        steps = 0  # of the trial, before the fit that failed
+        steps, quiet = 0, TrialRecord(trial_id="")  # of the fits before the one that failed
         for guard in self.guards:
             record, trace = guard.record, guard.trace
-            if record is not None and record.unstable:
+            if record is not None and guard.failed:
                 return record if record.step is None else record.replace(step=steps + record.step)
+            if record is not None and record.unstable and not quiet.unstable:
+                quiet = record
             if trace is not None:
                 steps += trace.first_step + len(trace.losses)
         if isinstance(error, TrialFailure) and error.record is not None:
             return error.record
-        return TrialRecord(trial_id="") if error is None else self._judged(error)
+        return quiet if error is None else self._judged(error)
 
     def _judged(self, error: Exception) -> TrialRecord:
         guard = self.guards[-1] if self.guards else None
@@ -145,6 +149,11 @@ class TrialSession:
         order = getattr(self.tuner.oracle, "start_order", None) or []
         return order.index(self.trial.trial_id) if self.trial.trial_id in order else None
 
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    def _named(self, error: BaseException) -> str:
+        name = self.tuner.oracle.objective.name
+        missing = self.results is not None and isinstance(error, KeyError) and error.args == (name,)
+        what = (
+            f"{error} is not in every epoch of the fit; what begins with val_ needs validation data"
+            " in search(), and no validation_freq"
+        )
+        return f"{type(error).__name__}: {what if missing else error}"
