@@ -54,7 +54,7 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
 def main() -> None:
     """Search, and show what failed and why."""
     tuner = robusttune.RandomSearch(  # was: keras_tuner.RandomSearch
-        build, objective="val_loss", max_trials=5, seed=1, directory=tempfile.mkdtemp()
+        build, objective="val_loss", max_trials=8, seed=1, directory=tempfile.mkdtemp()
     )
     tuner.search(x, y, validation_split=0.2, epochs=5, verbose=0)
     print(tuner.report().summary(width=90))

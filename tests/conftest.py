@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet TensorFlow, and small data that train in a moment."""
+"""Shared by all tests: what makes them quick and repeatable, and data that train in a moment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests' matrices are small: more threads only wait for each other, for long on a busy machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
