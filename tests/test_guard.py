@@ -760,6 +760,21 @@ def test_guard_counts_steps_between_two_looks(regression: Any) -> None:
     assert (guard.trace.first_step, len(guard.trace.losses)) == (0, 5)
 
 
+def test_guard_gives_an_optimizers_own_method_back(regression: Any) -> None:
+    """An `apply` of the instance is called in a guarded fit, and is there again after it."""
+    model, calls = dense(), []
+    apply = model.optimizer.apply
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return apply(*args, **kwargs)
+
+    model.optimizer.apply = noted
+    model.fit(*regression, verbose=0, callbacks=[Guard()])
+    assert calls
+    assert model.optimizer.apply is noted
+
+
 def test_guard_traces_the_step_once(regression: Any) -> None:
     """The metrics and the optimizer make their variables before the step is traced, not in it."""
     updated = []

@@ -98,7 +98,7 @@ def grpc(folder):
     pytest.importorskip("grpc")
     pytest.importorskip(
         "google.protobuf.runtime_version",
-        reason="Optuna's messages need protobuf 5.26 or newer; TensorFlow 2.16 allows none of these",
+        reason="Optuna's messages need protobuf 5.26 or newer, which TensorFlow 2.16 refuses",
     )
     port = free_port()
     code = (

@@ -266,6 +266,23 @@ def test_tuner_non_finite_objective_is_a_failure_not_a_score(
     assert row.cause == FailureCause.UNSAFE_METRIC
 
 
+def test_tuner_takes_the_users_word_that_a_trial_has_failed(tmp_path: Path) -> None:
+    """A TrialFailure from run_trial is an exception with its own words, not a bad objective."""
+
+    class Mine(keras_tuner.RandomSearch):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+            if trial.hyperparameters.Int("x", 0, 9) < 5:
+                raise robusttune.TrialFailure("too small")
+            return 1.0
+
+    tuner = robusttune.robust(Mine)(max_trials=6, seed=1, directory=str(tmp_path))
+    tuner.search(verbose=0)
+    failures = tuner.report().failures
+    assert 0 < len(failures) < 6
+    for name, value in {"symptom": "exception", "cause": "unknown", "error": "too small"}.items():
+        assert set(failures[name]) == {value}
+
+
 def test_tuner_trials_are_spared_the_collection_of_what_is_older(tmp_path: Path) -> None:
     """Keras Tuner collects before each trial: it need not walk through TensorFlow each time."""
     frozen = []

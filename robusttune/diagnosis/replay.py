@@ -54,7 +54,7 @@ class Program:
         trainable = {id(v) for v in model.trainable_variables}
         self._shadows = [
             keras.Variable(
-                np.array(v), trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}"
+                v.numpy(), trainable=id(v) in trainable, dtype=v.dtype, name=f"shadow_{i}"
             )
             for i, v in enumerate(self._variables)
         ]
@@ -92,7 +92,7 @@ class Program:
     def weights(self) -> list[Array]:
         """Return the weights of the last run, in the order of model.get_weights()."""
         places = {id(v): s for v, s in zip(self._variables, self._shadows, strict=True)}
-        return [np.array(places[id(v)]) for v in self.model.weights]
+        return [places[id(v)].numpy() for v in self.model.weights]
 
     def loss_at(self, weights: Sequence[Array], x: Any, y: Any, sample_weight: Any) -> float:
         """Return the loss without penalties at given weights, as in inference."""

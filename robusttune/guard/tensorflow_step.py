@@ -36,6 +36,8 @@ PEAK_DECAY = 0.99
 PEAK_GROWTH = 2.0
 # The same in squares, where the recorder works: the least and the largest next peak, and a spike.
 _GATE = (PEAK_DECAY**2, PEAK_GROWTH**2, SPIKE**2)
+# Methods that are replaced on the optimizer's instance, in front of those of its class.
+_REPLACED = ("apply", "scale_loss")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -103,6 +105,7 @@ class StepRecorder:
             self.table = variable(np.zeros((history, len(Row)), np.float32))
             self.count = variable(np.int64(0))  # of the rows that were written to the table
         self.row: Any = None
+        self._own: dict[str, Any] = {}
         self._local = threading.local()  # replicas of a mirrored step run in threads
         self._apply = optimizer.apply
         self._scale_loss = optimizer.scale_loss
@@ -125,13 +128,21 @@ class StepRecorder:
 
     def attach(self) -> None:
         """Put the guarded `apply` and `scale_loss` on the optimizer's instance."""
-        self.optimizer.__dict__["apply"] = self._guarded_apply
-        self.optimizer.__dict__["scale_loss"] = self._noted_scale_loss
+        methods = vars(self.optimizer)
+        # Not those of another guard of this fit.
+        self._own = {
+            name: methods[name]
+            for name in _REPLACED
+            if name in methods and getattr(methods[name], "__module__", "") != __name__
+        }
+        methods.update(apply=self._guarded_apply, scale_loss=self._noted_scale_loss)
 
     def detach(self) -> None:
-        """Take them off again: the class's own methods show through."""
-        for name in ("apply", "scale_loss"):
-            self.optimizer.__dict__.pop(name, None)
+        """Take them off again: those that were there show through."""
+        methods = vars(self.optimizer)
+        for name in _REPLACED:
+            methods.pop(name, None)
+        methods.update(self._own)
 
     def begin_step(self, batch: Any) -> None:
         """Note, while tracing, the batch, and that no loss was seen yet."""

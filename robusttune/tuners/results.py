@@ -13,6 +13,10 @@ from keras_tuner import Objective
 from robusttune.errors import TrialFailure
 
 
+class NoObjectiveError(TrialFailure):
+    """A trial has come to its end, and its objective is no finite number."""
+
+
 def usable_results(results: Any, objective: Objective) -> Any:
     """Return results in which no non-finite epoch can be taken for the best one.
 
@@ -26,7 +30,7 @@ def usable_results(results: Any, objective: Objective) -> Any:
         objective: The objective of the search.
 
     Raises:
-        TrialFailure: No epoch of some execution has a finite objective.
+        NoObjectiveError: No epoch of some execution has a finite objective.
     """
     if isinstance(results, list):
         return [usable_results(result, objective) for result in results]
@@ -36,11 +40,11 @@ def usable_results(results: Any, objective: Objective) -> Any:
         if not bad:
             return results
         if len(bad) == len(values):
-            raise TrialFailure(f"{objective.name} is not finite in any epoch")
+            raise NoObjectiveError(f"{objective.name} is not finite in any epoch")
         return _without(results, bad, objective)
     value = _single_value(results, objective)
     if value is not None and not math.isfinite(value):
-        raise TrialFailure(f"{objective.name} is {value}")
+        raise NoObjectiveError(f"{objective.name} is {value}")
     return results
 
 

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from robusttune.causes import Symptom
+from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import judge
+from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
 from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
-from robusttune.tuners.results import objective_value, usable_results
+from robusttune.tuners.results import NoObjectiveError, objective_value, usable_results
 from robusttune.tuners.space import tune_clip_norm
 
 
@@ -107,14 +108,14 @@ class TrialSession:
                 quiet = record
             if trace is not None:
                 steps += trace.first_step + len(trace.losses)
-        if isinstance(error, TrialFailure) and error.record is not None:
-            return error.record
+        if isinstance(error, TrialFailure) and not isinstance(error, NoObjectiveError):
+            return error.record or _declared(error)
         return quiet if error is None else self._judged(error)
 
     def _judged(self, error: Exception) -> TrialRecord:
         guard = self.guards[-1] if self.guards else None
         trace = guard.trace if guard is not None else None
-        objective_only = isinstance(error, TrialFailure)
+        objective_only = isinstance(error, NoObjectiveError)
         symptom = Symptom.NON_FINITE_OBJECTIVE if objective_only else Symptom.EXCEPTION
         verdict = judge(
             symptom,
@@ -134,7 +135,7 @@ class TrialSession:
             if trace is None or trace.symptom is not Symptom.NON_FINITE_WEIGHTS:
                 continue
             if not trace.epoch_logs:
-                raise TrialFailure("the weights are not finite")
+                raise NoObjectiveError("the weights are not finite")
 
     def _value(self) -> float | None:
         objective = self.tuner.oracle.objective
@@ -157,3 +158,9 @@ class TrialSession:
             " in search(), and no validation_freq"
         )
         return f"{type(error).__name__}: {what if missing else error}"
+
+
+def _declared(error: TrialFailure) -> TrialRecord:
+    """Return the findings on a trial whose own code says that it failed."""
+    verdict = Verdict(cause=FailureCause.UNKNOWN)
+    return failure_record(Symptom.EXCEPTION, verdict, None).replace(error=str(error))
