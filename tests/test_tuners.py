@@ -292,15 +292,16 @@ def test_tuner_trials_are_spared_the_collection_of_what_is_older(tmp_path: Path)
             frozen.append(gc.get_freeze_count())
             return trial.hyperparameters.Float("x", 0, 1)
 
-    robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "search")).search()
-    assert frozen[0] > 10_000
-    assert gc.get_freeze_count() == 0
-    gc.freeze()
-    try:  # what the user has frozen stays so
-        robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "another")).search()
-        assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()  # what conftest.py has frozen
+    try:
+        robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "search")).search()
+        assert frozen[0] > 10_000
+        assert gc.get_freeze_count() == 0
     finally:
-        gc.unfreeze()
+        gc.freeze()
+    # What the user has frozen stays so.
+    robusttune.robust(Mine)(max_trials=1, directory=str(tmp_path / "another")).search()
+    assert gc.get_freeze_count() > 10_000
 
 
 @pytest.mark.parametrize("result", [math.nan, math.inf, {"score": math.nan}])
