@@ -210,6 +210,16 @@ def test_hyperband_promotes_the_best_and_ends(tmp_path):
         bracket = source.hyperparameters.values["tuner/bracket"]
         assert trial.hyperparameters.values["tuner/round"] == level + 1
         assert trial.hyperparameters.values["tuner/bracket"] == bracket
+    went_on = {trial.hyperparameters.values.get("tuner/trial_id") for trial in by_id.values()}
+    rounds = {}
+    for trial in by_id.values():
+        if trial.status == "COMPLETED":
+            values = trial.hyperparameters.values
+            place = rounds.setdefault((values["tuner/bracket"], values["tuner/round"]), ([], []))
+            place[trial.trial_id in went_on].append(trial.score)
+    chosen = [(stayed, best) for stayed, best in rounds.values() if stayed and best]
+    assert len(chosen) >= 2
+    assert all(max(best) <= min(stayed) for stayed, best in chosen)
 
 
 def test_hyperband_without_failures_is_keras_tuners(tmp_path):
