@@ -299,6 +299,17 @@ def test_guard_custom_train_step(regression: Any) -> None:
     assert finite(model)
 
 
+def test_guard_sees_the_loss_that_a_custom_train_step_logs(regression: Any) -> None:
+    """Divergence that stays finite ends such a fit too."""
+    keras.utils.set_random_seed(1)
+    model, guard = CustomStep(keras.layers.Dense(1)), Guard()
+    model.compile(keras.optimizers.SGD(1.5))
+    model.fit(*regression, epochs=20, verbose=0, callbacks=[guard])
+    assert guard.trace is not None
+    assert guard.trace.symptom is Symptom.DIVERGED
+    assert np.isfinite(guard.trace.losses).all()
+
+
 class TwoOptimizers(keras.Model):
     """A small GAN: two players, two optimizers, one train_step."""
 

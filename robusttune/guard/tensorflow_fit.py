@@ -93,8 +93,8 @@ class ModelRecorder:
                 step.begin_step(data)
             logs = train_step(data)
             # A row that rides along with the logs costs less than a variable that is read.
-            row = self.steps[0].row if len(self.steps) == 1 else None
-            return logs if row is None or not isinstance(logs, dict) else {**logs, _LOGS_KEY: row}
+            row = self.steps[0].row_with(logs) if len(self.steps) == 1 else None
+            return logs if row is None else {**logs, _LOGS_KEY: row}
 
         def fit(*args: Any, **kwargs: Any) -> Any:
             self._abandoned()  # another fit begins: the last one has raised, in a callback perhaps

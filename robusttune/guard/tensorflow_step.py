@@ -151,6 +151,20 @@ class StepRecorder:
         self._graph = _this_graph()
         self.row = None
 
+    def row_with(self, logs: Any) -> Any:
+        """Return the row that rides with a step's logs, with their loss where no other was seen.
+
+        A train_step of the user's need not scale its loss. What it logs is a mean over the epoch so
+        far, perhaps, which tells of a divergence all the same.
+        """
+        if self.row is None or not isinstance(logs, dict):
+            return None
+        logged: Any = logs.get("loss")
+        seen = getattr(self._local, "loss", None) is not None
+        if seen or not tf.is_tensor(logged) or logged.shape.rank != 0:
+            return self.row
+        return tf.stack([tf.cast(logged, tf.float32), self.row[Row.SIZE]])
+
     def _noted_scale_loss(self, loss: Any) -> Any:
         self._local.loss = loss
         return self._scale_loss(loss)
