@@ -65,7 +65,7 @@ class Setting:
     problems: tuple[str, ...] = NAMES
 
 
-QUICK = Setting(trials=12, epochs=50, seeds=1)
+QUICK = Setting(trials=12, epochs=25, seeds=1)
 FULL = Setting(trials=40, epochs=100, seeds=5)
 
 
