@@ -12,6 +12,7 @@ import numpy as np
 
 from robusttune.arguments import require
 from robusttune.causes import FailureCause
+from robusttune.errors import DataError
 from robusttune.records import one_line
 
 Kind = Literal[
@@ -81,7 +82,7 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
 
     Raises:
         TypeError: It is no data.
-        ValueError: A list has rows of several lengths; a dataset is not in batches.
+        DataError: A list has rows of several lengths; a dataset is not in batches.
 
     Example:
         >>> import numpy as np
@@ -146,7 +147,7 @@ def _array(data: Any, name: str) -> _Array:
         array = np.asarray(data)
     except ValueError:  # rows of several lengths
         array = None
-    require(array is not None, name, "a table with rows of one length", data)
+    require(array is not None, name, "a table with rows of one length", data, error=DataError)
     assert array is not None
     require(array.ndim > 0, name, _RULE, data, error=TypeError)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
@@ -355,7 +356,8 @@ def _join(parts: list[Any]) -> Any:
         return tuple(_join([part[i] for part in parts]) for i in range(len(parts[0])))
     arrays = [np.asarray(part) for part in parts]
     batched = min(array.ndim for array in arrays) > 0
-    require(batched, "x", "a dataset of batches", parts[0], "Its batch method makes them.")
+    way_out = "Its batch method makes them."
+    require(batched, "x", "a dataset of batches", parts[0], way_out, error=DataError)
     if len({array.shape[1:] for array in arrays}) > 1:  # sequences, say: each batch has its length
         arrays = _as_long(arrays)
     return np.concatenate(arrays)

@@ -47,8 +47,8 @@ class HopelessSearchError(RobustTuneError, RuntimeError):
     """
 
 
-class DataError(RobustTuneError):
-    """The data cannot be used as it is."""
+class DataError(RobustTuneError, ValueError):
+    """Arrays or batches that cannot be used as they are: ragged, empty, or of unequal length."""
 
 
 class StoreError(RobustTuneError, OSError):

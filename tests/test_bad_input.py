@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 import robusttune
-from robusttune import Policy, Report, TrialRecord, check_data, diagnose, visualization
+from robusttune import DataError, Policy, Report, TrialRecord, check_data, diagnose, visualization
 from robusttune.cli import main
 from robusttune.optuna import (
     CrashAwareSampler,
@@ -172,21 +172,21 @@ TRAINING: list[Row] = [
     ("model", TypeError, lambda model: diagnose("model.keras", X, Y)),  # type: ignore[arg-type]
     ("x", TypeError, lambda model: diagnose(model, None)),
     ("model", ValueError, lambda model: diagnose(model.__class__([]), X, Y)),
-    ("x", ValueError, lambda model: diagnose(model, [])),
-    ("x", ValueError, lambda model: diagnose(model, 5, 5)),
-    ("x", ValueError, lambda model: diagnose(model, np.ones((0, 2)), np.ones((0, 1)))),
-    ("x", ValueError, lambda model: diagnose(model, iter(()))),
-    ("x", ValueError, lambda model: diagnose(model, [X, X[:4]], Y)),
+    ("x", DataError, lambda model: diagnose(model, [])),
+    ("x", DataError, lambda model: diagnose(model, 5, 5)),
+    ("x", DataError, lambda model: diagnose(model, np.ones((0, 2)), np.ones((0, 1)))),
+    ("x", DataError, lambda model: diagnose(model, iter(()))),
+    ("x", DataError, lambda model: diagnose(model, [X, X[:4]], Y)),
     ("y", ValueError, lambda model: diagnose(model, iter([(X, Y)]), Y)),
-    ("y", ValueError, lambda model: diagnose(model, X, [1.0, 2.0])),
-    ("y", ValueError, lambda model: diagnose(model, X, Y[:5])),
-    ("sample_weight", ValueError, lambda model: diagnose(model, X, Y, sample_weight=np.ones(3))),
+    ("y", DataError, lambda model: diagnose(model, X, [1.0, 2.0])),
+    ("y", DataError, lambda model: diagnose(model, X, Y[:5])),
+    ("sample_weight", DataError, lambda model: diagnose(model, X, Y, sample_weight=np.ones(3))),
     ("batch_size", ValueError, lambda model: diagnose(model, X, Y, batch_size=0)),
     ("batch_size", ValueError, lambda model: diagnose(model, X, Y, batch_size=1.5)),  # type: ignore[arg-type]
     ("batch_size", ValueError, lambda model: diagnose(model, X, Y, batch_size="all")),  # type: ignore[arg-type]
     ("policy", TypeError, lambda model: diagnose(model, X, Y, policy="strict")),  # type: ignore[arg-type]
     ("x", TypeError, lambda model: check_data(None)),
-    ("x", ValueError, lambda model: check_data([[1.0, 2.0], [3.0]])),
+    ("x", DataError, lambda model: check_data([[1.0, 2.0], [3.0]])),
     ("x", TypeError, lambda model: check_data(object())),
     ("x", TypeError, lambda model: check_data({"a": X, "b": object()})),
     ("y", TypeError, lambda model: check_data(X, len)),

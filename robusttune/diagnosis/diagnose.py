@@ -13,6 +13,7 @@ from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
 from robusttune.diagnosis.judge import judge
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.errors import DataError
 from robusttune.guard.trace import Batch, FitTrace
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, one_line
@@ -52,7 +53,8 @@ def diagnose(
 
     Raises:
         TypeError: It is no Keras model, or there is no data.
-        ValueError: The model is not compiled, the data have no rows, or not the same number.
+        ValueError: The model is not compiled.
+        DataError: The data have no rows, or not the same number.
 
     Example:
         >>> record = robusttune.diagnose(model, x, y)  # doctest: +SKIP
@@ -71,7 +73,7 @@ def diagnose(
         failing = None
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
-    require(bool(batches), "x", _SOME, x)
+    require(bool(batches), "x", _SOME, x, error=DataError)
     if not model.built:
         model(batches[0].x)
     trace = FitTrace(
@@ -159,11 +161,13 @@ def _rows(array: Array) -> int:
 def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch], Batch | None]:
     """Return batches of rows drawn at random, and one with the rows that are not finite."""
     lengths = [_rows(array) for _, array in leaves(x)]
-    require(bool(lengths) and min(lengths) > 0, "x", _SOME, x)
-    require(len(set(lengths)) == 1, "x", "arrays with the same number of rows", lengths)
+    require(bool(lengths) and min(lengths) > 0, "x", _SOME, x, error=DataError)
+    same = len(set(lengths)) == 1
+    require(same, "x", "arrays with the same number of rows", lengths, error=DataError)
     for name, part in (("y", y), ("sample_weight", sample_weight)):
         found = [_rows(array) for _, array in leaves(part)]
-        require(set(found) <= set(lengths), name, f"arrays of {lengths[0]} rows, as x", found)
+        rule = f"arrays of {lengths[0]} rows, as x"
+        require(set(found) <= set(lengths), name, rule, found, error=DataError)
     rows = np.random.default_rng(0).permutation(lengths[0])
     size = min(size, len(rows))
     picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:_BATCHES]
