@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-TRIALS = 20
+TRIALS = 30
 EPOCHS = 15
 SEED = 4
 
