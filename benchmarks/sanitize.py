@@ -32,10 +32,11 @@ import keras
 import keras_tuner
 import numpy as np
 import optuna
-from public_spaces import SPACES, Space
+from public_spaces import SPACES
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from spaces.space import Space
 
 from robusttune import Policy, SearchSpaceWarning
 from robusttune.optuna.space import sanitize_trial

@@ -1,0 +1,1 @@
+"""Searches in which something goes wrong, with a host alone and with robusttune."""

@@ -1,0 +1,1 @@
+"""Searches that are killed at any moment and resumed."""

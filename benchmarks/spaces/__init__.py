@@ -1,0 +1,1 @@
+"""Published search spaces, by the library that they are written for."""
