@@ -617,6 +617,19 @@ def test_diagnose_needs_no_tuner_and_no_fit(x, y, rate, cause):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("head", "low"), [("softmax", 0), ("sigmoid", -1)], ids=["one unit", "labels of -1"]
+)
+def test_diagnose_names_label_mismatches_that_train(head, low):
+    """Such a loss may fall, to no purpose: the labels are asked first, as after a fit."""
+    keras.utils.set_random_seed(2)
+    model = _net(units=(16,), head=head)
+    model.compile(ADAM(0.01), "binary_crossentropy")
+    record = diagnose(model, X, np.where(Y > 0, 1, low))
+    assert (record.symptom, record.cause) == (Symptom.STALLED, C.LABEL_MISMATCH)
+    assert record.confidence > 0.9
+
+
 def test_diagnose_takes_datasets_and_names_what_is_missing():
     """tf.data goes in as it is; a model that is not compiled is refused."""
     data = tf.data.Dataset.from_tensor_slices((X, Y[:, None])).batch(32)

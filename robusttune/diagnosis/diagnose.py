@@ -98,6 +98,7 @@ def _symptom(
     from robusttune.diagnosis.case import Case
     from robusttune.diagnosis.changes import Change
     from robusttune.diagnosis.observe import observe
+    from robusttune.diagnosis.quiet import labels_disagree
     from robusttune.diagnosis.randomness import untouched_randomness
     from robusttune.diagnosis.replay import CannotReplayError
 
@@ -118,6 +119,8 @@ def _symptom(
             return Symptom.NON_FINITE_LOSS, None
         if not case.first.gradient_finite:
             return Symptom.NON_FINITE_GRADIENT, None
+        if labels_disagree(model, trace):  # the loss may fall all the same, to no purpose
+            return Symptom.STALLED, None
         try:
             battery = Battery(case, seconds=policy.diagnosis_seconds)
             outcome = battery.outcome(Change())

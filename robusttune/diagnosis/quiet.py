@@ -45,12 +45,12 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
 
     Nearly free: it reads epoch means and the targets of the first batches.
     """
-    if _labels_disagree(model, trace):
+    if labels_disagree(model, trace):
         return False
     return trace.first_step + len(trace.losses) < _MIN_STEPS or _curve_is_healthy(model, trace)
 
 
-def _labels_disagree(model: Any, trace: FitTrace) -> bool:
+def labels_disagree(model: Any, trace: FitTrace) -> bool:
     """Whether labels, head and loss of a model with one plain output can never agree."""
     facts, targets = model_facts(model), _targets(trace)
     if len(facts.losses) != 1 or targets is None:
