@@ -184,7 +184,7 @@ def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[D
     yield from _non_finite(name, array, columns, finite, names)
     yield from _out_of_range(name, columns, finite)
     yield from _constant(name, columns, names)
-    yield from _unscaled(name, np.where(finite, columns, np.nan), names)
+    yield from _unscaled(name, columns, finite, names)
 
 
 def _are_numbers(array: _Array) -> bool:
@@ -245,17 +245,21 @@ def _constant(name: str, columns: _Array, names: tuple[str | int, ...]) -> Itera
     )
 
 
-def _unscaled(name: str, columns: _Array, names: tuple[str | int, ...]) -> Iterator[DataFinding]:
-    with np.errstate(all="ignore"):
-        some = ~np.isnan(columns).all(axis=0)
-        size = np.zeros(columns.shape[1])
-        size[some] = np.sqrt(np.nanmean(np.square(columns[:, some]), axis=0))
+def _unscaled(
+    name: str, columns: _Array, finite: _Array, names: tuple[str | int, ...]
+) -> Iterator[DataFinding]:
+    # Relative to the largest, and in float64: no square overflows.
+    largest = np.abs(columns).max(axis=0, where=finite, initial=0).astype(np.float64)
+    relative = np.zeros(columns.shape)
+    np.divide(columns, largest, out=relative, where=finite & (largest > 0))
+    squares = np.einsum("ij,ij->j", relative, relative)
+    size = largest * np.sqrt(squares / np.maximum(finite.sum(axis=0), 1))
     large = np.flatnonzero(size > UNSCALED)
     used = size[size > 0]
     if not len(large):
         return
     where = _named(large, names) if columns.shape[1] > 1 else ()
-    ratio = float(used.max() / used.min())
+    ratio = float(used.max()) / float(used.min())
     spread = f", and columns differ by a factor of {ratio:.3g}" if ratio > _SPREAD else ""
     yield DataFinding(
         "unscaled",

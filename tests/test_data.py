@@ -65,6 +65,23 @@ def test_unscaled_columns_are_told_with_their_ratio():
     assert "differ by a factor" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("column", "dtype", "told"),
+    [
+        ([300, 280], "float16", "up to 290 where"),
+        ([1e38, 1e38], "float32", "up to 1e+38 where"),
+        ([1e38, 1e38], "float32", "by a factor of 1e+38"),
+        ([1e200, 1e200], "float64", "by a factor of 1e+200"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_the_scale_of_large_values_is_told_as_a_number(column, dtype, told):
+    """The square of such a value is beyond its type; the root mean square is not."""
+    found = check_data(np.array([column, [1, -1]], dtype).T)
+    (unscaled,) = [finding for finding in found if finding.kind == "unscaled"]
+    assert told in unscaled.message
+
+
 def test_a_frame_is_read_by_column_names():
     """Findings in a DataFrame name its columns; text columns are told apart."""
     frame = pd.DataFrame({"age": [30.0, np.nan, 50.0], "city": ["a", "b", "c"], "ok": [0.1, 1, -1]})
