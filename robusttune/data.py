@@ -126,12 +126,15 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
     if data is None:
         return
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):  # a DataFrame
-        numeric = data.select_dtypes(include=["number", "bool"])
-        for column in data.columns.difference(numeric.columns, sort=False):
-            yield f"{name}[{column!r}]", np.asarray(data[column], dtype=object), ()
-        if numeric.shape[1] or not data.shape[1]:
-            values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-            yield name, values, tuple(str(column) for column in numeric.columns)
+        names = list(data.columns)
+        kinds = data.iloc[:0].set_axis(range(len(names)), axis=1)  # a name may come twice
+        numeric = list(kinds.select_dtypes(include=["number", "bool"]).columns)
+        for place in kinds.columns.drop(numeric):
+            column = np.asarray(data.iloc[:, place], dtype=object)
+            yield f"{name}[{names[place]!r}]", column, ()
+        if numeric or not names:
+            values = data.iloc[:, numeric].to_numpy(dtype=np.float64, na_value=np.nan)
+            yield name, values, tuple(str(names[place]) for place in numeric)
     elif isinstance(data, Mapping):
         for key, item in data.items():
             yield from _arrays(item, f"{name}[{key!r}]")

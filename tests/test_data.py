@@ -91,6 +91,14 @@ def test_a_frame_is_read_by_column_names():
     assert found["not_numeric"].where == "x['city']"
 
 
+@pytest.mark.parametrize("names", [("a", "a"), (1, 0), (("a", 1), None)])
+def test_any_names_of_columns_will_do(names):
+    """Text columns are found by what they hold: names may come twice, and need be no strings."""
+    found = check_data(pd.DataFrame([["x", 200.0], ["y", 400.0]], columns=list(names)))
+    assert [finding.kind for finding in found] == ["not_numeric", "unscaled"]
+    assert found[0].where == f"x[{names[0]!r}]"
+
+
 def test_nested_inputs_are_named_by_their_paths():
     """Each array of a dict or tuple is checked under its own path."""
     (finding,) = check_data({"a": CLEAN, "b": (CLEAN, _with(np.nan))})
