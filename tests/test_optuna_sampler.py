@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import pickle
 import warnings
@@ -257,6 +258,31 @@ def test_enqueued_parameters_are_kept():
     study.optimize(cliff, n_trials=2)
     assert study.trials[-2].params == {"rate": 0.9, "x": 0.125}
     assert study.trials[-1].params["x"] == 0.125
+
+
+def test_an_enqueued_value_is_part_of_the_place_that_is_judged():
+    """Where only a was enqueued, b is proposed for that a, and not for one that is not run."""
+
+    def diagonal(trial):
+        a, b = trial.suggest_float("a", 0, 1), trial.suggest_float("b", 0, 1)
+        if a + b < 1:
+            return b
+        number, cause = trial.number, FailureCause.DIVERGENT_LEARNING_RATE
+        record = TrialRecord(trial_id=str(number), number=number, status="failed", cause=cause)
+        trial.set_user_attr("robusttune:record", record.to_json())
+        return math.nan
+
+    base = optuna.samplers.TPESampler(seed=0, multivariate=True)
+    sampler = CrashAwareSampler(base, policy=Policy(free_share=0.0))
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    for a, b in itertools.product(np.linspace(0, 1, 9), repeat=2):
+        study.enqueue_trial({"a": a, "b": b})
+    for _ in range(20):
+        study.enqueue_trial({"a": 0.7})
+    study.optimize(diagonal, n_trials=101)
+    late = study.trials[81:]
+    assert {trial.params["a"] for trial in late} == {0.7}
+    assert sum(trial.state is TrialState.FAIL for trial in late) <= 4
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])

@@ -104,11 +104,11 @@ class CrashAwareSampler(BaseSampler):
         related = {name: search_space[name] for name in related if name in search_space}
         if not self._turns_away(learned, trial):
             return self._base.sample_relative(view, trial, related)
-        known = {**trial.params, **self._fixed(trial)}
+        fixed = self._fixed(trial)  # whatever is proposed for them, these are what is run
         proposals = self._proposals(view, trial, related, search_space)
         first = next(proposals)
         for proposal in itertools.chain([first], proposals):
-            if not learned.lesson.is_unstable({**known, **proposal}):
+            if not learned.lesson.is_unstable({**trial.params, **proposal, **fixed}):
                 return proposal
         return first
 
@@ -194,8 +194,12 @@ class CrashAwareSampler(BaseSampler):
         so_far = copy.copy(trial)
         so_far.params = dict(trial.params)
         so_far.distributions = dict(trial.distributions)
+        fixed = self._fixed(trial)
+        for name in fixed.keys() & space.keys():
+            so_far.params[name] = fixed[name]
+            so_far.distributions[name] = space[name]
         for name, distribution in space.items():
-            if name not in proposal and name not in self._fixed(trial):
+            if name not in proposal and name not in fixed:
                 proposal[name] = self._base.sample_independent(study, so_far, name, distribution)
                 so_far.params[name] = proposal[name]
                 so_far.distributions[name] = distribution
