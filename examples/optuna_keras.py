@@ -18,7 +18,7 @@ It takes a minute at most, leaves failures.csv in the current folder, and prints
     units_0 * learning_rate > 7  3 of 5  0.025  divergent_learning_rate
 
     To leave out units_0 * learning_rate > 7
-    units_0 = trial.suggest_int('units_0', 8, min(128, 7 / learning_rate), log=True)
+    learning_rate = trial.suggest_float('learning_rate', 0.0001, min(10, 7 / units_0), log=True)
 
     Adjusted in the search space: learning_rate (high 1000.0 -> 10.0).
     best accuracy 0.956, in trial 19

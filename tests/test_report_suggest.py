@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
 import keras_tuner
 import numpy as np
 import optuna
@@ -9,6 +12,7 @@ import pytest
 
 from robusttune import Report, TrialRecord
 from robusttune.regions import Axis
+from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
 
 
@@ -106,6 +110,95 @@ def test_lines_for_keras_tuner_leave_the_region_out(unstable):
         except keras_tuner.errors.FailedTrialError:
             continue
         assert not region.contains(drawn)
+
+
+RATE = Axis(name="learning_rate", kind="float", log=True, low=1e-5, high=10.0)
+UNITS = Axis(name="units", kind="int", log=True, low=8.0, high=128.0)
+
+
+def report_of_a_product(axes, unstable, *, trials=250):
+    """Return the report of a random search over declared axes that fails where `unstable` says."""
+    rng = np.random.default_rng(0)
+
+    def draw(axis):
+        if axis.choices:
+            return axis.choices[rng.integers(len(axis.choices))]
+        value = float(np.exp(rng.uniform(np.log(axis.low), np.log(axis.high))))
+        return round(value) if axis.kind == "int" else value
+
+    records = []
+    for number in range(trials):
+        params = {axis.name: draw(axis) for axis in axes}
+        bad = bool(unstable(**params))
+        records.append(
+            TrialRecord(
+                trial_id=str(number),
+                status="failed" if bad else "completed",
+                unstable=bad,
+                cause="divergent_learning_rate" if bad else None,
+                params=params,
+            )
+        )
+    return Report(Search.of(records, axes={axis.name: axis for axis in axes}))
+
+
+# The axes of two factors, where their product fails, and what the lines for Optuna begin with.
+PRODUCTS = {
+    "the_continuum_follows_the_integer": (
+        (UNITS, RATE),
+        lambda units, learning_rate: units * learning_rate > 7,
+        "learning_rate = trial.suggest_float('learning_rate', 1e-05, min(10, ",
+    ),
+    "the_continuum_follows_the_choice": (
+        (choice_axis("units", [8, 16, 32, 64, 128, 256, 512]), RATE),
+        lambda units, learning_rate: units * learning_rate > 7,
+        "learning_rate = trial.suggest_float('learning_rate', 1e-05, min(10, ",
+    ),
+    "a_quotient": (
+        (RATE, UNITS),
+        lambda units, learning_rate: learning_rate / units > 1e-3,
+        "learning_rate = trial.suggest_float('learning_rate', 1e-05, min(10, ",
+    ),
+    "the_upper_factor_of_a_quotient_is_an_integer": (
+        (UNITS, RATE),
+        lambda units, learning_rate: units / learning_rate > 1e5,
+        "if units / learning_rate > ",
+    ),
+    "two_integers": (
+        (UNITS, replace(UNITS, name="width", high=512.0)),
+        lambda units, width: units * width > 4000,
+        "if units * width > ",
+    ),
+    "nothing_would_be_left_of_the_continuum": (
+        (UNITS, replace(RATE, low=0.1)),
+        lambda units, learning_rate: units * learning_rate > 7,
+        "if units * learning_rate > ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("axes", "unstable", "line"), PRODUCTS.values(), ids=PRODUCTS)
+def test_lines_for_a_product_stay_in_the_declared_ranges(axes, unstable, line):
+    """Whatever the lines draw is in the range that was declared, and not in the region."""
+    made = report_of_a_product(axes, unstable)
+    (region,) = made.find_regions()
+    (suggestion,) = made.suggest_space()
+    assert len(region.conditions[0].factors) == 2
+    assert suggestion.optuna.startswith(line)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for seed, record in enumerate(made.records, start=1):
+        drawn = []
+        with contextlib.suppress(optuna.TrialPruned):
+            drawn.append(run_optuna(suggestion.optuna, record.params, study.ask()))
+        with contextlib.suppress(keras_tuner.errors.FailedTrialError):
+            drawn.append(run_keras_tuner(suggestion.keras_tuner, record.params, seed))
+        for params in drawn:
+            assert not region.contains(params)
+            for axis in axes:
+                if axis.choices:
+                    assert params[axis.name] in axis.choices
+                else:
+                    assert axis.low <= params[axis.name] <= axis.high
 
 
 def test_text_names_the_change():

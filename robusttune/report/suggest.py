@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from keyword import iskeyword
 from typing import Any
 
@@ -190,44 +191,52 @@ def _optuna(axis: Axis, narrowed: Axis, others: Sequence[Condition]) -> str:
         high = f"{high} if {condition} else {_number(axis, axis.high)}"
     elif others:
         low = f"{low} if {condition} else {_number(axis, axis.low)}"
+    return f"{variable} = {_suggest(axis, low, high)}"
+
+
+def _suggest(axis: Axis, low: str, high: str) -> str:
+    """Return Optuna's call for a number between two bounds, which are code."""
     arguments = [repr(axis.name), low, high]
     arguments += [f"step={_number(axis, axis.step)}"] * (axis.step is not None and not axis.log)
     arguments += ["log=True"] * axis.log
-    return f"{variable} = trial.suggest_{_KIND[axis.kind][1]}({', '.join(arguments)})"
+    return f"trial.suggest_{_KIND[axis.kind][1]}({', '.join(arguments)})"
 
 
 def _bound_product(
     region: Region, product: Condition, axes: Mapping[str, Axis], lost: int
 ) -> Suggestion:
-    """Return the change that bounds a product: one factor gets a bound that follows the other."""
-    (first, _), (second, exponent) = product.factors
-    if product.low is None or len(region.conditions) > 1:
+    """Return the change that bounds a product: one factor gets a bound that follows the other.
+
+    Only a continuum can follow, and only if its range is never left with nothing. In Keras Tuner a
+    range cannot depend on a value, so that there the region is refused.
+    """
+    limit = product.low
+    if limit is None or product.high is not None or len(region.conditions) > 1:
         return _refuse(region, lost)
-    axis, other = axes[first], _variable(second)
-    limit = f"{product.low:.6g}"
-    bound = f"{limit} / {other}" if exponent > 0 else f"{limit} * {other}"
-    undo = f"/ {other}" if exponent > 0 else f"* {other}"
-    lowest = (axis.low or 0.0) * (axes[second].low or 1.0) ** exponent
-    product_axis = Axis(
-        name=f"{first}_{'times' if exponent > 0 else 'per'}_{second}",
-        kind="float",
-        log=True,
-        low=float(f"{min(lowest, product.low / 10):.3g}"),
-        high=product.low,
-    )
-    high = _number(axis, axis.high)
-    log = ", log=True" if axis.log else ""
-    low = _number(axis, axis.low)
-    return Suggestion(
-        text=f"Keep {product.name} below {limit}.",
-        region=region.rule,
-        keras_tuner=f"{_variable(first)} = {_hp(product_axis)} {undo}",
-        optuna=(
-            f"{_variable(first)} = trial.suggest_{_KIND[axis.kind][1]}"
-            f"({first!r}, {low}, min({high}, {bound}){log})"
-        ),
-        healthy_trials_lost=lost,
-    )
+    for factor, other in permutations(product.factors):
+        axis = axes[factor[0]]
+        if factor[1] < 0 or axis.kind != "float" or axis.choices or axis.step is not None:
+            continue
+        if _lowest_bound(limit, axes[other[0]], other[1]) < (axis.low or 0.0):
+            continue
+        symbol = "/" if other[1] > 0 else "*"
+        bound = f"min({_number(axis, axis.high)}, {limit:.12g} {symbol} {_variable(other[0])})"
+        return Suggestion(
+            text=f"Keep {product.name} below {limit:.12g}.",
+            region=region.rule,
+            keras_tuner=_refusal(region),
+            optuna=f"{_variable(axis.name)} = {_suggest(axis, _number(axis, axis.low), bound)}",
+            healthy_trials_lost=lost,
+        )
+    return _refuse(region, lost)
+
+
+def _lowest_bound(limit: float, other: Axis, exponent: int) -> float:
+    """Return the least of what the values of one factor of a product leave to the other one."""
+    values = [float(value) for value in other.choices or (other.low or 0.0, other.high or 0.0)]
+    if min(values) <= 0:  # which nothing can be divided by
+        return 0.0
+    return limit / max(values) if exponent > 0 else limit * min(values)
 
 
 def _refuse(region: Region, lost: int) -> Suggestion:
