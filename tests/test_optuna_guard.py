@@ -49,6 +49,31 @@ def fit(trial, rate, callbacks=(), epochs=3, after=(), x=X, y=Y):
     return history.history["loss"]
 
 
+class Poison(keras.callbacks.Callback):
+    """Make the third epoch diverge."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.optimizer.learning_rate = 1e30
+
+
+def poisoned(trial):
+    """Two good epochs, then NaN; returns the best loss."""
+    return np.nanmin(fit(trial, 1e-3, [Poison()], 5))
+
+
+def caught(trial):
+    """No good epoch, which raises."""
+    with pytest.raises(TrialFailure):
+        fit(trial, 1e20)
+    return 0.0
+
+
+def healthy(trial):
+    """All epochs are good."""
+    return fit(trial, 1e-3)[-1]
+
+
 def objective(trial):
     """Every second trial diverges at once."""
     return fit(trial, 1e20 if trial.number % 2 else 1e-3)[-1]
@@ -89,16 +114,7 @@ def test_a_failed_fit_fails_whatever_the_objective_returns():
 
 def test_a_trial_that_was_good_first_counts():
     """Good epochs, then NaN in the loss: completed and unstable, with the best epoch's value."""
-
-    class Poison(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                self.model.optimizer.learning_rate = 1e30
-
-    def scheduled(trial):
-        return min(value for value in fit(trial, 1e-3, [Poison()], 5) if not math.isnan(value))
-
-    study = study_of(scheduled, 1)
+    study = study_of(poisoned, 1)
     (record,) = records_of(study)
     assert study.trials[0].state is TrialState.COMPLETE
     assert (record.status, record.unstable, record.epoch) == ("completed", True, 2)
@@ -141,6 +157,36 @@ def test_the_first_failing_fold_is_the_record():
 
     study = study_of(folds, 1)
     assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
+
+
+@pytest.mark.parametrize(
+    ("folds", "epoch"),
+    [
+        ([poisoned, healthy], 2),
+        ([caught, healthy], 0),
+        ([caught, poisoned], 0),
+        ([poisoned, caught], 0),
+    ],
+)
+def test_without_robust_the_gravest_fold_is_the_record(folds, epoch):
+    """A later fit of the trial neither hides an earlier failure nor is ended by it."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: float(sum(fold(trial) for fold in folds)), n_trials=1)
+    (record,) = records_of(study)
+    assert (record.status, record.unstable, record.epoch) == ("completed", True, epoch)
+    assert record.cause is FailureCause.DIVERGENT_LEARNING_RATE
+
+
+def test_a_trial_that_is_run_again_by_hand_is_judged_anew():
+    """The user asks for one trial, and repeats its failing run until it is good."""
+    study = optuna.create_study()
+    trial = study.ask()
+    objective = robust(lambda trial: healthy(trial) if rates.pop() < 1 else fit(trial, 1e20)[-1])
+    rates = [1e-3, 1e20]
+    assert math.isnan(objective(trial))
+    study.tell(trial, objective(trial))
+    (record,) = records_of(study)
+    assert (record.status, record.unstable) == ("completed", False)
 
 
 def test_an_exception_after_a_failing_fit_keeps_the_fits_cause():

@@ -66,12 +66,13 @@ class TrialGuard(Guard):
         if self.failed:
             self.siblings = session.siblings()
         super().on_train_end(logs)
+        failed = self.record is not None and self.record.status == "failed"
         if self.record is not None and self.record.unstable:
             self.record = session.note(self.record)
         if session.returns:
             return
         session.close()
-        if self.record is not None and self.record.status == "failed":
+        if failed and self.record is not None:
             raise TrialFailure(
                 f"Trial {self.trial.number} failed: {self.record.cause}. {self.record.advice}",
                 self.record,

@@ -17,7 +17,7 @@ from robusttune.guard.clock import TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
-from robusttune.optuna.records import leave_breadcrumb, record_of, write_record
+from robusttune.optuna.records import leave_breadcrumb, record_of, stored_record, write_record
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 
@@ -43,12 +43,13 @@ class TrialSession:
         self.trial = trial
         self.policy = policy
         self.returns = returns
-        self.failure: TrialRecord | None = None
+        self.failure: TrialRecord | None = None if returns else _recorded_failure(trial)
         self.guard: Guard | None = None  # of the last fit
         self._blind = False  # whether the last value that was reported was NaN
         self.clock = TrialClock(policy.trial_seconds)
         self.began = time.perf_counter()
-        leave_breadcrumb(trial, recorded=returns)
+        if self.failure is None:
+            leave_breadcrumb(trial, recorded=returns)
 
     @staticmethod
     def of(trial: BaseTrial) -> TrialSession | None:
@@ -163,6 +164,12 @@ class TrialSession:
 
     def _should_prune(self) -> bool:
         return not self._blind and type(self.trial).should_prune(self.trial)
+
+
+def _recorded_failure(trial: BaseTrial) -> TrialRecord | None:
+    """Return what an earlier fit of the trial recorded; without `robust` each has a session."""
+    stored = stored_record(trial)
+    return None if stored is None or stored.cause is None else stored
 
 
 def _is_nan(value: Any) -> bool:
