@@ -201,6 +201,84 @@ def test_lines_for_a_product_stay_in_the_declared_ranges(axes, unstable, line):
                     assert axis.low <= params[axis.name] <= axis.high
 
 
+def test_lines_for_optuna_ask_whether_a_trial_has_a_hyperparameter():
+    """Where a rule speaks of one that not every trial has, the lines run in the others too."""
+
+    def search(trial, alpha=None):
+        optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+        variables = {"trial": trial, "optuna": optuna}
+        if optimizer == "sgd":
+            variables["momentum"] = trial.suggest_float("momentum", 0, 0.99)
+        if alpha is None:
+            variables["alpha"] = trial.suggest_float("alpha", 1e-5, 10, log=True)
+        else:
+            exec(alpha, variables)
+        bad = variables.get("momentum", 0.0) > 0.5 and variables["alpha"] > 0.1
+        return float("nan") if bad else 1.0
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(search, n_trials=200)
+    made = Report.from_study(study)
+    (region,) = made.find_regions()
+    (suggestion,) = made.suggest_space()
+    assert " if 'momentum' in trial.params and momentum > " in suggestion.optuna
+    narrowed = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    narrowed.optimize(lambda trial: search(trial, suggestion.optuna), n_trials=100)
+    assert not any(region.contains(trial.params) for trial in narrowed.trials)
+    assert max(trial.params["alpha"] for trial in narrowed.trials) > 1
+
+
+@pytest.mark.parametrize("scoped", [True, False], ids=["conditional_scope", "if"])
+def test_lines_for_keras_tuner_ask_whether_a_trial_has_a_hyperparameter(scoped):
+    """They run in trials without it, under a conditional scope and under an `if`."""
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(200):
+        params = {"optimizer": str(rng.choice(["sgd", "adam"])), "alpha": float(rng.random())}
+        if params["optimizer"] == "sgd":
+            params["momentum"] = float(rng.random())
+        bad = params.get("momentum", 0.0) > 0.5 and params["alpha"] > 0.5
+        records.append(
+            TrialRecord(
+                trial_id=str(number),
+                status="failed" if bad else "completed",
+                unstable=bad,
+                cause="divergent_learning_rate" if bad else None,
+                params=params,
+            )
+        )
+    (suggestion,) = Report.from_records(records).suggest_space()
+
+    def build(space):
+        variables = {"hp": space, "keras_tuner": keras_tuner}
+        optimizer = space.Choice("optimizer", ["adam", "sgd"])
+        variables["alpha"] = space.Float("alpha", 0.0, 1.0)
+        scope = space.conditional_scope("optimizer", ["sgd"])
+        with scope if scoped else contextlib.nullcontext():
+            if optimizer == "sgd":
+                variables["momentum"] = space.Float("momentum", 0.0, 1.0)
+        exec(suggestion.keras_tuner, variables)
+
+    space = keras_tuner.HyperParameters()
+    build(space)
+    space.values = {"optimizer": "sgd", "alpha": 0.9, "momentum": 0.9}
+    with pytest.raises(keras_tuner.errors.FailedTrialError):
+        build(space)
+    space.values = {"optimizer": "sgd", "alpha": 0.9, "momentum": 0.1}
+    build(space)
+    space.values = {"optimizer": "adam", "alpha": 0.9} | ({} if scoped else {"momentum": 0.1})
+    build(space)
+
+
+def test_lines_for_a_product_take_each_name_whole():
+    """One name may be a part of the other one."""
+    axes = (replace(UNITS, name="u v"), replace(UNITS, name="u v w"))
+    made = report_of_a_product(axes, lambda **p: p["u v"] * p["u v w"] > 2000)
+    (suggestion,) = made.suggest_space()
+    assert suggestion.region.startswith("u v * u v w > ")
+    assert suggestion.optuna.startswith("if u_v * u_v_w > ")
+
+
 def test_text_names_the_change():
     """The sentence says which bound to move, to where, and under which condition."""
     text = str(report(SHAPES["upper_for_one_choice"]).suggest_space()[0])

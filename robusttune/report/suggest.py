@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import permutations
 from keyword import iskeyword
@@ -12,6 +12,7 @@ from typing import Any
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Condition, Region
 from robusttune.regions.axes import is_number
+from robusttune.report.search import has_ended
 
 _KIND = {"float": ("Float", "float"), "int": ("Int", "int")}
 
@@ -44,14 +45,35 @@ def suggest(
     """Return one change per region whose failures other hyperparameters can avoid."""
     bounded = {name: _bounded(axis, records) for name, axis in axes.items()}
     healthy = [record for record in records if not record.unstable and record.status != "failed"]
+    begun = [record.params for record in records if record.params and has_ended(record)]
+    optional = {n for n, axis in axes.items() if not all(map(axis.active_in, begun))}
     suggestions = []
     for region in regions:
         cause = region.dominant_cause
         if cause is not None and cause.depends_on_parameters is False:
             continue
         lost = sum(region.contains(record.params) for record in healthy)
-        suggestions.append(_leave_out(region, bounded, lost))
+        refused = _refuse(region, optional, lost)
+        suggestions.append(_leave_out(region, bounded, optional, refused))
     return suggestions
+
+
+def _refuse(region: Region, optional: Set[str], lost: int) -> Suggestion:
+    """Return the change that is always right: a trial of the region is not run."""
+    for_keras_tuner, for_optuna = (
+        " and ".join(_python(condition, optional, host) for condition in region.conditions)
+        for host in ("keras_tuner", "optuna")
+    )
+    return Suggestion(
+        text=f"Leave out {region.rule}.",
+        region=region.rule,
+        keras_tuner=(
+            f"if {for_keras_tuner}:\n"
+            '    raise keras_tuner.errors.FailedTrialError("known to be unstable")'
+        ),
+        optuna=f"if {for_optuna}:\n    raise optuna.TrialPruned()",
+        healthy_trials_lost=lost,
+    )
 
 
 def _bounded(axis: Axis, records: Sequence[TrialRecord]) -> Axis:
@@ -75,7 +97,9 @@ def _rounded(value: float, *, down: bool) -> float:
     return float(f"{whole * unit:.12g}")
 
 
-def _leave_out(region: Region, axes: Mapping[str, Axis], lost: int) -> Suggestion:
+def _leave_out(
+    region: Region, axes: Mapping[str, Axis], optional: Set[str], refused: Suggestion
+) -> Suggestion:
     """Return the change that leaves a region out by narrowing one hyperparameter of its rule.
 
     A number is narrowed rather than a choice, and one on a logarithmic scale rather than others:
@@ -83,7 +107,7 @@ def _leave_out(region: Region, axes: Mapping[str, Axis], lost: int) -> Suggestio
     """
     products = [condition for condition in region.conditions if len(condition.factors) > 1]
     if products:
-        return _bound_product(region, products[0], axes, lost)
+        return _bound_product(region, products[0], axes, refused)
     first = min(
         region.conditions,
         key=lambda condition: (condition.values is not None, not axes[condition.name].log),
@@ -92,14 +116,12 @@ def _leave_out(region: Region, axes: Mapping[str, Axis], lost: int) -> Suggestio
     axis = axes[first.name]
     narrowed = _narrowed(axis, first)
     if narrowed is None:
-        return _refuse(region, lost)
-    text = _sentence(axis, first, narrowed, others)
-    return Suggestion(
-        text=text,
-        region=region.rule,
-        keras_tuner=_keras_tuner(axis, narrowed, others, region),
-        optuna=_optuna(axis, narrowed, others),
-        healthy_trials_lost=lost,
+        return refused
+    return replace(
+        refused,
+        text=_sentence(axis, first, narrowed, others),
+        keras_tuner=_keras_tuner(axis, narrowed, others) or refused.keras_tuner,
+        optuna=_optuna(axis, narrowed, others, optional),
     )
 
 
@@ -146,11 +168,12 @@ def _sentence(axis: Axis, condition: Condition, narrowed: Axis, others: Sequence
     return f"Raise the lower bound of {axis.name} to {_number(axis, narrowed.low)}{where}."
 
 
-def _keras_tuner(axis: Axis, narrowed: Axis, others: Sequence[Condition], region: Region) -> str:
+def _keras_tuner(axis: Axis, narrowed: Axis, others: Sequence[Condition]) -> str | None:
+    """Return the lines for Keras Tuner, None where a scope cannot have these conditions."""
     if not others:
         return f"{_variable(axis.name)} = {_hp(narrowed)}"
     if len(others) > 1 or others[0].values is None:
-        return _refusal(region)
+        return None
     parent = others[0]
     inside = _listed(parent.values or ())
     name = _suffixed(axis.name, parent)
@@ -174,8 +197,8 @@ def _hp(axis: Axis) -> str:
     return f"hp.{_KIND[axis.kind][0]}({', '.join(arguments)})"
 
 
-def _optuna(axis: Axis, narrowed: Axis, others: Sequence[Condition]) -> str:
-    condition = " and ".join(_python(other) for other in others)
+def _optuna(axis: Axis, narrowed: Axis, others: Sequence[Condition], optional: Set[str]) -> str:
+    condition = " and ".join(_python(other, optional, "optuna") for other in others)
     variable = _variable(axis.name)
     if axis.choices:
         call = f"{variable} = trial.suggest_categorical({axis.name!r}, "
@@ -203,7 +226,7 @@ def _suggest(axis: Axis, low: str, high: str) -> str:
 
 
 def _bound_product(
-    region: Region, product: Condition, axes: Mapping[str, Axis], lost: int
+    region: Region, product: Condition, axes: Mapping[str, Axis], refused: Suggestion
 ) -> Suggestion:
     """Return the change that bounds a product: one factor gets a bound that follows the other.
 
@@ -212,7 +235,7 @@ def _bound_product(
     """
     limit = product.low
     if limit is None or product.high is not None or len(region.conditions) > 1:
-        return _refuse(region, lost)
+        return refused
     for factor, other in permutations(product.factors):
         axis = axes[factor[0]]
         if factor[1] < 0 or axis.kind != "float" or axis.choices or axis.step is not None:
@@ -221,14 +244,12 @@ def _bound_product(
             continue
         symbol = "/" if other[1] > 0 else "*"
         bound = f"min({_number(axis, axis.high)}, {limit:.12g} {symbol} {_variable(other[0])})"
-        return Suggestion(
+        return replace(
+            refused,
             text=f"Keep {product.name} below {limit:.12g}.",
-            region=region.rule,
-            keras_tuner=_refusal(region),
             optuna=f"{_variable(axis.name)} = {_suggest(axis, _number(axis, axis.low), bound)}",
-            healthy_trials_lost=lost,
         )
-    return _refuse(region, lost)
+    return refused
 
 
 def _lowest_bound(limit: float, other: Axis, exponent: int) -> float:
@@ -239,29 +260,23 @@ def _lowest_bound(limit: float, other: Axis, exponent: int) -> float:
     return limit / max(values) if exponent > 0 else limit * min(values)
 
 
-def _refuse(region: Region, lost: int) -> Suggestion:
-    python = " and ".join(map(_python, region.conditions))
-    return Suggestion(
-        text=f"Leave out {region.rule}.",
-        region=region.rule,
-        keras_tuner=_refusal(region),
-        optuna=f"if {python}:\n    raise optuna.TrialPruned()",
-        healthy_trials_lost=lost,
-    )
+def _python(condition: Condition, optional: Set[str], host: str) -> str:
+    """Return a condition as code over variables that are named like the hyperparameters.
 
-
-def _refusal(region: Region) -> str:
-    python = " and ".join(map(_python, region.conditions))
-    return f'if {python}:\n    raise keras_tuner.errors.FailedTrialError("known to be unstable")'
-
-
-def _python(condition: Condition) -> str:
-    """Return a condition as code over variables that are named like the hyperparameters."""
-    text = str(replace(condition, name="\0"))
-    name = condition.name
-    for factor, _ in condition.factors:
-        name = name.replace(factor, _variable(factor))
-    return text.replace("\0", name)
+    A hyperparameter that not every trial has is asked for first. Under Keras Tuner a trial may have
+    it without ever having assigned the variable, so the value comes from `hp` there.
+    """
+    guards: list[str] = []
+    code = ""
+    for name, exponent in condition.factors:
+        value = _variable(name)
+        if name in optional and host == "optuna":
+            guards.append(f"{name!r} in trial.params")
+        elif name in optional:
+            guards.append(f"{name!r} in hp")
+            value = f"hp.get({name!r})"
+        code += f"{' * ' if exponent > 0 else ' / '}{value}" if code else value
+    return " and ".join([*guards, str(replace(condition, name=code))])
 
 
 def _variable(name: str) -> str:
