@@ -15,7 +15,7 @@ import pytest
 
 import robusttune
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure
-from robusttune.guard.clock import TrialClock
+from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.optuna import TrialGuard, records_of, robust
 from robusttune.tuners import session
 
@@ -163,6 +163,50 @@ def test_tuner_a_slow_trial_completes_with_its_best_epoch(
     )
     assert row.value == tuner.oracle.get_best_trials()[0].score
     assert len(tuner.get_best_models()) == 1
+
+
+@pytest.mark.parametrize("where", ["search", "HyperModel.fit"])
+def test_tuner_the_users_own_guard_keeps_the_trials_time(
+    where: str, tmp_path: Path, regression: Any, monkeypatch: Any
+) -> None:
+    """It knows of the trial while the fit runs, and of nothing afterwards."""
+    monkeypatch.setattr(session, "TrialClock", StepClock)
+    guard, params = Guard(Policy(clip=None)), []
+
+    class Noting(keras.callbacks.Callback):
+        def on_train_end(self, logs: Any = None) -> None:
+            params.append(guard.trial_params)
+
+    class Mine(keras_tuner.HyperModel):
+        def build(self, hp: Any) -> keras.Model:
+            hp.Float("unused", 0, 1)
+            return model_of()
+
+        def fit(self, hp: Any, model: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
+            own = [] if where == "search" else [guard, Noting()]
+            return model.fit(*args, callbacks=[*callbacks, *own], **kwargs)
+
+    tuner = robusttune.RandomSearch(Mine(), objective="loss", max_trials=1, directory=str(tmp_path))
+    given = [guard] if where == "search" else []
+    tuner.search(*regression, epochs=ENDLESS, verbose=0, callbacks=given)
+    (row,) = tuner.report().trials.itertuples()
+    assert (row.status, row.cause, row.step) == ("completed", "timeout", 24)
+    assert [list(known) for known in params] == ([] if where == "search" else [["unused"]])
+    assert (guard.clock, guard.trial_params, guard.policy) == (None, {}, Policy(clip=None))
+
+
+@pytest.mark.parametrize(("fit", "trial"), [(0.05, 600.0), (600.0, 0.05)])
+def test_clock_of_a_fit_ends_with_the_shorter_limit(fit: float, trial: float) -> None:
+    """A guard with a limit of its own has both, and both stand still during its diagnosis."""
+    whole = TrialClock(trial)
+    clock = FitClock(fit, whole)
+    with clock.paused():
+        time.sleep(0.1)
+    assert not clock.tick(0, 0)
+    time.sleep(0.1)
+    assert clock.tick(0, 1)
+    assert clock.expired
+    assert whole.expired is (trial < fit)
 
 
 @pytest.mark.parametrize("where", ["in a fit", "between fits"])

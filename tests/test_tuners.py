@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 import robusttune
-from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, TrialRecord
+from robusttune import FailureCause, Guard, HopelessSearchError, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict
+from robusttune.guard.trace import FitTrace
 from robusttune.tuners.session import TrialSession
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
@@ -725,6 +726,23 @@ def test_session_an_exception_goes_before_a_fit_that_learned_nothing() -> None:
     session.guards = [SimpleNamespace(record=stalled, trace=None, failed=False, fitted=None)]
     assert session.findings(None) is stalled
     assert session.findings(KeyError("units")).cause is FailureCause.CODE_ERROR
+
+
+def test_session_tells_the_users_own_guard_of_the_trial() -> None:
+    """Its policy stays, with its limit; of several guards only the first that failed diagnoses."""
+    policy = Policy(trial_seconds=600.0)
+    oracle = SimpleNamespace(robusttune_records=dict)
+    trial = SimpleNamespace(hyperparameters=SimpleNamespace(values={"units": 3}), trial_id="0")
+    session = TrialSession(SimpleNamespace(robust_policy=policy, oracle=oracle), trial)
+    first, second = Guard(Policy(clip=None)), Guard(Policy(trial_seconds=5.0))
+    assert session.make_guard(first) is first
+    assert (first.clock, first.trial_params) == (session.clock, {"units": 3})
+    assert first.policy == Policy(clip=None)
+    first.trace = FitTrace(symptom=Symptom.DIVERGED)
+    session.guards = [first]
+    assert session.make_guard(second).clock.limit == 5.0
+    assert not second.diagnoses
+    assert session.make_guard(first).diagnoses  # used again, it has no earlier record
 
 
 def test_robust_is_idempotent_and_cached() -> None:

@@ -72,3 +72,35 @@ class TrialClock:
             )
             record = failure_record(Symptom.TIMEOUT, verdict, None)
             raise TrialFailure(f"the trial's {self.limit:g} seconds are over", record)
+
+
+class FitClock(TrialClock):
+    """The clock of a fit with a limit of its own, within the time of its trial.
+
+    Args:
+        limit: Seconds that the fit may take (> 0).
+        trial: The clock of the trial.
+    """
+
+    def __init__(self, limit: float, trial: TrialClock) -> None:
+        super().__init__(limit)
+        self._trial = trial
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time of the fit or of the trial is over."""
+        return super().expired or self._trial.expired
+
+    def tick(self, epoch: int, step: int) -> bool:
+        """Note a training step that is done; return whether the time is over."""
+        return self._trial.tick(epoch, step) or super().tick(epoch, step)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop both clocks for a block."""
+        with super().paused(), self._trial.paused():
+            yield
+
+    def require_time(self) -> None:
+        """Refuse to begin when the time of the trial is over."""
+        self._trial.require_time()

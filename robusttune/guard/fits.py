@@ -13,34 +13,37 @@ import keras
 
 from robusttune.guard.callback import Guard
 
-_make_guard: ContextVar[Callable[[], Guard] | None] = ContextVar("make_guard", default=None)
+_Make = Callable[[Guard | None], Guard]
+_make_guard: ContextVar[_Make | None] = ContextVar("make_guard", default=None)
+# What a guard knows of the trial that its fit is in.
+_OF_THE_TRIAL = ("trial_params", "siblings", "clock", "diagnoses")
 _lock = threading.Lock()
 _users = 0
 
 
 @contextmanager
-def guard_every_fit(make: Callable[[], Guard]) -> Iterator[list[Guard]]:
+def guard_every_fit(make: _Make) -> Iterator[list[Guard]]:
     """Give each `keras.Model.fit` inside the block, in this thread, a guard of its own.
 
     Tuners copy callbacks, and people override what calls `fit` (`HyperModel.fit`, `run_trial`, a
     whole training procedure) or forget to hand the callbacks on: the one place that all of them
     pass is `fit`. It is replaced on `keras.Model` while at least one such block is open, and
-    behaves as ever outside of one. A fit that has a Guard among its callbacks keeps that one.
+    behaves as ever outside of one. A fit that has a Guard among its callbacks keeps that one, which
+    knows of the trial until the fit ends.
 
     Args:
-        make: Makes the guard of one fit.
+        make: Makes the guard of one fit; given the one among its callbacks, tells it of the trial.
 
     Yields:
         The guards of the fits so far, in their order.
     """
     guards: list[Guard] = []
 
-    def tracked() -> Guard:
-        guard = make()
+    def tracked(found: Guard | None) -> Guard:
+        guard = make(found)
         guards.append(guard)
         return guard
 
-    tracked.guards = guards  # type: ignore[attr-defined]
     _install()
     token = _make_guard.set(tracked)
     try:
@@ -81,11 +84,10 @@ def _patch() -> None:
             return original(self, *args, **kwargs)
         call = signature.bind(self, *args, **kwargs)
         given = call.arguments.get("callbacks")
-        guard = _guard_among(given)
-        if guard is not None:
-            make.guards.append(guard)  # type: ignore[attr-defined]
-        else:
-            guard = make()
+        found = _guard_among(given)
+        kept = {name: getattr(found, name) for name in _OF_THE_TRIAL if found is not None}
+        guard = make(found)
+        if found is None:
             if isinstance(given, keras.callbacks.CallbackList):
                 guard.set_params(given.params)
                 guard.set_model(self)
@@ -97,6 +99,8 @@ def _patch() -> None:
             return original(*call.args, **call.kwargs)
         finally:
             guard.release()
+            for name, value in kept.items():
+                setattr(guard, name, value)
 
     fit.__doc__ = original.__doc__
     fit.__signature__ = signature  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from robusttune.diagnosis import judge
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
-from robusttune.guard.clock import TrialClock
+from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
@@ -37,19 +37,32 @@ class TrialSession:
         self.clock = TrialClock(self.policy.trial_seconds)
         self.began = time.perf_counter()
 
-    def make_guard(self) -> Guard:
-        """Return the guard of the next fit."""
+    def make_guard(self, found: Guard | None) -> Guard:
+        """Return the guard of the next fit, which knows of the trial.
+
+        Args:
+            found: The user's own among the callbacks of the fit; None: there is none.
+        """
+        guard = self._own_guard() if found is None else found
+        guard.trial_params = self.params
+        guard.siblings = self.siblings
+        guard.clock = self._clock_of(guard)
+        # A trial has one cause, and one diagnosis: of the first fit that failed.
+        guard.diagnoses = not any(each.failed for each in self.guards if each is not guard)
+        return guard
+
+    def _own_guard(self) -> Guard:
         policy = self.policy
         if policy.clip == "tune":
             norm = tune_clip_norm(self.trial.hyperparameters)
             policy = dataclasses.replace(policy, clip=norm)
-        guard = Guard(policy)
-        guard.trial_params = self.params
-        guard.siblings = self.siblings
-        guard.clock = self.clock
-        # A trial has one cause, and one diagnosis: of the first fit that failed.
-        guard.diagnoses = not any(earlier.failed for earlier in self.guards)
-        return guard
+        return Guard(policy)
+
+    def _clock_of(self, guard: Guard) -> TrialClock:
+        limit = guard.policy.trial_seconds
+        if limit is None or limit == self.policy.trial_seconds:
+            return self.clock
+        return FitClock(limit, self.clock)
 
     def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
         """Return `run_trial` with its outcome noted, and without epochs that cannot be used."""
