@@ -229,12 +229,16 @@ def _member(name: str, value: Any, kind: type[_Member]) -> _Member:
     return kind(value)
 
 
-_GRAPH_STACK = re.compile(
-    r"\s*Detected at node \S+ defined at \(most recent call last\):"
-    r"(\s*File \"[^\"]*\", line \d+, in \S+)+"
+# What error_line leaves out of a text with folded white space. A match never reaches past the place
+# where another one can begin: the time grows with the length of the text, not with its square.
+_NOISE = (
+    re.compile(  # TensorFlow's stack
+        r" ?Detected at node \S+ defined at \(most recent call last\):"
+        r"( File \"[^\"]*\", line \d+, in \S+)+"
+    ),
+    re.compile(r" ?\[\[\{\{node [^\[\]]*\]\]( \[Op:[^\[\]]*\])?"),  # its node
+    re.compile(r"\x1b\[[0-9;]*m"),  # Keras's colours
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_GRAPH_NODE = re.compile(r"\s*\[\[\{\{node [^\]]*\]\]( \[Op:[^\]]*\])?")
 
 
 def one_line(text: str, limit: int = _MAX_LINE) -> str:
@@ -248,7 +252,10 @@ def error_line(text: str) -> str:
 
     That stack is longer than what is kept, and what happened comes after it.
     """
-    return one_line(_COLOUR.sub("", _GRAPH_NODE.sub("", _GRAPH_STACK.sub("", text))))
+    line = " ".join(text.split())
+    for noise in _NOISE:
+        line = noise.sub("", line)
+    return one_line(line)
 
 
 def plain(value: Any) -> Any:

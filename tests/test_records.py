@@ -113,6 +113,22 @@ def test_record_error_has_no_colours() -> None:
     assert TrialRecord(trial_id="7", error="\x1b[1mInput 0\x1b[0m is bad").error == "Input 0 is bad"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 2_000_000,
+        "a" + " " * 2_000_000 + "b",
+        "[[{{node " * 200_000,
+        "Detected at node 'x' defined at (most recent call last): File \"" * 40_000,
+        "\x1b[0" * 500_000,
+    ],
+    ids=["newlines", "spaces", "nodes", "stacks", "colours"],
+)
+def test_record_takes_an_error_of_megabytes(text: str) -> None:
+    """The time that a long text takes grows with its length, not with the square of it."""
+    assert len(TrialRecord(trial_id="7", error=text).error or "") <= 2_000
+
+
 def test_record_is_frozen() -> None:
     """A record does not change; `replace` makes another."""
     record = TrialRecord(trial_id="7")
