@@ -25,7 +25,7 @@ from robusttune import (
     TrialFailure,
     TrialRecord,
 )
-from robusttune.optuna import FailureReportCallback, records_of, robust
+from robusttune.optuna import CrashAwareSampler, FailureReportCallback, records_of, robust
 from robusttune.optuna.records import RECORD_KEY, stored_record, write_record
 from robusttune.records import COLUMNS
 
@@ -242,6 +242,61 @@ def test_suggestions_are_sanitized():
     with pytest.warns(SearchSpaceWarning):
         study = study_of(objective)
     assert study.trials[0].distributions["learning_rate"].log
+
+
+def grid():
+    """A sampler whose user has listed the values."""
+    return optuna.samplers.GridSampler({"dropout": [0.0, 0.5, 1.0]}, seed=0)
+
+
+def held():
+    """A sampler whose user has fixed a value."""
+    return optuna.samplers.PartialFixedSampler({"lr": 0.0}, optuna.samplers.RandomSampler(seed=0))
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("wrap", [lambda sampler: sampler, CrashAwareSampler])
+@pytest.mark.parametrize(
+    ("sampler", "objective", "values"),
+    [
+        (grid, lambda trial: trial.suggest_categorical("dropout", [0.0, 0.5, 1.0]), [0, 0.5, 1]),
+        (held, lambda trial: trial.suggest_float("lr", 0.0, 1.0), [0.0, 0.0, 0.0]),
+    ],
+)
+def test_values_that_the_sampler_was_given_are_run(wrap, sampler, objective, values):
+    """A range that has to hold what the user listed is left as it is; that is said once."""
+    study = optuna.create_study(sampler=wrap(sampler()))
+    with pytest.warns(SearchSpaceWarning, match="the sampler was given values outside") as told:
+        study.optimize(robust(objective), n_trials=3)
+    assert len([warning for warning in told if warning.category is SearchSpaceWarning]) == 1
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert sorted(trial.value for trial in study.trials) == values
+    assert study.user_attrs == {}
+
+
+def test_values_that_the_sampler_was_given_do_not_hinder_where_they_are_sound():
+    """A grid inside the mended range is searched in that range."""
+    study = optuna.create_study(sampler=optuna.samplers.GridSampler({"lr": [1e-3, 1.0]}, seed=0))
+    with pytest.warns(SearchSpaceWarning, match="is searched as"):
+        study.optimize(robust(lambda trial: trial.suggest_float("lr", 0.0, 10.0)))
+    assert sorted(trial.value for trial in study.trials) == [1e-3, 1.0]
+    assert study.trials[0].distributions["lr"].log
+
+
+@pytest.mark.filterwarnings("ignore::robusttune.SearchSpaceWarning")
+@pytest.mark.filterwarnings("ignore:Inconsistent parameter values:RuntimeWarning")
+@pytest.mark.parametrize("high", [10.0, 5.0])
+def test_a_value_that_was_asked_for_before_stays(high):
+    """What a trial has drawn before robust saw it keeps its range, in the whole study."""
+    space = {"lr": optuna.distributions.FloatDistribution(0.0, 10.0)}
+    study = optuna.create_study()
+    trial = study.ask(space)
+    value = trial.params["lr"]
+    assert robust(lambda trial: trial.suggest_float("lr", 0.0, high))(trial) == value
+    study.tell(trial, value)
+    assert study.trials[0].distributions == space
+    study.optimize(robust(lambda trial: trial.suggest_float("lr", 0.0, 10.0)), n_trials=2)
+    assert [trial.distributions for trial in study.trials] == [space] * 3
 
 
 def test_ask_and_tell():

@@ -210,10 +210,21 @@ class CrashAwareSampler(BaseSampler):
         return {**self._held, **trial.system_attrs.get("fixed_params", {})}
 
 
+def given_values(sampler: BaseSampler, name: str) -> Sequence[Any]:
+    """Return the values that a sampler was given for a parameter: one, or those of a grid."""
+    core, held = _unwrapped(sampler)
+    if name in held:
+        return [held[name]]
+    return core._search_space.get(name, ()) if isinstance(core, GridSampler) else ()
+
+
 def _unwrapped(base: BaseSampler) -> tuple[BaseSampler, dict[str, Any]]:
     """Return the sampler that proposes, and the parameters that are fixed around it."""
     held: dict[str, Any] = {}
-    while isinstance(base, PartialFixedSampler):
-        held = {**base._fixed_params, **held}
-        base = base._base_sampler
+    while isinstance(base, (PartialFixedSampler, CrashAwareSampler)):
+        if isinstance(base, CrashAwareSampler):
+            base = base._base
+        else:
+            held = {**base._fixed_params, **held}
+            base = base._base_sampler
     return base, held

@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
 from robusttune.arguments import instance
+from robusttune.optuna.sampler import given_values
 from robusttune.policy import Policy
 from robusttune.records import plain
 from robusttune.space.notices import announce, tell
@@ -42,7 +43,8 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
     pruned, told and stored as one. What was changed is noted once in the study, under the user
     attribute "robusttune:adjustments", and holds for the life of the study: Optuna does not take
     another scale or other choices for a name that it knows. So a name that the study has sampled
-    before robusttune came is left as it is.
+    before robusttune came is left as it is, and so is one for which a GridSampler or a
+    PartialFixedSampler was given values outside of the sanitized range.
 
     A `FixedTrial` and a `FrozenTrial` give the values that they have.
 
@@ -134,14 +136,17 @@ class _StudySpace:
     """The search space of one trial, in agreement with the study that it belongs to."""
 
     def __init__(self, trial: optuna.Trial, policy: Policy) -> None:
+        self.trial = trial
         self.study = trial.study
-        self.number = trial.number
         self.policy = policy
         self.changed: set[str] = set()
         self._known: list[Adjustment] | None = None
 
     def __call__(self, asked: Parameter) -> Parameter:
         """Return what is suggested instead; what was asked for itself if that is sound."""
+        drawn = self.trial._cached_frozen_trial.distributions.get(asked.name)
+        if drawn is not None and _is(drawn, asked):
+            return asked
         if self._known is None:
             self._known = _stored(self.study)
         known = [a for a in self._known if a.parameter == asked.name]
@@ -169,12 +174,18 @@ class _StudySpace:
         if f"{asked.name} {asked}" in memory.left_alone:
             return asked
         began = self._began_with(asked.name)
+        given = given_values(self.study.sampler, asked.name)
+        reason = None
         if began is not None and _holds_on_to(began, asked, mended):
+            reason = "the study began with it"
+        elif not all(_holds(mended, value) for value in given):
+            reason = "the sampler was given values outside"
+        if reason is not None:
             memory.left_alone.add(f"{asked.name} {asked}")
             if memory.is_news(asked.name):
                 tell(
                     f"{asked.name}: {asked} should be searched as {mended}, and is left as it is,"
-                    " since the study began with it."
+                    f" since {reason}."
                 )
             return asked
         _note(self.study, changes)
@@ -185,7 +196,7 @@ class _StudySpace:
 
     def _began_with(self, name: str) -> BaseDistribution | None:
         for trial in reversed(self.study.get_trials(deepcopy=False)):
-            if name in trial.distributions and trial.number != self.number:
+            if name in trial.distributions:
                 return trial.distributions[name]
         return None
 
@@ -196,9 +207,21 @@ def _holds_on_to(began: BaseDistribution, asked: Parameter, mended: Parameter) -
         check_distribution_compatibility(began, _distribution(mended))
     except ValueError:
         return True
+    return _is(began, asked)
+
+
+def _is(distribution: BaseDistribution, parameter: Parameter) -> bool:
     try:
-        return began == _distribution(asked)
-    except ValueError:  # Optuna does not take what is asked, so nothing can have begun with it
+        return distribution == _distribution(parameter)
+    except ValueError:  # Optuna does not take it, so nothing can have been drawn from it
+        return False
+
+
+def _holds(parameter: Parameter, value: Any) -> bool:
+    distribution = _distribution(parameter)
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:
         return False
 
 
@@ -232,12 +255,7 @@ def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
     mended, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
     if not changes or policy.sanitize != "fix" or asked.name not in trial._params:
         return asked
-    distribution = _distribution(mended)
-    try:
-        inside = distribution._contains(distribution.to_internal_repr(trial._params[asked.name]))
-    except ValueError:
-        return asked
-    return mended if inside else asked
+    return mended if _holds(mended, trial._params[asked.name]) else asked
 
 
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:
