@@ -707,14 +707,34 @@ def test_tuner_reports_before_the_first_trial(tmp_path: Path) -> None:
     assert tuner.report().summary() == "The search has no trials yet."
 
 
-def test_tuner_says_what_an_objective_needs(tmp_path: Path, regression: Any) -> None:
-    """Keras Tuner's KeyError does not say that the search has no validation data."""
-    options = {"max_trials": 1, "directory": str(tmp_path)}
-    tuner = robusttune.RandomSearch(build, objective="val_loss", **options)
-    tuner.search(*regression, verbose=0)
+NEEDS_VALIDATION = (
+    "; what begins with val_ needs validation data in search(), and no validation_freq"
+)
+
+
+@pytest.mark.parametrize(
+    ("objective", "fit", "told"),
+    [
+        ("acc", {}, "loss"),
+        ("val_loss", {}, f"loss{NEEDS_VALIDATION}"),
+        ("val_acc", {"validation_split": 0.25}, "loss, val_loss"),
+        (
+            "val_loss",
+            {"validation_split": 0.25, "validation_freq": 2, "epochs": 2},
+            f"loss, val_loss{NEEDS_VALIDATION}",
+        ),
+    ],
+)
+def test_tuner_says_what_an_objective_needs(
+    objective: str, fit: Any, told: str, tmp_path: Path, regression: Any
+) -> None:
+    """Keras Tuner's KeyError says neither what the fit reports nor that validation data lack."""
+    wanted = keras_tuner.Objective(objective, "min")
+    tuner = robusttune.RandomSearch(build, wanted, max_trials=1, directory=str(tmp_path))
+    tuner.search(*regression, verbose=0, **fit)
     (error,) = tuner.report().trials.error
-    assert error.startswith("KeyError: 'val_loss' is not in every epoch")
-    assert "validation data" in error
+    missing = f"KeyError: '{objective}' is not in every epoch of the fit"
+    assert error == f"{missing}, which reports {told}"
 
 
 def test_session_an_exception_goes_before_a_fit_that_learned_nothing() -> None:

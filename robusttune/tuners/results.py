@@ -62,6 +62,13 @@ def objective_value(results: Any, objective: Objective) -> float | None:
     return _single_value(results, objective)
 
 
+def metric_names(results: Any) -> list[str]:
+    """Return the names of what the fits of a trial reported; none where no History tells them."""
+    if isinstance(results, list):
+        return list(dict.fromkeys(name for result in results for name in metric_names(result)))
+    return list(results.history) if isinstance(results, keras.callbacks.History) else []
+
+
 def _single_value(results: Any, objective: Objective) -> float | None:
     if isinstance(results, (int, float, np.number)):
         return float(results)

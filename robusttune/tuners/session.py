@@ -16,7 +16,12 @@ from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord
 from robusttune.tuners.oracle import RobustOracle
-from robusttune.tuners.results import NoObjectiveError, objective_value, usable_results
+from robusttune.tuners.results import (
+    NoObjectiveError,
+    metric_names,
+    objective_value,
+    usable_results,
+)
 from robusttune.tuners.space import tune_clip_norm
 
 
@@ -166,11 +171,18 @@ class TrialSession:
     def _named(self, error: BaseException) -> str:
         name = self.tuner.oracle.objective.name
         missing = self.results is not None and isinstance(error, KeyError) and error.args == (name,)
-        what = (
-            f"{error} is not in every epoch of the fit; what begins with val_ needs validation data"
-            " in search(), and no validation_freq"
-        )
-        return f"{type(error).__name__}: {what if missing else error}"
+        what = _what_is_missing(name, metric_names(self.results)) if missing else error
+        return f"{type(error).__name__}: {what}"
+
+
+def _what_is_missing(objective: str, reported: Sequence[str]) -> str:
+    """Say that an objective is not in every epoch of a fit, and what would help."""
+    what = f"{objective!r} is not in every epoch of the fit, which reports {', '.join(reported)}"
+    validated = any(name.startswith("val_") for name in reported)
+    if not objective.startswith("val_") or (validated and objective not in reported):
+        return what  # a wrong name
+    hint = "what begins with val_ needs validation data in search(), and no validation_freq"
+    return f"{what}; {hint}"
 
 
 def _declared(error: TrialFailure) -> TrialRecord:
