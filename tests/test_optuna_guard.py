@@ -201,6 +201,21 @@ def test_an_exception_after_a_failing_fit_keeps_the_fits_cause():
     assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
 
 
+def test_an_exception_without_a_text_after_a_failing_fit():
+    """It is named beside what the guard saw."""
+
+    class NoTextError(Exception):
+        def __str__(self):
+            return self.missing
+
+    def broken(trial):
+        poisoned(trial)
+        raise NoTextError
+
+    (record,) = records_of(study_of(broken, 1))
+    assert (record.cause, record.error) == (FailureCause.DIVERGENT_LEARNING_RATE, "NoTextError")
+
+
 def test_an_exception_in_the_fit_is_diagnosed_and_leaves_no_instrumentation():
     """A wrong shape is an invalid model; the optimizer is as it was."""
     models = []

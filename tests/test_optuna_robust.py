@@ -74,6 +74,13 @@ class NoNumber:
         raise RuntimeError("only one element tensors can be converted to Python scalars")
 
 
+class NoTextError(Exception):
+    """An exception whose message depends on what it was not given."""
+
+    def __str__(self):
+        return self.missing
+
+
 NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
 
 
@@ -150,6 +157,12 @@ def test_multi_objective_studies(value, state):
     assert record.unstable == (value != (1.0, 2.0))
     if state is TrialState.COMPLETE and math.isfinite(value[0]):
         assert record.evidence["values"] == [1.0, 2.0]
+
+
+def test_an_exception_without_a_text_is_recorded_by_its_name():
+    """Its class is what there is to say; that it has no message does not end the study."""
+    study = study_of(raising(NoTextError()), n_trials=2)
+    assert [record.error for record in records_of(study)] == ["NoTextError", "NoTextError"]
 
 
 def test_callbacks_run_after_a_failure():

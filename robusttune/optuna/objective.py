@@ -15,7 +15,7 @@ from robusttune.arguments import require
 from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.optuna.results import problem_with
-from robusttune.optuna.session import TrialSession
+from robusttune.optuna.session import TrialSession, text_of
 from robusttune.optuna.space import sanitize_trial
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
@@ -106,9 +106,7 @@ def _failure_of(session: TrialSession, error: Exception) -> TrialRecord:
     if isinstance(error, TrialFailure):
         return session.declared(error)
     if session.failure is not None:  # what the guard saw is why the rest went wrong
-        return session.note(
-            session.failure.replace(status="failed", error=f"{type(error).__name__}: {error}")
-        )
+        return session.note(session.failure.replace(status="failed", error=text_of(error)))
     return session.judge(Symptom.EXCEPTION, error)
 
 

@@ -133,7 +133,7 @@ class TrialSession:
 
     def _note(self, symptom: Symptom, verdict: Verdict, error: BaseException | None) -> TrialRecord:
         record = failure_record(symptom, verdict, None if self.guard is None else self.guard.trace)
-        text = None if error is None else f"{type(error).__name__}: {error}"
+        text = None if error is None else text_of(error)
         advice = record.advice or verdict.cause.advice
         return self.note(record.replace(status="failed", error=text, advice=advice))
 
@@ -170,6 +170,15 @@ def _recorded_failure(trial: BaseTrial) -> TrialRecord | None:
     """Return what an earlier fit of the trial recorded; without `robust` each has a session."""
     stored = stored_record(trial)
     return None if stored is None or stored.cause is None else stored
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's class and message, or the class alone where telling it raises."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # the user's own class: an attribute that was never set, say
+        return name
 
 
 def _is_nan(value: Any) -> bool:
