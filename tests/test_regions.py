@@ -90,6 +90,42 @@ def test_two_separate_parts_are_two_regions():
     assert not any(region.contains({"lr": 0.01}) for region in regions)
 
 
+def uniform(seed, trials, rate):
+    """Return random values of five hyperparameters, their axes, and what fails at this rate."""
+    rng = np.random.default_rng(seed)
+    lr = 10 ** rng.uniform(-5, 1, trials)
+    params = {
+        "lr": lr.tolist(),
+        "units": rng.integers(16, 512, trials).tolist(),
+        "optimizer": rng.choice(["a", "b", "c"], trials).tolist(),
+        "dropout": rng.uniform(0, 1, trials).tolist(),
+        "momentum": rng.uniform(0, 1, trials).tolist(),
+    }
+    axes = {name: infer_axis(name, values) for name, values in params.items()}
+    return params, rng.random(trials) < rate(lr), axes
+
+
+@pytest.mark.parametrize("seed", [123, 249])
+def test_a_clean_border_is_one_region_in_a_large_search(seed):
+    """A box whose failures are all in another one, which fails as often, is no second region."""
+    params, failed, axes = uniform(seed, 1000, lambda lr: lr > 1)
+    (region,) = find_regions(params, failed, axes)
+    assert region.failures == region.trials == failed.sum()
+
+
+def test_a_region_inside_of_a_milder_one_stays():
+    """Where trials always fail, within where they often fail, is worth knowing."""
+
+    def rate(lr):
+        return np.select([lr > 1, lr > 0.1], [1.0, 0.4], 0.02)
+
+    params, failed, axes = uniform(1, 1500, rate)
+    always, often = find_regions(params, failed, axes)
+    assert always.failure_rate == 1.0
+    assert always.conditions[0].low == pytest.approx(1.0, rel=0.1)
+    assert often.conditions[0].low == pytest.approx(0.1, rel=0.1)
+
+
 def test_slanted_borders_are_named_as_a_product():
     """Where the product of two hyperparameters decides, the rule is about the product."""
     rows = draw(150, 4)

@@ -75,9 +75,11 @@ def _find(
     boxes = fit(seen, failed[sample], costs, places)
     tested = _tested(boxes, seen, failed[sample], Atoms.of(seen, costs, places), alpha)
     placed = place([box for box, _ in tested], features, failed)
+    everything = np.ones(len(failed), dtype=bool)
+    members = [box.holds(features, everything) for box in placed]
     regions = [
-        _region(box, p, features, failed, causes, seconds)
-        for box, (_, p) in zip(placed, tested, strict=True)
+        _region(placed[i], tested[i][1], features, failed, causes, seconds)
+        for i in _not_repeated(members, failed)
     ]
     return [region for region in regions if region.failure_rate > region.baseline_rate]
 
@@ -113,6 +115,35 @@ def _tested(
     return tested
 
 
+def _not_repeated(members: Sequence[Bools], failed: Bools) -> list[int]:
+    """Return the positions of the boxes that are left without those that repeat another one.
+
+    A box repeats one that has all its failures, unless the other trials of that fail less often.
+    Borders are placed after the boxes were chosen: one that was there for a few trials beside
+    another box may have come to cover both, or the other one to cover those few.
+
+    Args:
+        members: Which trials are in each box, shape (n,).
+        failed: Which trials failed, shape (n,).
+    """
+    left = list(range(len(members)))
+    for i in sorted(left, key=lambda i: int(members[i].sum())):
+        inside = members[i]
+        for other in (members[j] for j in left if j != i):
+            covered = not (failed & inside & ~other).any()
+            _, most = _interval(other & ~inside, failed)
+            if covered and most * inside.sum() >= (failed & inside).sum():
+                left.remove(i)
+                break
+    return left
+
+
+def _interval(rows: Bools, failed: Bools) -> tuple[float, float]:
+    """Return the 95 % interval of the failure rate of some trials."""
+    trials = int(rows.sum())
+    return wilson(int((rows & failed).sum()), trials) if trials else (0.0, 1.0)
+
+
 def _region(
     box: Box,
     p: float,
@@ -128,7 +159,7 @@ def _region(
         inside &= condition.holds_in(features[index])
     bad = inside & failed
     trials, failures = int(inside.sum()), int(bad.sum())
-    low, high = wilson(failures, trials) if trials else (0.0, 1.0)
+    low, high = _interval(inside, failed)
     named = Counter(
         cause for cause, is_bad in zip(causes or (), bad, strict=False) if is_bad and cause
     )
