@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from space_strategies import ROLES, choices, floats, ints
@@ -118,6 +119,7 @@ def test_sanitize_mends(asked, role, mended):
         (Float("lr", 1e-5, 1e-1, log=True), Role.LEARNING_RATE),
         (Float("lr", 1e-4, 1e-1, step=1e-4), Role.LEARNING_RATE),
         (Choice("lr", (1e-2, 1e-3, 1e-4)), Role.LEARNING_RATE),
+        (Choice("lr", tuple(np.logspace(-4, -1, 4))), Role.LEARNING_RATE),
         (Float("d", 0.0, 0.95), Role.DROPOUT),
         (Float("m", 0.0, 0.9999), Role.MOMENTUM),
         (Float("w", 0.0, 0.1), Role.WEIGHT_DECAY),

@@ -280,10 +280,9 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
     reasons: list[str] = []
     for given in choice.choices:
         value = given
-        if rule.real and is_number(given) and _finite(given):
+        if rule.real and is_number(given) and isinstance(given, int) and _finite(given):
             value = float(given)
-            if not _same(value, given):
-                reasons.append(f"{given!r} must be a float")
+            reasons.append(f"{given!r} must be a float")
         if is_number(value) and not _finite(value):
             reason = f"{value} is not a finite float32 number"
         elif is_number(value) and not rule.allows(value):
