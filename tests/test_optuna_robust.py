@@ -322,6 +322,28 @@ def test_ask_and_tell():
     assert records_of(study)[0].cause is FailureCause.UNKNOWN
 
 
+def test_a_trial_that_its_user_fails_has_not_crashed():
+    """It ran to its end under robust; why its user told it as failed only the user knows."""
+    study = optuna.create_study()
+    trial = study.ask()
+    robust(returning(1.0))(trial)
+    study.tell(trial, state=TrialState.FAIL)
+    (record,) = records_of(study)
+    assert (record.cause, record.symptom, record.confidence) == (FailureCause.UNKNOWN, None, None)
+
+
+def test_a_trial_may_be_told_before_its_objective_returns():
+    """It cannot be changed any more, and need not be."""
+    study = optuna.create_study()
+
+    def objective(trial):
+        study.tell(trial.number, 1.0)
+        return 1.0
+
+    assert robust(objective)(study.ask()) == 1.0
+    assert records_of(study)[0].status == "completed"
+
+
 def test_fixed_trials_can_be_evaluated():
     """A trial without a study: the best parameters once more."""
     assert robust(lambda trial: trial.suggest_float("x", 0, 1))(

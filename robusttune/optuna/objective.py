@@ -116,6 +116,7 @@ def _checked(result: Any, trial: BaseTrial, session: TrialSession) -> Any:
     problem = problem_with(result, directions)
     seen = session.failure
     if problem is None and (seen is None or seen.status != "failed"):
+        session.ended_well()
         return result
     if seen is not None:
         failure = session.note(seen.replace(status="failed"))

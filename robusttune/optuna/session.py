@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from robusttune.causes import FailureCause, Symptom
@@ -110,6 +112,12 @@ class TrialSession:
             cause=FailureCause.CRASHED, confidence=1.0, advice="Interrupted: run the trial again."
         )
         self._note(Symptom.CRASHED, verdict, error)
+
+    def ended_well(self) -> None:
+        """Note that a trial that fails from here on was failed by its user, who knows why."""
+        if self.failure is None:
+            with suppress(UpdateFinishedTrialError):  # told already, by whomever
+                leave_breadcrumb(self.trial, recorded=False)
 
     def siblings(self) -> list[TrialRecord]:
         """Return records of the latest finished trials of the study."""
