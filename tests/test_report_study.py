@@ -154,6 +154,20 @@ def test_sqlite_uri_is_a_file(sqlite_url):
     assert len(report.trials) == 40
 
 
+@pytest.mark.parametrize("name", ["run#1.db", "a%20b.db", "a b.db", "ü;x.db"])
+def test_names_of_database_files_are_what_optuna_makes_of_them(name, tmp_path):
+    """What begins a fragment or an escape on the web need not do so in the URL of a database."""
+    url = f"sqlite:///{tmp_path / name}"
+    run(url, trials=2)
+    (path,) = tmp_path.iterdir()
+    assert len(Report.from_storage(url).trials) == 2
+    assert len(Report.from_storage(path).trials) == 2
+    assert list(tmp_path.iterdir()) == [path]
+    named = path.rename(tmp_path / name)
+    assert len(Report.from_storage(named).trials) == 2
+    assert list(tmp_path.iterdir()) == [named]
+
+
 def test_password_is_not_told(capsys):
     """What the command prints ends up in logs."""
     assert main(["report", "nonsense://user:s3cret@host/db"]) == 2

@@ -23,6 +23,8 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from robusttune import arguments
 from robusttune.optuna.records import RECORD_KEY, records_of
@@ -97,7 +99,8 @@ def _storage(source: str) -> BaseStorage:
     if path is not None:
         _check_tables(path)
     try:
-        return optuna.storages.RDBStorage(source if "://" in source else f"sqlite:///{path}")
+        url = source if "://" in source else URL.create("sqlite", database=str(path))
+        return optuna.storages.RDBStorage(str(url))
     except Exception as error:  # whatever the database's driver raises, in its own types
         text = _without_password(f"Cannot open {source!r}: {error}")
         raise ValueError(one_line(text, 400)) from error
@@ -107,11 +110,15 @@ def _file_of(source: str) -> Path | None:
     """Return the file that a source names; None for a database server or one in memory."""
     if "://" not in source:
         return Path(source)
-    parts = urlsplit(source)
-    if not parts.scheme.startswith("sqlite") or parts.path in ("", "/", "/:memory:"):
+    try:
+        url = make_url(source)
+    except (ArgumentError, ValueError):  # Optuna refuses it too, and says why
         return None
-    # SQLite has URLs of its own, that follow those of SQLAlchemy.
-    return Path(unquote(parts.path[1:].removeprefix("file:")))
+    name = url.database or ""
+    if name.startswith("file:"):  # SQLite has URLs of its own, inside of those of SQLAlchemy
+        name = unquote(urlsplit(name).path)
+    is_file = url.get_backend_name() == "sqlite" and name not in ("", ":memory:")
+    return Path(name) if is_file else None
 
 
 def _without_password(text: str) -> str:
