@@ -279,6 +279,13 @@ def test_lines_for_a_product_take_each_name_whole():
     assert suggestion.optuna.startswith("if u_v * u_v_w > ")
 
 
+def test_lines_with_fewer_choices_say_that_they_need_a_new_study():
+    """Optuna lets no study change its choices; the line that changes them says so, and runs."""
+    suggestion, other = (report(SHAPES[n]).suggest_space()[0] for n in ("choice", "upper"))
+    assert suggestion.optuna.endswith("  # in a new study: the choices of this one are fixed")
+    assert "new study" not in suggestion.keras_tuner + other.optuna
+
+
 def test_text_names_the_change():
     """The sentence says which bound to move, to where, and under which condition."""
     text = str(report(SHAPES["upper_for_one_choice"]).suggest_space()[0])

@@ -203,7 +203,8 @@ def _optuna(axis: Axis, narrowed: Axis, others: Sequence[Condition], optional: S
     if axis.choices:
         call = f"{variable} = trial.suggest_categorical({axis.name!r}, "
         if not others:
-            return f"{call}{_listed(narrowed.choices)})"
+            note = "  # in a new study: the choices of this one are fixed"
+            return f"{call}{_listed(narrowed.choices)}){note}"
         return (
             f"{call}{_listed(axis.choices)})\n"
             f"if {condition} and {variable} not in {_listed(narrowed.choices)}:\n"
