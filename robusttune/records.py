@@ -232,12 +232,13 @@ def _member(name: str, value: Any, kind: type[_Member]) -> _Member:
 # What error_line leaves out of a text with folded white space. A match never reaches past the place
 # where another one can begin: the time grows with the length of the text, not with its square.
 _NOISE = (
+    re.compile(r"\x1b\[[0-9;]*m"),  # Keras's colours
+    re.compile(r"[\x00-\x1f\x7f-\x9f]"),  # other control characters
     re.compile(  # TensorFlow's stack
         r" ?Detected at node \S+ defined at \(most recent call last\):"
         r"( File \"[^\"]*\", line \d+, in \S+)+"
     ),
     re.compile(r" ?\[\[\{\{node [^\[\]]*\]\]( \[Op:[^\[\]]*\])?"),  # its node
-    re.compile(r"\x1b\[[0-9;]*m"),  # Keras's colours
 )
 
 
@@ -248,9 +249,10 @@ def one_line(text: str, limit: int = _MAX_LINE) -> str:
 
 
 def error_line(text: str) -> str:
-    """Return an exception's text on one line, without TensorFlow's stack and Keras's colours.
+    """Return an exception's text on one line, without what is noise or cannot be shown.
 
-    That stack is longer than what is kept, and what happened comes after it.
+    That is Keras's colours, other control characters, and TensorFlow's stack, which is longer than
+    what is kept, and what happened comes after it.
     """
     line = " ".join(text.split())
     for noise in _NOISE:

@@ -113,6 +113,12 @@ def test_record_error_has_no_colours() -> None:
     assert TrialRecord(trial_id="7", error="\x1b[1mInput 0\x1b[0m is bad").error == "Input 0 is bad"
 
 
+def test_record_error_has_no_control_characters() -> None:
+    """A NUL would end a cell of the CSV, and is not allowed in HTML."""
+    record = TrialRecord(trial_id="7", error="ValueError: a\0b\x07 \x1b c\x7f\x9b")
+    assert record.error == "ValueError: ab c"
+
+
 @pytest.mark.parametrize(
     "text",
     [
