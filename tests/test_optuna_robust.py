@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import optuna
@@ -521,6 +522,60 @@ def test_the_failure_report_begins_with_earlier_failures(tmp_path):
     other = FailureReportCallback(path)
     study.optimize(robust(half_failing), n_trials=2, callbacks=[other, report])
     assert rows_of(path)["number"].tolist() == [1, 3, 5, 7]
+
+
+@pytest.mark.parametrize("names", [(None, None), ("same", "same")])
+def test_a_failure_report_is_that_of_one_study(tmp_path, names):
+    """A callback that is used for another study begins with that study's failures."""
+    report = FailureReportCallback(tmp_path / "failures.csv")
+    for axis, name in zip("xy", names, strict=True):
+        study = optuna.create_study(study_name=name)
+
+        def objective(trial, axis=axis):
+            trial.suggest_float(axis, 0, 1)
+            return math.nan if trial.number < (5 if axis == "x" else 2) else 1.0
+
+        study.optimize(robust(objective), n_trials=7, callbacks=[report])
+    rows = rows_of(report.path)
+    assert list(rows.columns) == [*COLUMNS, "params_y"]
+    assert rows["number"].tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
+def test_a_failure_report_drops_what_is_no_failure_any_more(tmp_path):
+    """A worker that seemed to be lost may end its trial after all."""
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{tmp_path}/study.db", heartbeat_interval=1, grace_period=1
+    )
+    study = optuna.create_study(storage=storage)
+    report = FailureReportCallback(tmp_path / "failures.csv")
+    slow, failing = study.ask(), study.ask()
+    storage.record_heartbeat(slow._trial_id)
+    time.sleep(2.5)
+    report(study, study.tell(failing, state=TrialState.FAIL))
+    assert rows_of(report.path)["number"].tolist() == [0, 1]
+    report(study, study.tell(slow, 1.0))
+    assert rows_of(report.path)["number"].tolist() == [1]
+
+
+def test_a_failure_report_whose_lock_was_broken_does_not_end_the_study(tmp_path, caplog):
+    """Another worker breaks the lock of one that was suspended; the file is then written again."""
+    report = FailureReportCallback(tmp_path / "failures.csv")
+    write = report._write
+
+    def suspended():
+        write()
+        (lock,) = tmp_path.glob("*.lock")
+        lock.unlink()
+        report.path.write_text("of another worker")
+
+    report._write = suspended
+    study = study_of(half_failing, n_trials=2, callbacks=[report])
+    assert "lost its lock" in caplog.text
+    report._write = write
+    study.optimize(robust(half_failing), n_trials=1, callbacks=[report])
+    assert rows_of(report.path)["number"].tolist() == [1]
 
 
 def test_a_failure_report_that_cannot_be_written_does_not_end_the_study(tmp_path, caplog):

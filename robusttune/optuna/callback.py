@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 
 from optuna.storages.journal import JournalFileOpenLock
@@ -22,7 +23,7 @@ _log = logging.getLogger("robusttune.optuna")
 class FailureReportCallback:
     """Keep a CSV file of a study's failing trials, with the columns of `Report.failures`.
 
-    The study is read when the callback is first called, so that a study that goes on begins with
+    A study is read when the callback is first called for it, so that one that goes on begins with
     its earlier failures, and again only after somebody else has written the file: workers may share
     it. It is replaced as a whole, so that a reader never sees a part of it. A path that cannot be
     written is an error after the first trial; later on it is logged and tried again after the next
@@ -41,6 +42,7 @@ class FailureReportCallback:
         self.path = arguments.path("path", path)
         arguments.require(not self.path.is_dir(), "path", "a file, not a folder", path)
         self._failures: dict[int, TrialRecord] = {}
+        self._source: tuple[object, int] | None = None  # the study that they are of
         self._written: tuple[int, int, int] | None = None
         self._behind = False  # whether a failure is not in the file yet
         self._thread_lock = threading.Lock()
@@ -49,11 +51,13 @@ class FailureReportCallback:
         """Add a trial that has ended, if it failed."""
         with self._thread_lock:
             record = record_of(trial)
-            if self._written is not None and not self._behind and record.cause is None:
+            source = (weakref.ref(study._storage), study._study_id)
+            news = record.cause is not None or trial.number in self._failures
+            if source == self._source and not self._behind and not news:
                 return
             self._behind = True
             try:
-                self._update(study, record)
+                self._update(study, source, record)
             except OSError as error:
                 if self._written is None:
                     raise
@@ -61,19 +65,29 @@ class FailureReportCallback:
             else:
                 self._behind = False
 
-    def _update(self, study: Study, record: TrialRecord) -> None:
+    def _update(self, study: Study, source: tuple[object, int], record: TrialRecord) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = JournalFileOpenLock(str(self.path))
         lock.acquire()
         try:
-            if self._written is None or self._written != self._state():
+            if source != self._source or self._written != self._state():
                 known = [known for known in records_of(study) if known.cause is not None]
                 self._failures = {int(failure.trial_id): failure for failure in known}
+                self._source = source
             elif record.cause is not None:
                 self._failures[int(record.trial_id)] = record
+            else:
+                self._failures.pop(int(record.trial_id), None)
             self._write()
         finally:
+            self._release(lock)
+
+    def _release(self, lock: JournalFileOpenLock) -> None:
+        try:
             lock.release()
+        except RuntimeError:  # another worker has waited for too long, and may have written
+            _log.warning("%s lost its lock and is written again after the next trial", self.path)
+            self._source = None
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path}
