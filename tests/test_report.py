@@ -189,6 +189,17 @@ def test_csv_reads_back_equal(tmp_path):
         pandas.testing.assert_frame_equal(pd.read_csv(path, dtype=types), frame, check_exact=True)
 
 
+@pytest.mark.parametrize("text", ["None", "nan", "", "NA", "null"])
+def test_csv_choices_never_read_as_missing(tmp_path, text):
+    """A choice whose text pandas takes for a missing value is quoted among the bins."""
+    records = [completed(str(n), params={"p": (text, "b", None)[n]}) for n in range(3)]
+    report = Report.from_records(records)
+    assert sorted(report.marginals["bin"]) == sorted([repr(text), "b", "(None)"])
+    report.to_csv(tmp_path)
+    read = pd.read_csv(tmp_path / "marginals.csv")
+    assert read["bin"].tolist() == report.marginals["bin"].tolist()
+
+
 @pytest.mark.parametrize("cause", FailureCause)
 def test_csv_causes_never_read_as_missing(tmp_path, cause):
     """No cause is a word that pandas takes for a missing value."""

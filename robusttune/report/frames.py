@@ -72,6 +72,30 @@ _MAX_INT = 2**63 - 1
 # Bins of a marginal: about 12 trials each, between 3 and 8; values of a choice that are shown.
 _TRIALS_PER_BIN = 12
 _MOST_VALUES = 20
+# What pandas reads as a missing value, an empty text too. Source: pandas.read_csv, na_values.
+_MISSING = frozenset(
+    {
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    }
+)
 
 
 def trials_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -249,12 +273,18 @@ def _digits(value: float) -> str:
 
 
 def _cut_choice(values: Sequence[Any], axis: Axis) -> Iterable[tuple[str, Any, Any, Any]]:
-    # "None" itself is read back from a file as a missing value.
-    named = ["(None)" if value is None else _cell_text(value) for value in values]
-    texts = np.array(named, dtype=object)
+    texts = np.array([_choice_name(value) for value in values], dtype=object)
     names, counts = np.unique(texts, return_counts=True)
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_VALUES]:
         yield str(name), None, None, texts == name
+
+
+def _choice_name(value: Any) -> str | None:
+    """Return a value as a text that is not read back from a file as a missing value."""
+    if value is None:
+        return "(None)"
+    text = _cell_text(value)
+    return repr(text) if text in _MISSING else text
 
 
 def _cell_text(value: Any) -> str | None:
