@@ -181,6 +181,38 @@ def test_guard_names_the_step_whenever_the_host_looks(check_every: int, regressi
     assert int(model.optimizer.iterations.numpy()) == 4
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_guard_knows_data_in_order_from_divergence(loss: str, mode: str) -> None:
+    """Data that get harder, as a growing series read in its order, are no divergence."""
+    price = np.exp(np.linspace(0, 9, 960)) / np.exp(9)
+    x, y = price[:-1, None].astype("float32"), price[1:, None].astype("float32")
+    histories = []
+    for callbacks in ([], [guard := Guard()]):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01), loss, **MODES[mode])
+        fit = model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+        histories.append(fit.history["loss"])
+    assert not guard.failed
+    np.testing.assert_allclose(histories[0], histories[1], rtol=1e-5)
+    assert guard.trace is not None
+    assert guard.trace.losses.max() > 100 * guard.trace.start_loss  # far above its start
+
+
+@pytest.mark.parametrize("check_every", [1, 10])
+def test_guard_sees_divergence_on_data_in_order(check_every: int) -> None:
+    """A fit that runs away on such data is ended, whenever the host looks."""
+    price = np.exp(np.linspace(0, 9, 960)) / np.exp(9)
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(100.0), "huber")
+    guard = Guard(Policy(check_every=check_every))
+    model.fit(price[:-1, None], price[1:, None], shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.trace is not None
+    assert guard.trace.symptom is Symptom.DIVERGED
+
+
 def test_guard_history_holds_the_last_steps(regression: Any) -> None:
     """Losses and norms of the last steps, the failing one at the end."""
     x, y = regression
@@ -588,6 +620,110 @@ def test_guard_two_fits_of_one_model(regression: Any) -> None:
     assert not guard.failed
     model.fit(x, y, verbose=0)
     assert finite(model)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_guard_takes_a_train_step_that_is_a_tf_function(inner: bool, regression: Any) -> None:
+    """The user's own trace does not carry one fit into the next one."""
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def update(self, x: Any, y: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return loss
+
+        def train_step(self, data: Any) -> Any:
+            return {"loss": self.update(*data)}
+
+    name = "update" if inner else "train_step"
+    setattr(Own, name, tf.function(getattr(Own, name)))
+    x, y = regression
+    bad = with_bad_row(x, 32 * 6)
+    model = Own()
+    model.compile(keras.optimizers.SGD(0.01))
+    model.fit(bad, y, shuffle=False, verbose=0, callbacks=[guard := Guard()])
+    assert guard.failed
+    assert finite(model)
+    before = np.mean((model.predict(x, verbose=0) - y) ** 2)
+    model.fit(x, y, epochs=5, verbose=0)
+    assert np.mean((model.predict(x, verbose=0) - y) ** 2) < 0.9 * before
+    if not inner:  # an inner trace has the first guard in it, and the next one does not see it
+        model.fit(bad, y, verbose=0, callbacks=[guard])
+        assert guard.failed
+        assert finite(model)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_guard_keeps_moving_statistics_from_before_the_bad_step(mode: str, regression: Any) -> None:
+    """What the forward pass of the failing step has changed is put back."""
+    x, y = regression
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.Input((10,)), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse", **MODES[mode])
+    by_hand = keras.models.clone_model(model)
+    by_hand.set_weights(model.get_weights())
+    by_hand.compile("sgd", "mse")
+    for step in range(6):
+        rows = slice(32 * step, 32 * (step + 1))
+        by_hand.train_on_batch(x[rows], y[rows])
+    guard = Guard()
+    model.fit(with_bad_row(x, 32 * 6), y, shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.failed
+    for a, b in zip(by_hand.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_guard_lets_weights_be_infinite_on_purpose(regression: Any) -> None:
+    """A mask of -inf is no failure."""
+
+    class Masked(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            start = keras.initializers.Constant(-np.inf)
+            self.mask = self.add_weight(shape=(2,), initializer=start, trainable=False)
+
+        def call(self, x: Any) -> Any:
+            return keras.ops.softmax(keras.ops.concatenate([x, x + self.mask], axis=-1))
+
+    x, y = regression
+    layers = [keras.layers.Dense(2), Masked(), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((10,)), *layers])
+    model.compile("sgd", "mse")
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[guard := Guard()])
+    assert not guard.failed
+
+
+def test_guard_keeps_the_initial_weights_of_a_model_that_its_first_step_builds(
+    regression: Any,
+) -> None:
+    """Without an Input layer, a fit is the same, and what is known of it too."""
+    x, y = regression
+    seen = []
+    for layers in ([], [keras.Input((10,))]):
+        keras.utils.set_random_seed(1)
+        hidden = keras.layers.Dense(8, activation="relu")
+        model = keras.Sequential([*layers, hidden, keras.layers.Dropout(0.2)])
+        model.add(keras.layers.Dense(1))
+        model.compile("adam", "mse")
+        guard = Guard()
+        history = model.fit(with_bad_row(x, 32 * 6), y, shuffle=False, verbose=0, callbacks=[guard])
+        assert guard.trace is not None
+        seen.append((guard.trace.initial_weights, guard.trace.losses, history.history))
+        assert guard.trace.initial_weights
+        assert not np.array_equal(guard.trace.initial_weights[0], model.get_weights()[0])
+    for a, b in zip(seen[0][0], seen[1][0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
 
 
 def test_guard_leaves_no_trace(regression: Any, tmp_path: Any) -> None:

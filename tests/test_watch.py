@@ -62,6 +62,23 @@ def test_watch_divergence_within_the_first_steps() -> None:
     assert seen == [None, None, None, Symptom.DIVERGED]
 
 
+def test_watch_learns_of_data_that_become_harder() -> None:
+    """The baseline is asked for before every alarm, and only what is far above it is one."""
+    baselines = iter([5.0, 50.0, 50.0])
+    state = WatchState(find_baseline=lambda: next(baselines))
+    losses = [0.1] * 5 + [20.0] * 3 + [200.0] * 3 + [600.0] * 3
+    seen = [watch(POLICY, state, loss, 1.0) for loss in losses]
+    assert seen == [None] * (len(losses) - 1) + [Symptom.DIVERGED]
+
+
+def test_watch_waits_for_the_data_of_now() -> None:
+    """There is no alarm before the loss can be compared, and one as soon as it can."""
+    ready = iter([False, False, True])
+    state = WatchState(find_baseline=lambda: 1.0, ready=lambda: next(ready))
+    seen = [watch(POLICY, state, loss, 1.0) for loss in [1.0] * 5 + [1e3] * 5]
+    assert seen == [None] * 9 + [Symptom.DIVERGED]
+
+
 def test_loss_limit_respects_the_best_constant_prediction() -> None:
     """A model that starts below the constant prediction's loss may come up to it."""
     state = WatchState(first_losses=[1e-6] * 5, baseline=1.0)

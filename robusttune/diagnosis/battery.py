@@ -110,12 +110,15 @@ class Battery:
         self.clock = Clock(seconds)
         self.steps: int | None = None
         self.from_last = from_last
-        last = case.trace.weights or case.model.get_weights()
-        self.start = (
-            last
-            if from_last
-            else case.initial_weights or standard(case.model, case.model.get_weights(), 0)
-        )
+        if from_last:
+            self.replayed_from = "last good step"
+            self.start = case.trace.weights or case.model.get_weights()
+        elif case.initial_weights is not None:
+            self.replayed_from = "initial weights"
+            self.start = case.initial_weights
+        else:
+            self.replayed_from = "new standard weights"
+            self.start = standard(case.model, case.model.get_weights(), 0)
         self._batches = _alike(case)
         self._held_out: list[Batch] = []
         self._margin = MARGIN

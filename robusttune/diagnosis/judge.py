@@ -208,7 +208,7 @@ def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
         case.why_not["replay"] = "the failure did not come again"
     evidence = {
         "replays": [outcome.as_evidence() for outcome in battery.outcomes],
-        "replayed_from": "last good step" if battery.from_last else "initial weights",
+        "replayed_from": battery.replayed_from,
         "reproduced": reproduced,
         "baseline_loss": None if unchanged is None else unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.guard.clock import TrialClock
-from robusttune.guard.trace import FitTrace, failure_record
+from robusttune.guard.trace import Batch, FitTrace, failure_record
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
@@ -92,7 +93,7 @@ class Guard(keras.callbacks.Callback):
         self._clock.require_time()
         self.record = None
         self.trace = FitTrace(epochs=self.params.get("epochs"))
-        self._watch = WatchState(find_baseline=self._find_baseline)
+        self._watch = WatchState(find_baseline=self._find_baseline, ready=self._has_latest)
         self._began = self._epoch_began = time.perf_counter()
         self._compiled = self._stepped = self._began  # when the first and the last step were done
         self._epoch_seconds: list[float] = []
@@ -101,10 +102,12 @@ class Guard(keras.callbacks.Callback):
         self._epoch = 0
         self._mean = math.nan
         self._host_losses: list[float] = []
+        self._born_infinite: set[int] = set()  # weights that are so on purpose, as a mask is
         self.__dict__.pop("on_test_batch_end", None)
-        self._keep_initial_weights()
         if keras.backend.backend() == "tensorflow":
             self._attach()
+        if self._recorder is None:
+            self._keep_initial_weights()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note the epoch."""
@@ -159,6 +162,7 @@ class Guard(keras.callbacks.Callback):
             self.model,
             clip="auto" if clip == "tune" else clip,
             history=self.policy.history,
+            before_first_step=self._keep_initial_weights,
             after_step=self._after_step,
             abandoned=self.release,
         )
@@ -198,6 +202,9 @@ class Guard(keras.callbacks.Callback):
             if symptom is not None:
                 self._fail(symptom, step=step)
                 return
+        due = self._watch.high >= max(self.policy.divergence_patience - 1, 1)
+        if due != self._recorder.keeps_latest:
+            self._recorder.keep_latest(due)
 
     def _on_step_from_logs(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """The path without instrumentation: the loss of each step from Keras's running mean."""
@@ -228,14 +235,38 @@ class Guard(keras.callbacks.Callback):
         # leaves its asynchronous path for every callback whose class has this method.
         self.on_test_batch_end = self._stop_evaluating
 
+    def _has_latest(self) -> bool:
+        return self._recorder is None or self._recorder.has_latest
+
     def _find_baseline(self) -> float | None:
-        """Loss of the best constant prediction for the first batches; None where unknown."""
+        """Loss of a model that has learned nothing, on the data so far; None where unknown.
+
+        That is the best constant prediction's on the first batches and the latest ones, or the
+        untrained model's own on the latest one, whichever is more.
+        """
         from robusttune.diagnosis.facts import model_facts
         from robusttune.diagnosis.quiet import quick_baseline
 
-        assert self.trace is not None
-        self.trace.first_batches = [] if self._recorder is None else list(self._recorder.batches)
-        return quick_baseline(model_facts(self.model), self.trace)
+        if self._recorder is None or self.trace is None:
+            return None
+        latest = list(self._recorder.latest)
+        seen = replace(self.trace, first_batches=[*self._recorder.batches, *latest])
+        losses = [quick_baseline(model_facts(self.model), seen), self._untrained_loss(*latest[-1:])]
+        return max((loss for loss in losses if loss is not None), default=None)
+
+    def _untrained_loss(self, batch: Batch | None = None) -> float | None:
+        """Loss of the weights from before the fit; None where it cannot be told."""
+        from robusttune.diagnosis.observe import observe
+
+        weights = None if self.trace is None else self.trace.initial_weights
+        if batch is None or weights is None:
+            return None
+        try:
+            loss = observe(self.model, weights, batch).loss
+        except Exception:  # the user's code, outside of its own step
+            _log.debug("the untrained model's loss cannot be told", exc_info=True)
+            return None
+        return loss if loss is not None and math.isfinite(loss) else None
 
     def _stop_evaluating(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.model.stop_evaluating = True
@@ -307,9 +338,12 @@ class Guard(keras.callbacks.Callback):
 
     def _keep_initial_weights(self) -> None:
         weights = self.model.weights
+        self._born_infinite = {id(w) for w in weights if not (w.trainable or _is_finite(w))}
         size = sum(int(np.prod(w.shape)) * 4 for w in weights)
         if size > MAX_WEIGHT_BYTES:
             self._note_missing(initial_weights=f"{size / 2**20:.0f} MiB of weights")
+        elif not self.model.built:
+            self._note_missing(initial_weights="the model is built by its first step")
         elif self.trace is not None:
             self.trace.initial_weights = [np.array(w) for w in self.model.get_weights()]
 
@@ -318,13 +352,15 @@ class Guard(keras.callbacks.Callback):
             self.trace.missing.update(reasons)
 
     def _weights_are_finite(self) -> bool:
-        for variable in self.model.weights:
-            if "float" not in str(variable.dtype):
-                continue
-            values = keras.ops.convert_to_numpy(variable).ravel()
-            # The dot product is one quick pass; where it overflows, the values themselves decide.
-            if values.dtype not in (np.float32, np.float64):
-                values = values.astype(np.float32)
-            if not np.isfinite(np.dot(values, values)) and not np.isfinite(values).all():
-                return False
+        return all(id(w) in self._born_infinite or _is_finite(w) for w in self.model.weights)
+
+
+def _is_finite(variable: Any) -> bool:
+    """Whether all numbers of a variable are finite."""
+    if "float" not in str(variable.dtype):
         return True
+    values = keras.ops.convert_to_numpy(variable).ravel()
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32)
+    # The dot product is one quick pass; where it overflows, the values themselves decide.
+    return bool(np.isfinite(np.dot(values, values))) or bool(np.isfinite(values).all())

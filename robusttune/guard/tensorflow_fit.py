@@ -36,8 +36,15 @@ class ModelRecorder:
         model: A compiled Keras model on the TensorFlow backend.
         clip: See StepRecorder.
         history: Rows that are kept.
+        before_first_step: Called on the host once the model is built.
         after_step: Called on the host after each call of the train function.
         abandoned: Called where the fit has raised, and will not end in good order.
+
+    Attributes:
+        batches: The first batches.
+        latest: The batches of the last steps, as long as `keeps_latest`.
+        failing_batch: That of the step that failed; None where it is not known.
+        missing: Why something is not known, by its name in a FitTrace.
     """
 
     def __init__(
@@ -46,13 +53,17 @@ class ModelRecorder:
         *,
         clip: float | Literal["auto"] | None,
         history: int,
+        before_first_step: Callable[[], None],
         after_step: Callable[[], None],
         abandoned: Callable[[], None],
     ) -> None:
         self.model = model
         self.batches: list[Batch] = []
+        self.latest: collections.deque[Batch] = collections.deque(maxlen=WARM_UP_STEPS)
+        self.keeps_latest = False
         self.failing_batch: Batch | None = None
         self.missing: dict[str, str] = {}
+        self._before_first_step = before_first_step
         self._after_step = after_step
         self._abandoned = abandoned
         self._begun = False
@@ -64,6 +75,7 @@ class ModelRecorder:
             merges = self._merges = tf.distribute.has_strategy()
         # XLA cannot call the host, but the first batches can be read off its input.
         self._tapped = bool(model.jit_compile) and not merges
+        self._can_tap = not merges
         if merges:
             self.missing["failing_batch"] = "replicas of a tf.distribute strategy"
         elif self._tapped:
@@ -75,7 +87,7 @@ class ModelRecorder:
                 clip=clip,
                 history=history,
                 rides=model.steps_per_execution == len(optimizers) == 1 and not merges,
-                on_batch=None if self.missing else self._keep_batch,
+                on_batch=None if self.missing else self._receive,
                 one_branch=bool(model.jit_compile) or merges,
             )
             for optimizer in optimizers
@@ -85,12 +97,16 @@ class ModelRecorder:
         """Instrument the model; its train function is built anew, before it is traced."""
         for step in self.steps:
             step.attach()
-        model, train_step = self.model, self.model.train_step
+        model = self.model
+        # A tf.function of the user's would keep its trace, with this fit in it, for the next fit;
+        # Keras makes one of the whole step anyway.
+        train_step = getattr(model.train_step, "python_function", model.train_step)
 
         def noted_train_step(data: Any) -> Any:
             self._structure = data
+            state = [] if self._merges else _running_state(model)
             for step in self.steps:
-                step.begin_step(data)
+                step.begin_step(data, state)
             logs = train_step(data)
             # A row that rides along with the logs costs less than a variable that is read.
             row = self.steps[0].row_with(logs) if len(self.steps) == 1 else None
@@ -127,7 +143,8 @@ class ModelRecorder:
         if not self._begun:  # only now: callbacks may choose what is trained
             self._begun = True
             self._build_state(iterator)
-        if self._tapped and len(self.batches) < WARM_UP_STEPS:
+            self._before_first_step()
+        if self.keeps_latest or (self._tapped and len(self.batches) < WARM_UP_STEPS):
             iterator = self._tap(iterator)
         logs = train_function(iterator)
         row = logs.pop(_LOGS_KEY, None)
@@ -138,13 +155,12 @@ class ModelRecorder:
         return logs
 
     def _build_state(self, iterator: Any) -> None:
-        """Make the variables of metrics and optimizer, before the first step is traced.
+        """Make the variables of model, metrics and optimizer, before the first step is traced.
 
         A step that is traced before they exist makes them, and is then traced a second time.
         """
         model = self.model
-        ordinary = type(model).train_step is keras.Model.train_step
-        if not ordinary or not model.built or self._merges:
+        if type(model).train_step is not keras.Model.train_step or self._merges:
             return
         try:
             batch = tf.nest.map_structure(
@@ -164,6 +180,17 @@ class ModelRecorder:
         self.model.train_function = None
         self._structure = None
         forget_step_graphs()
+
+    def keep_latest(self, wanted: bool) -> None:
+        """Begin to keep the batches of the coming steps, or cease to."""
+        self.keeps_latest = wanted and self._can_tap
+        if not wanted:
+            self.latest.clear()
+
+    @property
+    def has_latest(self) -> bool:
+        """Whether latest batches are at hand, or never will be."""
+        return bool(self.latest) or not self._can_tap
 
     @property
     def clipped_steps(self) -> int:
@@ -198,17 +225,13 @@ class ModelRecorder:
         others = self.steps[1:]
         return next((step for step in others if step.failed), self.steps[0])
 
-    def _keep_batch(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
-        if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
+    def _receive(self, arrays: Sequence[np.ndarray[Any, Any]], failing: bool) -> None:
+        self._keep_batch(_batch_of(self._structure, arrays), failing)
+
+    def _keep_batch(self, batch: Batch | None, failing: bool = False) -> None:
+        if batch is None:
             self.missing["failing_batch"] = f"more than {MAX_BATCH_BYTES >> 20} MiB a batch"
-            return
-        leaves = iter(arrays)
-        data = tf.nest.map_structure(
-            lambda leaf: np.array(next(leaves)) if isinstance(leaf, tf.Tensor) else None,
-            self._structure,
-        )
-        batch = Batch(*keras.utils.unpack_x_y_sample_weight(data))
-        if failing:
+        elif failing:
             self.failing_batch = batch
         elif len(self.batches) < WARM_UP_STEPS:  # several optimizers take several steps a batch
             self.batches.append(batch)
@@ -221,16 +244,43 @@ class ModelRecorder:
                 lambda: iter(taken), output_signature=iterator.element_spec
             )
         except (AttributeError, TypeError, ValueError) as error:
-            self._tapped = False
-            self.missing["first_batches"] = one_line(f"jit_compile, and {error}")
+            if self._tapped:
+                self.missing["first_batches"] = one_line(f"jit_compile, and {error}")
+            self._tapped = self._can_tap = self.keeps_latest = False
             return iterator
         taken.extend(itertools.islice(iterator, self.model.steps_per_execution))
         for data in taken:
-            self._structure = data
-            tensors = [leaf for leaf in tf.nest.flatten(data) if isinstance(leaf, tf.Tensor)]
-            self._keep_batch([tensor.numpy() for tensor in tensors], failing=False)
-        self._structure = None
+            leaves = [leaf for leaf in tf.nest.flatten(data) if isinstance(leaf, tf.Tensor)]
+            batch = _batch_of(data, [leaf.numpy() for leaf in leaves])
+            if self._tapped:
+                self._keep_batch(batch)
+            if self.keeps_latest and batch is not None:
+                self.latest.append(batch)
+            elif self.keeps_latest:
+                self._can_tap = self.keeps_latest = False
         return iter(source)
+
+
+def _batch_of(structure: Any, arrays: Sequence[np.ndarray[Any, Any]]) -> Batch | None:
+    """Return a batch nested as `structure`, its tensors being the arrays; None: it is too large."""
+    if sum(array.nbytes for array in arrays) > MAX_BATCH_BYTES:
+        return None
+    leaves = iter(arrays)
+    data = tf.nest.map_structure(
+        lambda leaf: np.array(next(leaves)) if isinstance(leaf, tf.Tensor) else None, structure
+    )
+    return Batch(*keras.utils.unpack_x_y_sample_weight(data))
+
+
+def _running_state(model: Any) -> list[Any]:
+    """Return what the forward pass itself changes: the moving statistics of layers in training."""
+    return [
+        variable
+        for layer in model._flatten_layers()
+        if layer.trainable
+        for variable in layer._non_trainable_variables
+        if "float" in str(variable.dtype)
+    ]
 
 
 def optimizers_of(model: Any) -> list[Any]:

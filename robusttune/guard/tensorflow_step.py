@@ -39,6 +39,8 @@ _GATE = (PEAK_DECAY**2, PEAK_GROWTH**2, SPIKE**2)
 # Methods that are replaced on the optimizer's instance, in front of those of its class.
 _REPLACED = ("apply", "scale_loss")
 _LARGEST = float(np.finfo(np.float32).max)
+# TensorFlow's graphs of what is part of the function around it.
+_BRANCHES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
 
 
 class Row(IntEnum):
@@ -138,15 +140,27 @@ class StepRecorder:
         methods.update(apply=self._guarded_apply, scale_loss=self._noted_scale_loss)
 
     def detach(self) -> None:
-        """Take them off again: those that were there show through."""
+        """Take them off again: those that were there show through.
+
+        A function of the user's that was traced during the fit still has the guarded update in it:
+        it must not skip the updates of the next fit because of a failure in this one.
+        """
+        self.rare.assign(tf.zeros_like(self.rare))
         methods = vars(self.optimizer)
         for name in _REPLACED:
             methods.pop(name, None)
         methods.update(self._own)
 
-    def begin_step(self, batch: Any) -> None:
-        """Note, while tracing, the batch, and that no loss was seen yet."""
+    def begin_step(self, batch: Any, state: Sequence[Any]) -> None:
+        """Note, while tracing, the batch, and that no loss was seen yet.
+
+        Args:
+            batch: What the step trains on.
+            state: Variables that its forward pass changes. A step that fails leaves them as they
+                are now.
+        """
         self._local.batch = [t for t in tf.nest.flatten(batch) if isinstance(t, tf.Tensor)]
+        self._local.state = [(variable, tf.convert_to_tensor(variable.value)) for variable in state]
         self._local.loss = None
         self._graph = _this_graph()
         self.row = None
@@ -178,7 +192,8 @@ class StepRecorder:
             if not self.optimizer.built:
                 with tf.init_scope():
                     self.optimizer.build(trainable_variables)
-        loss = getattr(self._local, "loss", None)
+        within = _is_within(self._graph)
+        loss = getattr(self._local, "loss", None) if within else None
         squares = [_half_square(g) for g in grads if g is not None]
         if loss is not None:
             loss = tf.cast(loss, tf.float32)
@@ -186,6 +201,8 @@ class StepRecorder:
         scale = self._loss_scale()
         size = tf.add_n(squares)
         size = size if scale is None else size / (scale * scale)
+        if not within:  # the trace outlives the step, whose tensors it must not hold
+            self._local.batch = self._local.state = []
         context = tf.distribute.get_replica_context()
         if context is not None and tf.distribute.has_strategy():
             return self._apply_in_replicas(context, grads, trainable_variables, loss, size)
@@ -237,6 +254,7 @@ class StepRecorder:
         rides = self.rides and self._graph is _this_graph()
         row = self._row_of(loss, size, skips_itself)
         low, high, limit = tf.unstack(self.gate.read_value())
+        state = getattr(self._local, "state", [])
 
         def fast() -> None:
             apply(None)
@@ -264,7 +282,12 @@ class StepRecorder:
                 count = clipped + tf.cast(clips & finite, tf.float32)
                 self.rare.assign([steps + 1.0, count, failed])
 
+            def restore() -> None:
+                for variable, value in state:
+                    variable.assign(value)
+
             def reject() -> None:
+                restore()
                 self.gate.assign([low, high, -1.0])
                 self.rare.assign([steps + 1.0, clipped, 1.0])
 
@@ -273,7 +296,7 @@ class StepRecorder:
                 if not rides:
                     self._write(row)
 
-            tf.cond(failed > 0, lambda: None, step)
+            tf.cond(failed > 0, restore, step)
 
         if tf.executing_eagerly() or self.one_branch:
             careful()
@@ -347,6 +370,17 @@ class StepRecorder:
 def _this_graph() -> Any:
     """The graph that is being traced; None where steps run eagerly."""
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def _is_within(step: Any) -> bool:
+    """Whether what is traced now is a step itself, or a branch or loop of it.
+
+    Else it is a function of the user's, whose trace serves other steps and other fits as well.
+    """
+    graph = _this_graph()
+    while graph is not step and type(graph).__name__ in _BRANCHES:
+        graph = graph.outer_graph
+    return graph is step
 
 
 def clips_by_itself(optimizer: Any) -> bool:

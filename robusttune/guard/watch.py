@@ -19,15 +19,18 @@ class WatchState:
     """What the watcher carries from step to step.
 
     Args:
-        find_baseline: Gives the loss of the best constant prediction, or None where it cannot be
-            told; called once, and only when a loss is suspiciously high.
+        find_baseline: Gives the loss, on the data so far, of a model that has learned nothing, or
+            None where it cannot be told; called only when a loss is suspiciously high.
+        ready: Whether the data of now are at hand for that; until then there is no alarm.
         first_losses: The first losses of the fit, at most START_STEPS.
-        baseline: What `find_baseline` gave, or what stands in for it; None before it is needed.
+        baseline: The most that `find_baseline` gave, or what stands in for it; None before it is
+            needed.
         high: Steps in a row at which the loss was beyond its limit.
         quiet: Losses up to here need no closer look; -inf before the start is known.
     """
 
     find_baseline: Callable[[], float | None] = lambda: None
+    ready: Callable[[], bool] = lambda: True
     first_losses: list[float] = field(default_factory=list)
     baseline: float | None = None
     high: int = 0
@@ -63,7 +66,7 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
     if len(state.first_losses) == START_STEPS:
         state.quiet = limit
     state.high = state.high + 1 if loss > limit else 0
-    if state.high < policy.divergence_patience:
+    if state.high < policy.divergence_patience or not state.ready():
         return None
     return _confirmed(policy, state, loss)
 
@@ -100,10 +103,14 @@ def loss_limit(policy: Policy, state: WatchState) -> float:
 
 
 def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None:
-    """A first batch may be lucky: before the alarm, the limit learns of the baseline."""
-    if state.baseline is None:
-        baseline = state.find_baseline()
-        state.baseline = statistics.median(state.first_losses) if baseline is None else baseline
+    """Before the alarm the limit learns of the baseline, and of data that are harder by now.
+
+    A first batch may be lucky, and the first of all where data come in an order of their own.
+    """
+    baseline = state.find_baseline()
+    if baseline is None:
+        baseline = statistics.median(state.first_losses)
+    state.baseline = max(baseline, -math.inf if state.baseline is None else state.baseline)
     if loss > loss_limit(policy, state):
         return Symptom.DIVERGED
     state.high = 0
