@@ -26,7 +26,13 @@ from robusttune import (
     TrialFailure,
     TrialRecord,
 )
-from robusttune.optuna import CrashAwareSampler, FailureReportCallback, records_of, robust
+from robusttune.optuna import (
+    CrashAwareSampler,
+    FailureReportCallback,
+    records_of,
+    robust,
+    sanitize_trial,
+)
 from robusttune.optuna.records import RECORD_KEY, stored_record, write_record
 from robusttune.records import COLUMNS
 
@@ -80,6 +86,12 @@ class NoTextError(Exception):
 
     def __str__(self):
         return self.missing
+
+
+def frozen(params):
+    """Return a finished trial with these floats."""
+    space = {name: optuna.distributions.FloatDistribution(0, 1) for name in params}
+    return optuna.create_trial(params=params, distributions=space, value=0.0)
 
 
 NAN, CODE = Symptom.NON_FINITE_OBJECTIVE, Symptom.EXCEPTION
@@ -400,6 +412,53 @@ def test_the_objective_can_be_sent_to_a_worker_process():
     study = optuna.create_study()
     study.optimize(copy, n_trials=4)
     assert [record.status for record in records_of(study)] == ["completed", "failed"] * 2
+
+
+def test_a_trial_can_be_sent_to_another_process(tmp_path):
+    """A plain one can where the storage can: to run a fit in a process of its own, say."""
+    code = (
+        "import pickle, sys; trial = pickle.load(sys.stdin.buffer);"
+        " trial.set_user_attr('seen', trial.suggest_float('lr', 0.0, 10.0));"
+        " trial.suggest_float('learning_rate', 0.0, 1.0); trial.report(1.0, 0)"
+    )
+
+    def objective(trial):
+        rate = trial.suggest_float("lr", 0.0, 10.0)
+        subprocess.run([sys.executable, "-c", code], input=pickle.dumps(trial), check=True)
+        return rate
+
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
+    with pytest.warns(SearchSpaceWarning):
+        study.optimize(robust(objective), n_trials=1)
+    (trial,) = study.trials
+    assert trial.value == trial.params["lr"] == trial.user_attrs["seen"]
+    assert trial.distributions["learning_rate"].log
+    assert trial.intermediate_values == {0: 1.0}
+
+
+@pytest.mark.parametrize("make", [frozen, optuna.trial.FixedTrial])
+def test_trials_without_a_study_can_be_pickled(make):
+    """They come back sanitized."""
+    trial = sanitize_trial(make({"x": 0.5}))
+    again = pickle.loads(pickle.dumps(trial))
+    assert type(again) is type(trial)
+    assert again.suggest_float("x", 0, 1) == 0.5
+
+
+@pytest.mark.parametrize("recorded", [{"status": "failed"}, {"status": "completed"}])
+def test_the_record_of_another_process_is_kept(tmp_path, recorded):
+    """A fit that ran elsewhere was unstable: the trial that ends well does not write over that."""
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
+
+    def objective(trial):
+        cause = FailureCause.DIVERGENT_LEARNING_RATE
+        record = TrialRecord(trial_id="0", number=0, unstable=True, cause=cause, **recorded)
+        write_record(optuna.Trial(study, trial._trial_id), record)
+        return 1.0
+
+    study.optimize(robust(objective), n_trials=1)
+    (record,) = records_of(study)
+    assert (record.status, record.cause) == ("completed", FailureCause.DIVERGENT_LEARNING_RATE)
 
 
 def test_studies_that_never_saw_us_can_be_read():

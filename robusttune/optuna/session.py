@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from robusttune.guard import Guard
 
 _KEY = "_robusttune_session"
+# What an open session sets in the `__dict__` of its trial.
+SESSION_KEYS = (_KEY, "report", "should_prune")
 # So many of the latest trials are shown to the diagnosis of a failing one.
 _SIBLINGS = 100
 
@@ -70,7 +72,7 @@ class TrialSession:
         if self.guard is not None:
             self.guard.release()
             self.guard = None
-        for name in (_KEY, "report", "should_prune"):
+        for name in SESSION_KEYS:
             self.trial.__dict__.pop(name, None)
 
     def note(self, record: TrialRecord) -> TrialRecord:
@@ -115,7 +117,7 @@ class TrialSession:
 
     def ended_well(self) -> None:
         """Note that a trial that fails from here on was failed by its user, who knows why."""
-        if self.failure is None:
+        if self.failure is None and _recorded_failure(self.trial) is None:
             with suppress(UpdateFinishedTrialError):  # told already, by whomever
                 leave_breadcrumb(self.trial, recorded=False)
 
@@ -175,8 +177,10 @@ class TrialSession:
 
 
 def _recorded_failure(trial: BaseTrial) -> TrialRecord | None:
-    """Return what an earlier fit of the trial recorded; without `robust` each has a session."""
-    stored = stored_record(trial)
+    """Return what was recorded elsewhere: another process, or another fit without `robust`."""
+    # A Trial knows only the attributes that it has set itself.
+    latest = trial.storage.get_trial(trial._trial_id) if isinstance(trial, optuna.Trial) else trial
+    stored = stored_record(latest)
     return None if stored is None or stored.cause is None else stored
 
 

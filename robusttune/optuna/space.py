@@ -21,6 +21,7 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
 from robusttune.arguments import instance
 from robusttune.optuna.sampler import given_values
+from robusttune.optuna.session import SESSION_KEYS
 from robusttune.policy import Policy
 from robusttune.records import plain
 from robusttune.space.notices import announce, tell
@@ -79,14 +80,23 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
     sanitized = kind.__new__(kind)
     sanitized.__dict__ = trial.__dict__
     sanitized._settle = settle
+    sanitized._policy = policy
     return cast(T, sanitized)
 
 
 class _Sanitizing:
-    """Mixed into the class of a trial; its slot stays out of the `__dict__` that both share."""
+    """Mixed into the class of a trial; its slots stay out of the `__dict__` that both share."""
 
-    __slots__ = ("_settle",)
+    __slots__ = ("_policy", "_settle")
     _settle: Callable[[Parameter], Parameter]
+    _policy: Policy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the trial without its session, which is this process's, and sanitize it again."""
+        kind: Any = type(self).__bases__[1]
+        trial = kind.__new__(kind)
+        trial.__dict__ = {k: v for k, v in self.__dict__.items() if k not in SESSION_KEYS}
+        return sanitize_trial, (trial, self._policy)
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
