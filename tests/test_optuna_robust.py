@@ -497,6 +497,33 @@ def test_a_retried_trial_has_its_own_record():
     assert [record.cause for record in records_of(study)] == ["out_of_memory", None, None]
 
 
+def test_trials_that_were_copied_into_another_study_keep_their_records():
+    """A user drops the first trials of a study, or joins two: the numbers are others then."""
+    study = study_of(half_failing, n_trials=6)
+    copy = optuna.create_study()
+    copy.add_trials(study.trials[1:])
+    records = [record.replace(trial_id="", number=None) for record in records_of(study)[1:]]
+    assert [record.replace(trial_id="", number=None) for record in records_of(copy)] == records
+    assert [record.number for record in records_of(copy)] == [0, 1, 2, 3, 4]
+
+
+def test_a_retry_that_was_copied_is_told_from_the_trial_that_it_repeats():
+    """Its own record is kept, and one that it copied from the trial before is not."""
+    study = study_of(raising(MemoryError("out of memory")), n_trials=2)
+    failed = study.trials[1]
+    retry = {"failed_trial": 1, "retry_history": [1], "fixed_params": failed.params}
+    for number in (1, 2):
+        record = TrialRecord.from_json(failed.user_attrs[RECORD_KEY]).replace(number=number)
+        trial = optuna.create_trial(
+            state=TrialState.FAIL,
+            user_attrs={RECORD_KEY: record.to_json()},
+            system_attrs=retry,
+        )
+        copy = optuna.create_study()
+        copy.add_trial(trial)
+        assert records_of(copy)[0].cause == ("unknown" if number == 1 else "out_of_memory")
+
+
 def test_records_fit_into_every_storage():
     """What the storage encodes is at most 64 kB, whatever the record holds."""
     study = optuna.create_study()

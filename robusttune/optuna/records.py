@@ -68,8 +68,18 @@ def stored_record(trial: FrozenTrial | BaseTrial) -> TrialRecord | None:
         record = TrialRecord.from_json(text)
     except ValueError:
         return None
-    # A retried trial copies the attributes of the one that it repeats.
-    return record if record.number in (None, trial.number) else None
+    return record if _is_own(record, trial) else None
+
+
+def _is_own(record: TrialRecord, trial: FrozenTrial | BaseTrial) -> bool:
+    """Whether a trial has not copied a record, with other attributes, from one that it repeats.
+
+    The number alone does not tell: it changes where trials are copied into another study.
+    """
+    attrs = trial.system_attrs if isinstance(trial, FrozenTrial) else {}
+    if "retry_history" in attrs:
+        return record.number not in attrs["retry_history"]
+    return record.number in (None, trial.number) or "fixed_params" not in attrs
 
 
 def records_of(study: Study) -> list[TrialRecord]:
