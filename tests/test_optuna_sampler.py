@@ -347,6 +347,23 @@ def test_brackets_of_hyperband_are_not_mistaken_for_each_other():
         assert set(shown) <= {trial.number for trial in part}
 
 
+def test_studies_of_the_same_name_are_not_mistaken_for_each_other():
+    """One sampler for two studies in two storages, which take turns: each has its own lesson."""
+    sampler = CrashAwareSampler(make("random"))
+    studies = [optuna.create_study(study_name="same", sampler=sampler) for _ in range(2)]
+    objectives = [
+        lambda trial: cliff(trial, FailureCause.DIVERGENT_LEARNING_RATE),
+        lambda trial: math.nan if trial.suggest_float("y", 0, 1) > 0.5 else 1.0,
+    ]
+    for _ in range(20):
+        for study, objective in zip(studies, objectives, strict=True):
+            study.optimize(objective, n_trials=1)
+    for study in studies:
+        study.add_trial(optuna.create_trial(state=TrialState.FAIL))
+    for study, name in zip(studies, ["rate", "y"], strict=True):
+        assert name in sampler._lesson(study).space
+
+
 def test_threads_share_one_sampler():
     """n_jobs=4: every trial is finished and the cliff is left."""
     study = optuna.create_study(sampler=CrashAwareSampler(make("tpe")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -145,8 +146,9 @@ class CrashAwareSampler(BaseSampler):
         if all(trial.state is not TrialState.FAIL for trial in finished):
             return None
         # Finished trials do not change: what they teach depends on which they are. Hyperband's
-        # brackets are studies of the same name, each with trials of its own.
-        key = (study._study_id, study.study_name, len(finished), finished[-1].number)
+        # brackets are one study of the storage, each with trials of its own.
+        source = (weakref.ref(study._storage), study._study_id)
+        key = (*source, len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
             known = (key, lesson_of(finished, study.directions))
