@@ -200,6 +200,18 @@ def test_guard_knows_data_in_order_from_divergence(loss: str, mode: str) -> None
     assert guard.trace.losses.max() > 100 * guard.trace.start_loss  # far above its start
 
 
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_guard_knows_short_epochs_in_order_from_divergence(loss: str) -> None:
+    """The last steps of a short epoch may be the hard ones, before there were five of them."""
+    price = np.exp(np.linspace(0, 12, 9 * 32)) / np.exp(12)
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(1e-4), loss)
+    x, y = price[:-33, None], price[33:, None]
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=[guard := Guard()])
+    assert not guard.failed
+
+
 @pytest.mark.parametrize("check_every", [1, 10])
 def test_guard_sees_divergence_on_data_in_order(check_every: int) -> None:
     """A fit that runs away on such data is ended, whenever the host looks."""

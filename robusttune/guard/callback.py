@@ -241,25 +241,29 @@ class Guard(keras.callbacks.Callback):
     def _find_baseline(self) -> float | None:
         """Loss of a model that has learned nothing, on the data so far; None where unknown.
 
-        That is the best constant prediction's on the first batches and the latest ones, or the
-        untrained model's own on the latest one, whichever is more.
+        That is the best constant prediction's on the batches at hand, the first and the latest, or
+        the untrained model's own on the last of them, whichever is more.
         """
         from robusttune.diagnosis.facts import model_facts
         from robusttune.diagnosis.quiet import quick_baseline
 
         if self._recorder is None or self.trace is None:
             return None
-        latest = list(self._recorder.latest)
-        seen = replace(self.trace, first_batches=[*self._recorder.batches, *latest])
-        losses = [quick_baseline(model_facts(self.model), seen), self._untrained_loss(*latest[-1:])]
+        batches = [*self._recorder.batches, *self._recorder.latest]
+        if not batches:
+            return None
+        constant = quick_baseline(
+            model_facts(self.model), replace(self.trace, first_batches=batches)
+        )
+        losses = [constant, self._untrained_loss(batches[-1])]
         return max((loss for loss in losses if loss is not None), default=None)
 
-    def _untrained_loss(self, batch: Batch | None = None) -> float | None:
+    def _untrained_loss(self, batch: Batch) -> float | None:
         """Loss of the weights from before the fit; None where it cannot be told."""
         from robusttune.diagnosis.observe import observe
 
         weights = None if self.trace is None else self.trace.initial_weights
-        if batch is None or weights is None:
+        if weights is None:
             return None
         try:
             loss = observe(self.model, weights, batch).loss
