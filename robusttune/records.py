@@ -248,6 +248,15 @@ def one_line(text: str, limit: int = _MAX_LINE) -> str:
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
+def text_of(error: BaseException) -> str:
+    """Return an exception's class and message, or the class alone where telling it raises."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # the user's own class: an attribute that was never set, say
+        return name
+
+
 def error_line(text: str) -> str:
     """Return an exception's text on one line, without what is noise or cannot be shown.
 

@@ -166,6 +166,18 @@ def test_an_exception_without_words_is_named_by_its_type_alone():
     assert found.error == "Exception"
 
 
+def test_an_exception_whose_message_cannot_be_told_is_named_by_its_type():
+    """Somebody's class may need what it was not given."""
+
+    class NoTextError(Exception):
+        def __str__(self):
+            return self.missing
+
+    found = classify_error(NoTextError())
+    assert found is not None
+    assert (found.cause, found.error) == ("code_error", "NoTextError")
+
+
 def test_a_numerics_check_is_no_cause_by_itself():
     """check_numerics only says that a number is not finite: the diagnosis goes on."""
     assert classify_error(InvalidArgumentError("CheckNumerics failed: Tensor had NaN")) is None

@@ -536,6 +536,33 @@ def test_tuner_exceptions_do_not_end_the_search(tmp_path: Path, regression: Any)
     assert all("Traceback" in message and "sometimes" in message for message in messages)
 
 
+class NoTextError(Exception):
+    """An exception whose message depends on what it was not given."""
+
+    def __str__(self) -> str:
+        return str(self.missing)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("isolate", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_tuner_takes_exceptions_whose_message_cannot_be_told(
+    isolate: bool, tmp_path: Path, regression: Any
+) -> None:
+    """The class is what can be said of them, and the search goes on."""
+
+    def raising(hp: Any) -> keras.Model:
+        if hp.Int("kind", 0, 1):
+            raise NoTextError
+        return build(keras_tuner.HyperParameters())
+
+    policy = Policy(isolate=isolate)
+    tuner = search(
+        robusttune.GridSearch, tmp_path, regression, raising, max_trials=4, policy=policy
+    )
+    trials = tuner.report().trials
+    assert list(trials.status) == ["completed", "failed"]
+    assert (trials.cause[1], trials.error[1]) == ("code_error", "NoTextError")
+
+
 def test_tuner_hopeless_search_ends_with_cause_and_fix(tmp_path: Path, regression: Any) -> None:
     """NaN in the data fails every trial: the search says so and ends."""
     x, y = regression

@@ -28,7 +28,7 @@ from robusttune.diagnosis.facts import (
 )
 from robusttune.guard.trace import Batch, FitTrace
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord, one_line
+from robusttune.records import TrialRecord, one_line, text_of
 
 if TYPE_CHECKING:
     from robusttune.diagnosis.observe import Observation
@@ -198,7 +198,7 @@ class Case:
             return observe(self.model, weights, batch, float32=float32)
         except Exception as error:  # the model's own code: whatever it raises is evidence
             _log.debug("the %s step could not be observed", name, exc_info=True)
-            self.why_not[name] = one_line(f"{type(error).__name__}: {error}", 200)
+            self.why_not[name] = one_line(text_of(error), 200)
             self.raised = error
             return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from robusttune.causes import FailureCause
-from robusttune.records import error_line
+from robusttune.records import error_line, text_of
 
 _MEMORY = re.compile(
     r"\bOOM\b|out of memory|failed to allocate|unable to allocate|cannot allocate memory"
@@ -89,7 +89,7 @@ def classify_error(error: BaseException) -> ErrorFinding | None:
     cause, confidence = _classify(chain)
     if cause is None:
         return None
-    message = error_line(f"{type(error).__name__}: {error}").removesuffix(":")
+    message = error_line(text_of(error)).removesuffix(":")
     where = next((found for link in chain if (found := _user_line(link))), None)
     return ErrorFinding(cause, confidence, message, where)
 
@@ -97,7 +97,7 @@ def classify_error(error: BaseException) -> ErrorFinding | None:
 def _classify(chain: list[BaseException]) -> tuple[FailureCause | None, float]:
     """Look through the exceptions, the outermost first; the first conclusive pattern wins."""
     types = " ".join(kind.__name__ for link in chain for kind in type(link).__mro__)
-    text = " ".join(str(link) for link in chain)
+    text = " ".join(map(text_of, chain))
     if any(isinstance(link, MemoryError) for link in chain) or _MEMORY.search(f"{types} {text}"):
         return FailureCause.OUT_OF_MEMORY, 0.97
     if _NUMERICS.search(f"{types} {text}"):

@@ -15,10 +15,10 @@ from robusttune.arguments import require
 from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.optuna.results import problem_with
-from robusttune.optuna.session import TrialSession, text_of
+from robusttune.optuna.session import TrialSession
 from robusttune.optuna.space import sanitize_trial
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, text_of
 
 _log = logging.getLogger("robusttune.optuna")
 

@@ -21,7 +21,7 @@ from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
 from robusttune.optuna.records import leave_breadcrumb, record_of, stored_record, write_record
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, text_of
 
 if TYPE_CHECKING:
     from robusttune.guard import Guard
@@ -182,15 +182,6 @@ def _recorded_failure(trial: BaseTrial) -> TrialRecord | None:
     latest = trial.storage.get_trial(trial._trial_id) if isinstance(trial, optuna.Trial) else trial
     stored = stored_record(latest)
     return None if stored is None or stored.cause is None else stored
-
-
-def text_of(error: BaseException) -> str:
-    """Return an exception's class and message, or the class alone where telling it raises."""
-    name = type(error).__name__
-    try:
-        return f"{name}: {error}"
-    except Exception:  # the user's own class: an attribute that was never set, say
-        return name
 
 
 def _is_nan(value: Any) -> bool:

@@ -27,7 +27,7 @@ from typing import Any, TextIO
 import cloudpickle
 
 from robusttune.guard.clock import TrialClock
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.garbage import collecting_only_what_is_new
 
 PARCEL, BOARD = "parcel", "board"
@@ -197,7 +197,7 @@ def main(descriptor: int, folder: str) -> None:
     try:
         tuner, fit_args, fit_kwargs = _open(os.path.join(folder, PARCEL), link)
     except Exception as error:
-        link.send("cannot", f"{type(error).__name__}: {error}")
+        link.send("cannot", text_of(error))
         return
     link.send("ready")
     with collecting_only_what_is_new(), contextlib.suppress(EOFError, ConnectionError):
@@ -276,7 +276,7 @@ def _portable_error(error: Exception | None) -> Exception | None:
     try:
         cloudpickle.loads(cloudpickle.dumps(error))
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError(text_of(error))
     return error
 
 

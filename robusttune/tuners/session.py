@@ -14,7 +14,7 @@ from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
 from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.guard.trace import failure_record
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.oracle import RobustOracle
 from robusttune.tuners.results import (
     NoObjectiveError,
@@ -171,8 +171,9 @@ class TrialSession:
     def _named(self, error: BaseException) -> str:
         name = self.tuner.oracle.objective.name
         missing = self.results is not None and isinstance(error, KeyError) and error.args == (name,)
-        what = _what_is_missing(name, metric_names(self.results)) if missing else error
-        return f"{type(error).__name__}: {what}"
+        if missing:
+            return f"KeyError: {_what_is_missing(name, metric_names(self.results))}"
+        return text_of(error)
 
 
 def _what_is_missing(objective: str, reported: Sequence[str]) -> str:
