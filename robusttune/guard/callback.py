@@ -284,6 +284,7 @@ class Guard(keras.callbacks.Callback):
             trace.seconds_per_epoch = float(np.mean(self._epoch_seconds[1:] or self._epoch_seconds))
         elif self.params.get("steps") and trace.step:
             running = self._stepped - self._compiled
+            running -= 0.0 if self._recorder is None else self._recorder.tapping_seconds
             trace.seconds_per_epoch = running * self.params["steps"] / trace.step
         with self._clock.paused():
             self.record = self._make_record(trace)

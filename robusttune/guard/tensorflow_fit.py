@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ class ModelRecorder:
         latest: The batches of the last steps, as long as `keeps_latest`.
         failing_batch: That of the step that failed; None where it is not known.
         missing: Why something is not known, by its name in a FitTrace.
+        tapping_seconds: What reading batches off the input took, but for the first step.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ModelRecorder:
         self.keeps_latest = False
         self.failing_batch: Batch | None = None
         self.missing: dict[str, str] = {}
+        self.tapping_seconds = 0.0
         self._before_first_step = before_first_step
         self._after_step = after_step
         self._abandoned = abandoned
@@ -140,12 +143,15 @@ class ModelRecorder:
         model.train_function = watched_train_function
 
     def _call(self, train_function: Any, iterator: Any) -> Any:
-        if not self._begun:  # only now: callbacks may choose what is trained
+        first = not self._begun
+        if first:  # only now: callbacks may choose what is trained
             self._begun = True
             self._build_state(iterator)
             self._before_first_step()
         if self.keeps_latest or (self._tapped and len(self.batches) < WARM_UP_STEPS):
+            began = time.perf_counter()
             iterator = self._tap(iterator)
+            self.tapping_seconds += 0.0 if first else time.perf_counter() - began
         logs = train_function(iterator)
         row = logs.pop(_LOGS_KEY, None)
         if row is not None:
