@@ -197,8 +197,9 @@ def test_an_exception_after_a_failing_fit_keeps_the_fits_cause():
             raise ValueError("Input contains NaN")
         return 0.0
 
-    study = study_of(broken, 1)
-    assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
+    (record,) = records_of(study_of(broken, 1))
+    assert record.cause is FailureCause.DIVERGENT_LEARNING_RATE
+    assert record.error == "ValueError: Input contains NaN"
 
 
 def test_an_exception_without_a_text_after_a_failing_fit():

@@ -18,7 +18,7 @@ from robusttune.optuna.results import problem_with
 from robusttune.optuna.session import TrialSession
 from robusttune.optuna.space import sanitize_trial
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord, text_of
+from robusttune.records import TrialRecord
 
 _log = logging.getLogger("robusttune.optuna")
 
@@ -106,7 +106,7 @@ def _failure_of(session: TrialSession, error: Exception) -> TrialRecord:
     if isinstance(error, TrialFailure):
         return session.declared(error)
     if session.failure is not None:  # what the guard saw is why the rest went wrong
-        return session.note(session.failure.replace(status="failed", error=text_of(error)))
+        return session.note_exception(session.failure, error)
     return session.judge(Symptom.EXCEPTION, error)
 
 

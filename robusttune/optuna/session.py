@@ -78,11 +78,17 @@ class TrialSession:
     def note(self, record: TrialRecord) -> TrialRecord:
         """Store the record of a failure; of several in one trial the gravest, then the first."""
         graver = self.failure is not None and self.failure.status != "failed" == record.status
-        if self.failure is None or graver:
-            self.failure = self._completed(record)
-            write_record(self.trial, self.failure)
-            if isinstance(self.trial, optuna.Trial):
-                note_failure(self.trial, self.failure)
+        return self._store(record) if self.failure is None or graver else self.failure
+
+    def note_exception(self, failure: TrialRecord, error: Exception) -> TrialRecord:
+        """Store the exception that a recorded failure has led to beside it."""
+        return self._store(failure.replace(status="failed", error=text_of(error)))
+
+    def _store(self, record: TrialRecord) -> TrialRecord:
+        self.failure = self._completed(record)
+        write_record(self.trial, self.failure)
+        if isinstance(self.trial, optuna.Trial):
+            note_failure(self.trial, self.failure)
         return self.failure
 
     def judge(self, symptom: Symptom, error: BaseException | None = None) -> TrialRecord:
