@@ -16,7 +16,7 @@ from pathlib import Path
 from robusttune import Report
 
 PICTURE = Path(__file__).parent / "images" / "report.png"
-WIDTH, HEIGHT = 1090, 1085  # the verdict, the causes and the trials
+WIDTH, HEIGHT = 1090, 1125  # the verdict, a region and the causes
 
 
 def main(demo: str = "robusttune-demo") -> None:
