@@ -255,8 +255,8 @@ MUTATIONS = [
     Mutation(
         "search: hopeless after exceptions that differ",
         "hopeless.py",
-        " and len(same) == 1 and first.error",
-        " and first.error",
+        " and len(same) == 1:",
+        ":",
         ("tests/test_hopeless.py::test_why_hopeless",),
     ),
     Mutation(
@@ -265,6 +265,20 @@ MUTATIONS = [
         "tf.where(spike, tf.sqrt(peak / size), one)",
         "tf.where(spike, peak / size, one)",
         ("tests/test_guard.py::test_guard_auto_clip_tames_a_spike",),
+    ),
+    Mutation(
+        "guard: divergence is not compared with the data of now",
+        "guard/callback.py",
+        "batches = [*self._recorder.batches, *self._recorder.latest]",
+        "batches = self._recorder.batches",
+        ("tests/test_guard.py::test_guard_knows_data_in_order_from_divergence",),
+    ),
+    Mutation(
+        "guard: the failing step's moving statistics stay",
+        "guard/tensorflow_step.py",
+        "                    variable.assign(value)\n",
+        "                    pass\n",
+        ("tests/test_guard.py::test_guard_keeps_moving_statistics_from_before_the_bad_step",),
     ),
     Mutation(
         "guard: the time saved has the wrong sign",
@@ -283,9 +297,11 @@ MUTATIONS = [
     Mutation(
         "Optuna: a retried trial takes over the record of the one that it repeats",
         "optuna/records.py",
-        "return record if record.number in (None, trial.number) else None",
-        "return record",
-        ("tests/test_optuna_robust.py::test_a_retried_trial_has_its_own_record",),
+        'return record.number not in attrs["retry_history"]',
+        "return True",
+        (
+            "tests/test_optuna_robust.py::test_a_retry_that_was_copied_is_told_from_the_trial_that_it_repeats",
+        ),
     ),
     Mutation(
         "Optuna: a killed worker's trial runs for ever",
