@@ -16,6 +16,18 @@ from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
 
 
+def trial_record(number, params, bad, cause="divergent_learning_rate"):
+    """Return the record of a trial that has failed or not."""
+    return TrialRecord(
+        trial_id=str(number),
+        number=number,
+        status="failed" if bad else "completed",
+        unstable=bad,
+        cause=cause if bad else None,
+        params=params,
+    )
+
+
 def report(unstable, *, cause="divergent_learning_rate", seed=0, trials=150):
     """Return the report of a random search that fails where `unstable` says so."""
     rng = np.random.default_rng(seed)
@@ -29,16 +41,7 @@ def report(unstable, *, cause="divergent_learning_rate", seed=0, trials=150):
             "batch_norm": bool(rng.random() < 0.5),
         }
         bad = bool(unstable(params))
-        records.append(
-            TrialRecord(
-                trial_id=str(number),
-                number=number,
-                status="failed" if bad else "completed",
-                unstable=bad,
-                cause=cause if bad else None,
-                params=params,
-            )
-        )
+        records.append(trial_record(number, params, bad, cause))
     return Report.from_records(records)
 
 
@@ -130,15 +133,7 @@ def report_of_a_product(axes, unstable, *, trials=250):
     for number in range(trials):
         params = {axis.name: draw(axis) for axis in axes}
         bad = bool(unstable(**params))
-        records.append(
-            TrialRecord(
-                trial_id=str(number),
-                status="failed" if bad else "completed",
-                unstable=bad,
-                cause="divergent_learning_rate" if bad else None,
-                params=params,
-            )
-        )
+        records.append(trial_record(number, params, bad))
     return Report(Search.of(records, axes={axis.name: axis for axis in axes}))
 
 
@@ -238,15 +233,7 @@ def test_lines_for_keras_tuner_ask_whether_a_trial_has_a_hyperparameter(scoped):
         if params["optimizer"] == "sgd":
             params["momentum"] = float(rng.random())
         bad = params.get("momentum", 0.0) > 0.5 and params["alpha"] > 0.5
-        records.append(
-            TrialRecord(
-                trial_id=str(number),
-                status="failed" if bad else "completed",
-                unstable=bad,
-                cause="divergent_learning_rate" if bad else None,
-                params=params,
-            )
-        )
+        records.append(trial_record(number, params, bad))
     (suggestion,) = Report.from_records(records).suggest_space()
 
     def build(space):
@@ -395,13 +382,7 @@ def test_bounds_stay_on_a_fine_grid(high, bounds):
     """Of a grid with many values a border is a round number in between; a bound is none."""
     axis = Axis(name="p", kind="int", low=0, high=3000, step=3)
     records = [
-        TrialRecord(
-            trial_id=str(n),
-            status="failed" if bad else "completed",
-            unstable=bad,
-            cause="divergent_learning_rate" if bad else None,
-            params={"p": value},
-        )
+        trial_record(n, {"p": value}, bad)
         for n, value in enumerate([*range(240, 480, 3), *range(501, 741, 3)])
         for bad in [(value > 490) is high]
     ]
