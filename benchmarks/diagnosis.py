@@ -31,7 +31,7 @@ from diagnosis_corpus.scenario import Scenario, Setup
 
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune.diagnosis import Verdict, judge
-from robusttune.guard.trace import FitTrace
+from robusttune.diagnosis.trace import FitTrace
 
 SEED = 11
 
@@ -142,7 +142,7 @@ def _constant(setup: Setup, y: Any) -> float:
     """Loss of the best constant prediction over all targets."""
     from robusttune.diagnosis.facts import model_facts
     from robusttune.diagnosis.quiet import quick_baseline
-    from robusttune.guard.trace import Batch
+    from robusttune.diagnosis.trace import Batch
 
     trace = FitTrace(first_batches=[Batch(None, np.asarray(y))])
     baseline = quick_baseline(model_facts(setup.model), trace)

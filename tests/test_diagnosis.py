@@ -19,7 +19,7 @@ from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.quiet import is_gaining, quick_baseline
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
-from robusttune.guard.trace import Batch, FitTrace
+from robusttune.diagnosis.trace import Batch, FitTrace
 
 CLASSES = np.array([0, 1, 2, 1])
 ONE_HOT = np.eye(3)[CLASSES]

@@ -21,7 +21,7 @@ from robusttune.diagnosis.observe import to_tensors  # noqa: E402
 from robusttune.diagnosis.plain import plain_loss  # noqa: E402
 from robusttune.diagnosis.replay import training_loop  # noqa: E402
 from robusttune.diagnosis.rules import mismatch  # noqa: E402
-from robusttune.guard.trace import Batch, FitTrace  # noqa: E402
+from robusttune.diagnosis.trace import Batch, FitTrace  # noqa: E402
 
 C = FailureCause
 SGD, ADAM = keras.optimizers.SGD, keras.optimizers.Adam

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robusttune.guard.trace import FitTrace, seconds_saved
+from robusttune.diagnosis.trace import FitTrace, seconds_saved
 
 
 @pytest.mark.parametrize(

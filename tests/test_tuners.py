@@ -22,7 +22,7 @@ import pytest
 import robusttune
 from robusttune import FailureCause, Guard, HopelessSearchError, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict
-from robusttune.guard.trace import FitTrace
+from robusttune.diagnosis.trace import FitTrace
 from robusttune.tuners.session import TrialSession
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]

@@ -36,7 +36,7 @@ from robusttune.diagnosis.observe import (
 from robusttune.diagnosis.own_step import OwnStepProgram
 from robusttune.diagnosis.plain import constant_baseline, plain_loss
 from robusttune.diagnosis.replay import CannotReplayError, Losses, Program
-from robusttune.guard.trace import Batch
+from robusttune.diagnosis.trace import Batch
 from robusttune.records import one_line
 
 _log = logging.getLogger("robusttune.diagnosis")

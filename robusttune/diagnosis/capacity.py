@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.diagnosis.arrays import Array, is_float, leaves, scale_of
-from robusttune.guard.trace import Batch
+from robusttune.diagnosis.trace import Batch
 
 # The reference must beat the constant prediction by this much on rows that it did not see.
 _CLEAR = 0.7

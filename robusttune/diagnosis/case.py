@@ -26,7 +26,7 @@ from robusttune.diagnosis.facts import (
     model_facts,
     output_names,
 )
-from robusttune.guard.trace import Batch, FitTrace
+from robusttune.diagnosis.trace import Batch, FitTrace
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, one_line, text_of
 

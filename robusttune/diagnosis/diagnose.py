@@ -12,9 +12,9 @@ from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
 from robusttune.diagnosis.judge import judge
+from robusttune.diagnosis.trace import Batch, FitTrace
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
-from robusttune.guard.trace import Batch, FitTrace
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, one_line
 

@@ -16,8 +16,8 @@ from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
 from robusttune.diagnosis.randomness import untouched_randomness
 from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
+from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
-from robusttune.guard.trace import FitTrace
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 

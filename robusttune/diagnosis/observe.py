@@ -25,7 +25,7 @@ from robusttune.diagnosis.arrays import (
     scale_of,
 )
 from robusttune.diagnosis.facts import Head, activation_name, output_names
-from robusttune.guard.trace import Batch
+from robusttune.diagnosis.trace import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

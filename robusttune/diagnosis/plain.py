@@ -13,7 +13,7 @@ from robusttune.diagnosis.arrays import Array, leaves
 from robusttune.diagnosis.facts import Head, by_output
 from robusttune.diagnosis.observe import to_tensors
 from robusttune.diagnosis.replay import penalties
-from robusttune.guard.trace import Batch
+from robusttune.diagnosis.trace import Batch
 
 # Losses that are defined, with their gradients, wherever the predictions are finite.
 PLAIN = frozenset(

@@ -18,8 +18,8 @@ from robusttune.diagnosis.changes import limit
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import ModelFacts, last_layer, model_facts
 from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
-from robusttune.guard.trace import FitTrace
 
 # A fit of fewer steps than this has hardly begun, and its silence says nothing.
 _MIN_STEPS = 20

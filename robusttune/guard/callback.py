@@ -13,9 +13,9 @@ import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.trace import Batch, FitTrace, failure_record
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.guard.clock import TrialClock
-from robusttune.guard.trace import Batch, FitTrace, failure_record
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.trace import failure_record
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
-from robusttune.guard.trace import failure_record
 
 
 class TrialClock:

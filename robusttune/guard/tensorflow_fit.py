@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from robusttune.diagnosis.trace import Batch
 from robusttune.guard.tensorflow_graphs import forget_step_graphs
 from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
-from robusttune.guard.trace import Batch
 from robusttune.records import one_line
 
 _log = logging.getLogger("robusttune.guard")

@@ -14,9 +14,9 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import Verdict, judge
+from robusttune.diagnosis.trace import failure_record
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.guard.clock import TrialClock
-from robusttune.guard.trace import failure_record
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
 from robusttune.optuna.records import leave_breadcrumb, record_of, stored_record, write_record

@@ -9,11 +9,11 @@ from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import judge
+from robusttune.diagnosis.trace import failure_record
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
 from robusttune.guard import Guard
 from robusttune.guard.clock import FitClock, TrialClock
-from robusttune.guard.trace import failure_record
 from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.oracle import RobustOracle
 from robusttune.tuners.results import (
