@@ -20,8 +20,8 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
 from robusttune.arguments import instance
+from robusttune.optuna.host import RUN_KEYS
 from robusttune.optuna.sampler import given_values
-from robusttune.optuna.session import SESSION_KEYS
 from robusttune.policy import Policy
 from robusttune.records import plain
 from robusttune.space.notices import announce, tell
@@ -92,10 +92,10 @@ class _Sanitizing:
     _policy: Policy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the trial without its session, which is this process's, and sanitize it again."""
+        """Pickle the trial without its run, which is this process's, and sanitize it again."""
         kind: Any = type(self).__bases__[1]
         trial = kind.__new__(kind)
-        trial.__dict__ = {k: v for k, v in self.__dict__.items() if k not in SESSION_KEYS}
+        trial.__dict__ = {k: v for k, v in self.__dict__.items() if k not in RUN_KEYS}
         return sanitize_trial, (trial, self._policy)
 
     def suggest_float(

@@ -20,6 +20,7 @@ from robusttune.tuners.files import set_aside
 
 TRIAL_FILE = "trial.json"
 RECORD_FILE = "robusttune.json"
+HANDED_OUT_FILE = "robusttune.handed-out"
 _PREFIX = "trial_"
 _CLASSES = frozenset({"Boolean", "Choice", "Fixed", "Float", "Int"})
 _STATUSES = frozenset(
