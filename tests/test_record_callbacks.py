@@ -1,0 +1,185 @@
+"""record_callbacks: each finished record is handed out once, after it is stored."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import optuna
+import pytest
+
+import robusttune
+from robusttune import Guard, Policy, TrialRecord
+from robusttune.optuna import TrialGuard, records_of, robust
+
+Seen = list[tuple[Any, TrialRecord]]
+
+
+def model_of(rate: float) -> keras.Model:
+    """A linear model."""
+    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    return model
+
+
+class Lottery(keras_tuner.RandomSearch):
+    """Every third trial fails, without any training."""
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+        number = trial.hyperparameters.Int("number", 0, 1000)
+        return float("nan") if int(trial.trial_id) % 3 == 2 else float(number)
+
+
+def lottery(directory: Path, trials: int, seen: Seen, **kwargs: Any) -> Any:
+    """A tuner that notes what is handed out."""
+    return robusttune.robust(Lottery)(
+        lambda hp: hp.Int("number", 0, 1000),
+        keras_tuner.Objective("default_objective", "min"),
+        max_trials=trials,
+        directory=str(directory),
+        record_callbacks=[lambda trial, record: seen.append((trial, record))],
+        **kwargs,
+    )
+
+
+def test_tuner_each_trial_once_also_across_a_resume(tmp_path: Path) -> None:
+    """The record is stored by then, the trial has its status, and later searches say no more."""
+    seen: Seen = []
+    tuner = lottery(tmp_path, 4, seen)
+    tuner.search()
+    again = lottery(tmp_path, 7, seen)
+    again.search()
+    assert [trial.trial_id for trial, _ in seen] == [str(number) for number in range(7)]
+    assert [record.status for _, record in seen] == [trial.status.lower() for trial, _ in seen]
+    assert [record.number for _, record in seen] == list(range(7))
+    assert tuple(record for _, record in seen) == again.report().records
+
+
+def test_tuner_a_retried_trial_is_handed_out_once(tmp_path: Path) -> None:
+    """The record of its last run is the one that counts."""
+    seen: Seen = []
+    lottery(tmp_path, 3, seen, max_retries_per_trial=2).search()
+    assert [trial.trial_id for trial, _ in seen] == ["0", "1", "2"]
+    assert [record.cause for _, record in seen] == [None, None, "unknown"]
+
+
+def test_tuner_a_callback_may_report_and_may_raise(tmp_path: Path, caplog: Any) -> None:
+    """What a tracker does or breaks is nothing to the search."""
+    counts: list[int] = []
+    tuner = lottery(tmp_path, 3, [])
+
+    def report(trial: Any, record: TrialRecord) -> None:
+        counts.append(len(tuner.report().trials))
+        raise ConnectionError("no tracker")
+
+    tuner.oracle.record_callbacks = (report,)
+    tuner.search()
+    assert counts == [1, 2, 3]
+    assert caplog.text.count("ConnectionError: no tracker") == 3
+
+
+@pytest.mark.slow
+def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
+    """It may hold what cannot be sent, and need not know of the child."""
+    seen: list[int] = []
+    tuner = robusttune.RandomSearch(
+        lambda hp: model_of(hp.Float("rate", 1e-3, 1e-2)),
+        objective="loss",
+        max_trials=2,
+        directory=str(tmp_path),
+        policy=Policy(isolate=True),
+        record_callbacks=[lambda trial, record: seen.append(os.getpid())],
+    )
+    x = keras.random.normal((64, 10), seed=1)
+    tuner.search(keras.ops.convert_to_numpy(x), keras.ops.convert_to_numpy(x)[:, :1], verbose=0)
+    assert seen == [os.getpid()] * 2
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from test_record_callbacks import lottery
+def note(trial, record):
+    with open({log!r}, "a") as file:
+        file.write(trial.trial_id + " ")
+        file.flush()
+    if trial.trial_id == "2" and {kill}:
+        os.kill(os.getpid(), 9)
+tuner = lottery({folder!r}, 5, [])
+tuner.oracle.record_callbacks = (note,)
+tuner.search()
+"""
+
+
+@pytest.mark.slow
+def test_tuner_a_call_that_ends_the_process_is_not_made_again(tmp_path: Path) -> None:
+    """Killed in the middle of a callback, a search goes on with the next trial's."""
+    log, tests = tmp_path / "log", str(Path(__file__).parent)
+    for kill in (True, False):
+        code = KILLED.format(tests=tests, log=str(log), folder=str(tmp_path), kill=kill)
+        subprocess.run([sys.executable, "-c", code], check=not kill, capture_output=True)
+    assert log.read_text().split() == ["0", "1", "2", "3", "4"]
+
+
+def test_study_each_trial_once() -> None:
+    """Completed, failed and pruned ones, in the order in which they end."""
+    seen: Seen = []
+
+    def objective(trial: Any) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        if trial.number == 1:
+            raise ValueError("no")
+        if trial.number == 2:
+            raise optuna.TrialPruned
+        return float(x)
+
+    study = optuna.create_study()
+    note = [lambda trial, record: seen.append((trial, record))]
+    study.optimize(robust(objective, record_callbacks=note), n_trials=4)
+    assert [trial.number for trial, _ in seen] == [0, 1, 2, 3]
+    statuses = ["completed", "failed", "pruned", "completed"]
+    assert [record.status for _, record in seen] == statuses
+    assert [record.status for record in records_of(study)] == statuses
+    assert [record.value for _, record in seen] == [record.value for record in records_of(study)]
+
+
+def test_healthy_trials_of_a_study_have_a_small_record() -> None:
+    """It says no status, which only Optuna knows, and no parameters, which Optuna has."""
+    study = optuna.create_study()
+    study.optimize(robust(lambda trial: trial.suggest_float("x", 0, 1)), n_trials=1)
+    stored = study.trials[0].user_attrs["robusttune:record"]
+    assert len(stored) < 120
+    assert "status" not in stored
+    (record,) = records_of(study)
+    assert (record.status, record.value) == ("completed", study.trials[0].value)
+    assert record.params == study.trials[0].params
+
+
+def test_guard_each_plain_fit_once(regression: Any) -> None:
+    """A fit is a trial of its own; in a trial of a study it is a part of one."""
+    seen: Seen = []
+    note = [lambda trial, record: seen.append((trial, record))]
+    guard = Guard(record_callbacks=note)
+    for rate in (1e-3, 1e6):
+        model_of(rate).fit(*regression, epochs=2, verbose=0, callbacks=[guard])
+    assert [(trial, record.unstable) for trial, record in seen] == [(None, False), (None, True)]
+    assert seen[-1][1] == guard.record
+
+    def objective(trial: Any) -> float:
+        fit = model_of(1e-3).fit(*regression, verbose=0, callbacks=[TrialGuard(trial)])
+        return float(fit.history["loss"][-1])
+
+    optuna.create_study().optimize(robust(objective, record_callbacks=note), n_trials=1)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("callbacks", [print, [1], "text", None])
+def test_callbacks_that_are_none_get_a_clear_error(callbacks: Any) -> None:
+    """Argument, rule and value are named."""
+    with pytest.raises(TypeError, match=r"record_callbacks must be callables"):
+        Guard(record_callbacks=callbacks)
