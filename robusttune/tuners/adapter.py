@@ -29,7 +29,7 @@ from robusttune.tuners.garbage import collecting_only_what_is_new
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 from robusttune.tuners.session import TrialSession
-from robusttune.tuners.stored_trials import RECORD_FILE
+from robusttune.tuners.stored_names import RECORD_FILE
 
 if TYPE_CHECKING:
     from robusttune.report import Report

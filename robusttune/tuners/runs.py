@@ -8,7 +8,8 @@ from typing import Any
 
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import write_atomically
-from robusttune.tuners.stored_trials import RECORD_FILE, read_record
+from robusttune.tuners.stored_names import RECORD_FILE
+from robusttune.tuners.stored_trials import read_record
 
 _BEGUN = "begun"
 

@@ -16,6 +16,7 @@ from robusttune.guard import Guard
 from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.oracle import RobustOracle
+from robusttune.tuners.parameters import without_bookkeeping
 from robusttune.tuners.results import (
     NoObjectiveError,
     metric_names,
@@ -83,8 +84,7 @@ class TrialSession:
     @property
     def params(self) -> dict[str, Any]:
         """The trial's hyperparameter values, without the bookkeeping of Hyperband."""
-        values = self.trial.hyperparameters.values
-        return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+        return without_bookkeeping(self.trial.hyperparameters.values)
 
     @property
     def siblings(self) -> Sequence[TrialRecord]:
