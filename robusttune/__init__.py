@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         StoreError,
         TrialFailure,
     )
-    from robusttune.guard import Guard
+    from robusttune.plain_fit import Guard
     from robusttune.policy import Policy
     from robusttune.records import TrialRecord
     from robusttune.regions import Region
@@ -45,7 +45,7 @@ _HOMES = {
     "DataFinding": "data",
     "FailureCause": "causes",
     "GridSearch": "tuners",
-    "Guard": "guard",
+    "Guard": "plain_fit",
     "HopelessSearchError": "errors",
     "Hyperband": "tuners",
     "InstabilityWarning": "errors",

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from robusttune.findings import Findings
     from robusttune.records import TrialRecord
 
 
@@ -33,11 +34,19 @@ class TrialFailure(RobustTuneError):  # noqa: N818 - the name says what ended, a
     Args:
         message: One line that says what happened.
         record: What is known of the failure; None where there is no record yet.
+        findings: What is known of it before there is a record; None where nothing is.
     """
 
-    def __init__(self, message: str, record: TrialRecord | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        record: TrialRecord | None = None,
+        *,
+        findings: Findings | None = None,
+    ) -> None:
         super().__init__(message)
         self.record = record
+        self.findings = record.findings if findings is None and record is not None else findings
 
 
 class HopelessSearchError(RobustTuneError, RuntimeError):

@@ -17,10 +17,12 @@ from typing import Any, Literal, TypeVar, get_args
 
 from robusttune.arguments import instance, integer, one_of, require, share
 from robusttune.causes import FailureCause, Symptom
+from robusttune.findings import Findings
 
 Status = Literal["completed", "failed", "pruned", "running"]
 
 SCHEMA = 1
+COMPLETED_EPOCHS = "completed_epochs"  # in the evidence: of the fit that went wrong
 MAX_BYTES = 64_000
 _MAX_LINE = 2_000
 
@@ -124,22 +126,37 @@ class TrialRecord:
         put(self, "evidence", plain(self.evidence))
         put(self, "params", plain(self.params))
 
+    @classmethod
+    def of(cls, found: Findings | None, **trial: Any) -> TrialRecord:
+        """Return the record of a trial: what was found in it, and what its host knows of it.
+
+        Nothing else makes records, but for `from_json`.
+
+        Args:
+            found: What went wrong; None where nothing did.
+            trial: The fields that findings do not have: trial_id, number, status, value, seconds,
+                params; and evidence, which is added to that of the findings.
+        """
+        if found is None:
+            return cls(**trial)
+        return cls(unstable=True, **_of_findings(found, trial.pop("evidence", {})), **trial)
+
+    @property
+    def findings(self) -> Findings | None:
+        """What went wrong; None on a stable trial."""
+        if self.cause is None:
+            return None
+        shared = {f.name: getattr(self, f.name) for f in fields(Findings) if f.name in _TYPES}
+        failed = self.status == "failed"
+        return Findings(**shared, cut_short=failed and not self.evidence.get(COMPLETED_EPOCHS))
+
     def replace(self, **changes: Any) -> TrialRecord:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
-    def crashed(self, **changes: Any) -> TrialRecord:
-        """Return the record of the trial once its process is known to be gone."""
-        cause = FailureCause.CRASHED
-        return self.replace(
-            status="failed",
-            unstable=True,
-            symptom=Symptom.CRASHED,
-            cause=cause,
-            confidence=1.0,
-            advice=cause.advice,
-            **changes,
-        )
+    def having(self, found: Findings, **changes: Any) -> TrialRecord:
+        """Return the record of the same trial with other findings, its evidence kept."""
+        return self.replace(unstable=True, **_of_findings(found, self.evidence), **changes)
 
     def message(self) -> str:
         """Return one line for people: symptom, place, cause and advice."""
@@ -153,24 +170,30 @@ class TrialRecord:
         Evidence that does not fit is left out, the largest item first, and named under
         "left_out"; then the longest parameter values are left out.
         """
-        body = {"schema": SCHEMA, **{f.name: getattr(self, f.name) for f in fields(self)}}
-        text = _dump(body)
-        if len(text.encode()) <= max_bytes:
-            return text
-        for key in ("evidence", "params"):
-            items = dict(body[key])
-            left_out: list[str] = []
-            while items and len(text.encode()) > max_bytes:
-                largest = max(items, key=lambda name: len(_dump(items[name])))
-                del items[largest]
-                left_out.append(largest)
-                body[key] = {**items, "left_out": left_out[:20]} if key == "evidence" else items
-                text = _dump(body)
-        return text
+        return _fitted({"schema": SCHEMA, **self._fields()}, max_bytes)
+
+    def to_stored_json(self, max_bytes: int = MAX_BYTES) -> str:
+        """Return what a host stores with the trial: as `to_json`, in as few bytes as it takes.
+
+        The status is left out, since the host's own state says it and may change; so is what a
+        record has without being told.
+        """
+        told = self._fields()
+        del told["status"]
+        told = {name: value for name, value in told.items() if value != _UNTOLD.get(name)}
+        return _fitted({"schema": SCHEMA, **told}, max_bytes)
+
+    def _fields(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_json(cls, text: str | bytes) -> TrialRecord:
-        """Read a record back; unknown fields, from a later version, are ignored.
+        """Read a record back, also one of a later version.
+
+        Unknown fields are ignored. An unknown cause or symptom becomes `FailureCause.UNKNOWN` or
+        None, and its text is kept in the evidence, under "later_version". A status that was not
+        stored is what the record shows: "failed" where it has a cause, no value and no
+        completed epoch, "completed" where it has a duration, else "running".
 
         Raises:
             TypeError: It is no text.
@@ -183,11 +206,18 @@ class TrialRecord:
             raise ValueError(f"Not a trial record: {one_line(str(error))}") from error
         if not isinstance(body, dict) or not isinstance(body.get("trial_id"), str):
             raise ValueError("Not a trial record: expected a JSON object with a trial_id.")
-        known = {f.name: body[f.name] for f in fields(cls) if f.name in body}
+        known = {f.name: body[f.name] for f in fields(cls) if body.get(f.name) is not None}
         try:
-            return cls(**{name: value for name, value in known.items() if value is not None})
+            return cls(**{"status": _status_shown(known), **_understood(known)})
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"Not a trial record: {one_line(str(error))}") from error
+
+
+def _of_findings(found: Findings, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record that findings fill in."""
+    shared = {f.name: getattr(found, f.name) for f in fields(Findings) if f.name in _TYPES}
+    advice = found.cause.advice if found.advice is None else found.advice
+    return {**shared, "advice": advice, "evidence": {**evidence, **found.evidence}}
 
 
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -209,9 +239,39 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "evidence": (Mapping, "a mapping"),
     "params": (Mapping, "a mapping"),
 }
+# What a record has where nothing was told.
+_UNTOLD = {"unstable": False, "other_causes": (), "evidence": {}, "params": {}}
 _NEVER_NONE = frozenset({"trial_id", "unstable", "other_causes", "evidence", "params"})
 
 _Member = TypeVar("_Member", bound=StrEnum)
+
+
+def _status_shown(told: Mapping[str, Any]) -> Status:
+    """Return the status of a stored record by what else is in it."""
+    if "cause" not in told:
+        return "completed" if "seconds" in told else "running"
+    evidence = told.get("evidence")
+    epochs = evidence.get(COMPLETED_EPOCHS) if isinstance(evidence, Mapping) else None
+    return "completed" if "value" in told or epochs else "failed"
+
+
+def _understood(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record with what only a later version knows moved to the evidence."""
+    known, later = dict(told), {}
+    symptom, cause = told.get("symptom"), told.get("cause")
+    if isinstance(symptom, str) and symptom not in list(Symptom):
+        later["symptom"] = known.pop("symptom")
+    if isinstance(cause, str) and cause not in list(FailureCause):
+        later["cause"], known["cause"] = cause, FailureCause.UNKNOWN
+    others = told.get("other_causes")
+    if isinstance(others, list) and all(isinstance(other, str) for other in others):
+        unknown = [other for other in others if other not in list(FailureCause)]
+        if unknown:
+            later["other_causes"] = unknown
+            known["other_causes"] = [other for other in others if other not in unknown]
+    if later and isinstance(told.get("evidence", {}), Mapping):
+        known["evidence"] = {**told.get("evidence", {}), "later_version": later}
+    return known
 
 
 def _check_type(name: str, value: Any, kind: tuple[Any, str]) -> None:
@@ -297,6 +357,21 @@ def plain(value: Any) -> Any:
 def _utf8(text: str) -> str:
     """UTF-8 has no lone surrogates, which file names may have."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _fitted(body: dict[str, Any], max_bytes: int) -> str:
+    """Return JSON of at most so many bytes; the largest evidence and parameters are left out."""
+    text = _dump(body)
+    for key in ("evidence", "params"):
+        items = dict(body.get(key, {}))
+        left_out: list[str] = []
+        while items and len(text.encode()) > max_bytes:
+            largest = max(items, key=lambda name: len(_dump(items[name])))
+            del items[largest]
+            left_out.append(largest)
+            body[key] = {**items, "left_out": left_out[:20]} if key == "evidence" else items
+            text = _dump(body)
+    return text
 
 
 def _dump(value: Any) -> str:

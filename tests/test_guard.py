@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from robusttune import FailureCause, Policy, Symptom
-from robusttune.guard import Guard
+from robusttune import FailureCause, Guard, Policy, Symptom
 
 MODES: dict[str, dict[str, Any]] = {
     "graph": {},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robusttune import TrialRecord
+import robusttune
+from robusttune import FailureCause, TrialRecord
 from robusttune.records import MAX_BYTES
 
 JSON_LIKE = st.recursive(
@@ -46,7 +49,7 @@ def test_record_from_garbage_is_a_value_error(text: Any) -> None:
         {},
         {"trial_id": 7},
         {"trial_id": "7", "status": "odd"},
-        {"trial_id": "7", "cause": "bad luck"},
+        {"trial_id": "7", "cause": ["unsafe_loss"]},
         {"trial_id": "7", "confidence": 2},
         {"trial_id": "7", "epoch": "first"},
         {"trial_id": "7", "unstable": 1},
@@ -63,6 +66,56 @@ def test_record_from_wrong_json(body: Any) -> None:
 def test_record_of_a_later_version_is_read() -> None:
     """Fields that this version does not know are ignored."""
     assert TrialRecord.from_json('{"trial_id": "7", "colour": "red"}').trial_id == "7"
+
+
+def test_record_from_the_future_keeps_what_it_says() -> None:
+    """A cause or symptom of a later version reads as unknown, its text kept in the evidence."""
+    body = {
+        "schema": 9,
+        "trial_id": "7",
+        "unstable": True,
+        "symptom": "melted",
+        "cause": "cosmic_rays",
+        "other_causes": ["unsafe_loss", "sabotage"],
+        "evidence": {"flux": 3},
+        "spin": [1, 2],
+    }
+    record = TrialRecord.from_json(json.dumps(body))
+    assert (record.cause, record.symptom) == (FailureCause.UNKNOWN, None)
+    assert record.other_causes == (FailureCause.UNSAFE_LOSS,)
+    later = {"symptom": "melted", "cause": "cosmic_rays", "other_causes": ["sabotage"]}
+    assert record.evidence == {"flux": 3, "later_version": later}
+    assert TrialRecord.from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [
+        (TrialRecord(trial_id="7", evidence={"pid": 7}), "running"),
+        (TrialRecord(trial_id="7", status="completed", value=0.5, seconds=2.0), "completed"),
+        (TrialRecord(trial_id="7", status="completed", seconds=2.0), "completed"),
+        (TrialRecord(trial_id="7", status="failed", cause="crashed", unstable=True), "failed"),
+        (
+            TrialRecord(trial_id="7", cause="crashed", unstable=True, value=1.0, seconds=2.0),
+            "completed",
+        ),
+    ],
+)
+def test_what_is_stored_has_no_status(record: TrialRecord, status: str) -> None:
+    """The host's own state is the truth; a record alone shows what it can, in few bytes."""
+    text = record.to_stored_json()
+    assert not {"status", "error", "other_causes"} & set(json.loads(text))
+    assert TrialRecord.from_json(text) == record.replace(status=status)
+
+
+def test_one_place_makes_records() -> None:
+    """All but the records that are read back come from TrialRecord.of."""
+    made = []
+    for path in Path(robusttune.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "TrialRecord":
+                made.append((path.name, node.lineno))
+    assert made == []
 
 
 @pytest.mark.parametrize("field", ["value", "seconds", "seconds_saved"])

@@ -14,10 +14,9 @@ import optuna
 import pytest
 
 import robusttune
-from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure
+from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure, trial_run
 from robusttune.guard.clock import FitClock, TrialClock
 from robusttune.optuna import TrialGuard, records_of, robust
-from robusttune.tuners import session
 
 ENDLESS = 1_000_000  # epochs, or batches an epoch: nobody waits for these
 SHORT = Policy(trial_seconds=1.0)
@@ -90,14 +89,14 @@ def test_clock_stands_still_while_paused() -> None:
     assert not endless.tick(0, 0)
     with pytest.raises(TrialFailure, match="seconds are over") as caught:
         clock.require_time()
-    assert caught.value.record is not None
-    assert caught.value.record.cause is FailureCause.TIMEOUT
+    assert caught.value.findings is not None
+    assert caught.value.findings.cause is FailureCause.TIMEOUT
 
 
-def test_guard_ends_a_fit_at_its_time_limit(regression: Any) -> None:
+def test_guard_ends_a_fit_at_its_time_limit(regression: Any, monkeypatch: Any) -> None:
     """The epochs before it count, and the model keeps its weights."""
+    monkeypatch.setattr(trial_run, "TrialClock", StepClock)
     model, guard = model_of(), Guard()
-    guard.clock = StepClock(None)
     history = model.fit(*regression, epochs=ENDLESS, verbose=0, callbacks=[guard])
     record = guard.record
     assert record is not None
@@ -119,13 +118,14 @@ def test_guard_a_fit_without_a_completed_epoch_has_failed() -> None:
 def test_guard_diagnosis_does_not_count(regression: Any) -> None:
     """The clock of the trial stands still while a diverged fit is replayed."""
     guard = Guard(Policy(trial_seconds=600.0))
-    guard.clock = TrialClock(600.0)
     began = time.monotonic()
     model_of(1e6).fit(*regression, epochs=50, verbose=0, callbacks=[guard])
     seconds = time.monotonic() - began
     assert guard.record is not None
     assert guard.record.cause is FailureCause.DIVERGENT_LEARNING_RATE
-    assert guard.clock.seconds < seconds - guard.record.evidence["diagnosis_seconds"]
+    assert guard.context is not None
+    clock = guard.context.clock_of(guard.policy)
+    assert clock.seconds < seconds - guard.record.evidence["diagnosis_seconds"]
 
 
 def tuner_of(run_trial: Any, directory: Path, **kwargs: Any) -> Any:
@@ -146,7 +146,7 @@ def test_tuner_a_slow_trial_completes_with_its_best_epoch(
     tmp_path: Path, regression: Any, monkeypatch: Any
 ) -> None:
     """Completed and unstable: the best epoch before the limit is the score."""
-    monkeypatch.setattr(session, "TrialClock", StepClock)
+    monkeypatch.setattr(trial_run, "TrialClock", StepClock)
 
     def slow(hp: Any) -> keras.Model:
         hp.Float("unused", 0, 1)
@@ -170,12 +170,12 @@ def test_tuner_the_users_own_guard_keeps_the_trials_time(
     where: str, tmp_path: Path, regression: Any, monkeypatch: Any
 ) -> None:
     """It knows of the trial while the fit runs, and of nothing afterwards."""
-    monkeypatch.setattr(session, "TrialClock", StepClock)
+    monkeypatch.setattr(trial_run, "TrialClock", StepClock)
     guard, params = Guard(Policy(clip=None)), []
 
     class Noting(keras.callbacks.Callback):
         def on_train_end(self, logs: Any = None) -> None:
-            params.append(guard.trial_params)
+            params.append(guard.context.params)
 
     class Mine(keras_tuner.HyperModel):
         def build(self, hp: Any) -> keras.Model:
@@ -192,7 +192,7 @@ def test_tuner_the_users_own_guard_keeps_the_trials_time(
     (row,) = tuner.report().trials.itertuples()
     assert (row.status, row.cause, row.step) == ("completed", "timeout", 24)
     assert [list(known) for known in params] == ([] if where == "search" else [["unused"]])
-    assert (guard.clock, guard.trial_params, guard.policy) == (None, {}, Policy(clip=None))
+    assert (guard.context, guard.policy) == (None, Policy(clip=None))
 
 
 @pytest.mark.parametrize(("fit", "trial"), [(0.05, 600.0), (600.0, 0.05)])

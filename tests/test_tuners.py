@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -20,10 +19,8 @@ import numpy as np
 import pytest
 
 import robusttune
-from robusttune import FailureCause, Guard, HopelessSearchError, Policy, Symptom, TrialRecord
+from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict
-from robusttune.diagnosis.trace import FitTrace
-from robusttune.tuners.session import TrialSession
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
 EXACT = Policy(sanitize="off")
@@ -100,11 +97,11 @@ def test_tuner_healthy_search_equals_keras_tuners(
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_tuner_signature_is_that_of_keras_tuner_plus_policy(name: str) -> None:
+def test_tuner_signature_is_that_of_keras_tuner_plus_our_own(name: str) -> None:
     """A swap of the class needs no other change."""
     theirs = inspect.signature(getattr(keras_tuner, name)).parameters
     ours = inspect.signature(getattr(robusttune, name)).parameters
-    assert set(ours) - set(theirs) == {"policy"}
+    assert set(ours) - set(theirs) == {"policy", "record_callbacks"}
     assert [n for n in ours if n != "policy"] == list(theirs)
     assert ours["policy"].default is None
 
@@ -762,34 +759,6 @@ def test_tuner_says_what_an_objective_needs(
     (error,) = tuner.report().trials.error
     missing = f"KeyError: '{objective}' is not in every epoch of the fit"
     assert error == f"{missing}, which reports {told}"
-
-
-def test_session_an_exception_goes_before_a_fit_that_learned_nothing() -> None:
-    """A quiet fit does not end a trial; what ends it is its cause."""
-    stalled = TrialRecord(trial_id="", unstable=True, symptom="stalled", cause="dead_relu")
-    oracle = SimpleNamespace(robusttune_records=dict)
-    trial = SimpleNamespace(hyperparameters=SimpleNamespace(values={}), trial_id="0")
-    session = TrialSession(SimpleNamespace(robust_policy=Policy(), oracle=oracle), trial)
-    session.guards = [SimpleNamespace(record=stalled, trace=None, failed=False, fitted=None)]
-    assert session.findings(None) is stalled
-    assert session.findings(KeyError("units")).cause is FailureCause.CODE_ERROR
-
-
-def test_session_tells_the_users_own_guard_of_the_trial() -> None:
-    """Its policy stays, with its limit; of several guards only the first that failed diagnoses."""
-    policy = Policy(trial_seconds=600.0)
-    oracle = SimpleNamespace(robusttune_records=dict)
-    trial = SimpleNamespace(hyperparameters=SimpleNamespace(values={"units": 3}), trial_id="0")
-    session = TrialSession(SimpleNamespace(robust_policy=policy, oracle=oracle), trial)
-    first, second = Guard(Policy(clip=None)), Guard(Policy(trial_seconds=5.0))
-    assert session.make_guard(first) is first
-    assert (first.clock, first.trial_params) == (session.clock, {"units": 3})
-    assert first.policy == Policy(clip=None)
-    first.trace = FitTrace(symptom=Symptom.DIVERGED)
-    session.guards = [first]
-    assert session.make_guard(second).clock.limit == 5.0
-    assert not second.diagnoses
-    assert session.make_guard(first).diagnoses  # used again, it has no earlier record
 
 
 def test_robust_is_idempotent_and_cached() -> None:

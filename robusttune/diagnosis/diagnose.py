@@ -12,11 +12,11 @@ from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
 from robusttune.diagnosis.judge import judge
-from robusttune.diagnosis.trace import Batch, FitTrace
+from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord, one_line
+from robusttune.records import TrialRecord
 
 if TYPE_CHECKING:
     import keras
@@ -135,21 +135,14 @@ def _symptom(
 
 
 def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) -> TrialRecord:
-    if verdict is None:
-        return TrialRecord(trial_id="", status="completed", seconds=seconds)
-    return TrialRecord(
+    if symptom is None or verdict is None:
+        return TrialRecord.of(None, trial_id="", status="completed", seconds=seconds)
+    error = verdict.evidence.get("error")
+    return TrialRecord.of(
+        findings_of(symptom, verdict, None).replace(error=error),
         trial_id="",
         status="completed" if symptom is Symptom.STALLED else "failed",
-        unstable=True,
-        symptom=symptom,
-        cause=verdict.cause,
-        other_causes=verdict.other_causes,
-        confidence=verdict.confidence,
         seconds=seconds,
-        advice=one_line(verdict.advice),
-        fix_verified=verdict.fix_verified,
-        error=verdict.evidence.get("error"),
-        evidence=verdict.evidence,
     )
 
 

@@ -1,17 +1,16 @@
-"""FitTrace: what the guard saw of one fit, as plain data."""
+"""FitTrace: what was seen of one fit, as plain data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from robusttune.causes import Symptom
-from robusttune.records import TrialRecord, one_line
-
-if TYPE_CHECKING:
-    from robusttune.diagnosis.verdict import Verdict
+from robusttune.diagnosis.verdict import Verdict
+from robusttune.findings import Findings
+from robusttune.records import COMPLETED_EPOCHS
 
 
 @dataclass(slots=True)
@@ -82,25 +81,19 @@ def seconds_saved(trace: FitTrace) -> float | None:
     return max(trace.epochs - trace.epoch - 1, 0) * trace.seconds_per_epoch
 
 
-def failure_record(symptom: Symptom, verdict: Verdict, trace: FitTrace | None) -> TrialRecord:
-    """Return the record of what went wrong, for an adapter to complete.
-
-    It is "completed" where an epoch had been completed, else "failed"; it has no trial_id.
-    """
+def findings_of(symptom: Symptom, verdict: Verdict, trace: FitTrace | None) -> Findings:
+    """Return what a symptom, its verdict and the trace of the fit say; None: there was no fit."""
     trace = trace or FitTrace()
-    return TrialRecord(
-        trial_id="",
-        status="completed" if trace.epoch_logs else "failed",
-        unstable=True,
+    return Findings(
         symptom=symptom,
         cause=verdict.cause,
         other_causes=verdict.other_causes,
         confidence=verdict.confidence,
         epoch=trace.epoch,
         step=trace.step,
-        seconds=trace.seconds,
         seconds_saved=seconds_saved(trace),
-        advice=one_line(verdict.advice),
+        advice=verdict.advice or None,
         fix_verified=verdict.fix_verified,
-        evidence=verdict.evidence,
+        evidence={**verdict.evidence, COMPLETED_EPOCHS: len(trace.epoch_logs)},
+        cut_short=not trace.epoch_logs,
     )

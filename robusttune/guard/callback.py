@@ -1,11 +1,11 @@
-"""Guard: the Keras callback that ends a fit at its first bad step, and keeps the evidence."""
+"""FitGuard: the Keras callback that ends a fit at its first bad step, and says why."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,12 @@ import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis.trace import Batch, FitTrace, failure_record
+from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
-from robusttune.guard.clock import TrialClock
+from robusttune.findings import Findings
+from robusttune.guard.context import FitContext
 from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
-from robusttune.records import TrialRecord
 
 _log = logging.getLogger("robusttune.guard")
 
@@ -28,45 +28,26 @@ MAX_WEIGHT_BYTES = 256 * 2**20
 _NOT_ASKED = Verdict(cause=FailureCause.UNKNOWN, advice=FailureCause.UNKNOWN.advice)
 
 
-class Guard(keras.callbacks.Callback):
-    """Watches a fit from inside its training step.
-
-    At the first non-finite loss or gradient the update is not applied, so that the model keeps the
-    weights of the last good step, and the fit ends with that step. A loss that diverges but stays
-    finite, and weights that became non-finite, end it too. Gradients are clipped where the
-    optimizer has no clipping of its own. The metrics of an epoch that was cut short are NaN.
-
-    On the TensorFlow backend all this happens in the graph, in every mode (eager, graph,
-    jit_compile, steps_per_execution, several replicas). On JAX and PyTorch the guard sees the loss
-    after the update: it stops the fit within one batch, but that update has reached the weights.
-
-    Put it first in the list of callbacks, so that the others see what it says of the epoch.
+class FitGuard(keras.callbacks.Callback):
+    """Watches a fit from inside its training step; `robusttune.Guard` is the one for users.
 
     Args:
         policy: Thresholds and switches; None for the defaults.
 
     Attributes:
-        record: TrialRecord of the last fit, made when it ends; None before.
+        findings: What went wrong in the last fit, once it has ended; None: nothing.
         trace: FitTrace, the raw observations behind it; None before.
+        context: The trial that the next fit is in; it has to have one.
         failed: Whether the last fit was ended by the guard, or ended on a bad state.
-
-    Example:
-        >>> guard = Guard()
-        >>> model.fit(x, y, epochs=5, callbacks=[guard])  # doctest: +SKIP
-        >>> guard.record.cause  # doctest: +SKIP
-        <FailureCause.DIVERGENT_LEARNING_RATE: 'divergent_learning_rate'>
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
         super().__init__()
         self.policy = Policy.given(policy)
-        self.record: TrialRecord | None = None
+        self.findings: Findings | None = None
         self.trace: FitTrace | None = None
-        # What an adapter knows and a single fit does not: it helps the diagnosis.
-        self.trial_params: Mapping[str, Any] = {}
-        self.siblings: Sequence[TrialRecord] = ()
-        self.clock: TrialClock | None = None  # of the trial; None: each fit has its own
-        self.diagnoses = True  # whether the record of a fit that fails says why
+        self.context: FitContext | None = None
+        self._running = self._finished = False  # of the last fit
         self._recorder: Any = None
         if keras.backend.backend() != "tensorflow":
             # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
@@ -82,16 +63,18 @@ class Guard(keras.callbacks.Callback):
         """The model of the last fit; None before."""
         return self._model
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
+    def __deepcopy__(self, memo: dict[int, Any]) -> FitGuard:
         """Return a fresh guard with the same policy, as tuners copy callbacks for every trial."""
         return type(self)(self.policy)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Instrument the model."""
         self.release()
-        self._clock = self.clock or TrialClock(self.policy.trial_seconds)
+        assert self.context is not None
+        self._clock = self.context.clock_of(self.policy)
         self._clock.require_time()
-        self.record = None
+        self.findings, self._running, self._finished = None, True, False
+        self.context.fit_begins(self)
         self.trace = FitTrace(epochs=self.params.get("epochs"))
         self._watch = WatchState(find_baseline=self._find_baseline, ready=self._has_latest)
         self._began = self._epoch_began = time.perf_counter()
@@ -137,8 +120,8 @@ class Guard(keras.callbacks.Callback):
         self.trace.epoch_logs.append({name: float(value) for name, value in scalars.items()})
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Make the trace and the record, and leave the model as it was."""
-        if self.trace is not None:
+        """Make the trace and the findings, and leave the model as it was."""
+        if self._running:
             self._finish()
         self.release()
 
@@ -148,11 +131,16 @@ class Guard(keras.callbacks.Callback):
         A fit that raises never reaches on_train_end. An exception in a step comes here by itself,
         as does the model's next fit; who catches one of a callback may call this.
         """
+        if not self._running:
+            return
+        self._running = False
+        if not self._finished:
+            self._collect()
         if self._recorder is not None:
-            if self.record is None:
-                self._collect()
             self._recorder.detach()
             self._recorder = None
+        assert self.context is not None
+        self.context.fit_ended(self)
 
     def _attach(self) -> None:
         from robusttune.guard.tensorflow_fit import ModelRecorder
@@ -287,8 +275,9 @@ class Guard(keras.callbacks.Callback):
             running -= 0.0 if self._recorder is None else self._recorder.tapping_seconds
             trace.seconds_per_epoch = running * self.params["steps"] / trace.step
         with self._clock.paused():
-            self.record = self._make_record(trace)
-        if not self.record.unstable:  # what a diagnosis would need takes memory
+            self.findings = self._find(trace)
+        self._finished = True
+        if self.findings is None:  # what a diagnosis would need takes memory
             trace.first_batches, trace.initial_weights = [], None
 
     def _collect(self) -> None:
@@ -321,25 +310,24 @@ class Guard(keras.callbacks.Callback):
                 trace.failing_batch = trace.first_batches.pop(step)
                 del trace.first_batches[step:]
 
-    def _make_record(self, trace: FitTrace) -> TrialRecord:
+    def _find(self, trace: FitTrace) -> Findings | None:
         from robusttune.diagnosis import judge, judge_quiet
 
+        context = self.context
+        assert context is not None
         known: dict[str, Any] = {
             "model": self.model,
             "trace": trace,
-            "params": self.trial_params,
-            "siblings": self.siblings,
+            "params": context.params,
+            "siblings": context.siblings,
             "policy": self.policy,
         }
-        if trace.symptom is not None:
-            symptom = trace.symptom
-            verdict = judge(symptom, **known) if self.diagnoses else _NOT_ASKED
-        else:
+        if trace.symptom is None:
             quiet = judge_quiet(**known)
-            if quiet is None:
-                return TrialRecord(trial_id="", status="completed", seconds=trace.seconds)
-            symptom, verdict = Symptom.STALLED, quiet
-        return failure_record(symptom, verdict, trace)
+            return None if quiet is None else findings_of(Symptom.STALLED, quiet, trace)
+        wanted = context.wants_diagnosis(cut_short=not trace.epoch_logs)
+        verdict = judge(trace.symptom, **known) if wanted else _NOT_ASKED
+        return findings_of(trace.symptom, verdict, trace)
 
     def _keep_initial_weights(self) -> None:
         weights = self.model.weights

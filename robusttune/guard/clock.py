@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis.trace import failure_record
-from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import TrialFailure
+from robusttune.findings import Findings
 
 
 class TrialClock:
@@ -60,18 +59,16 @@ class TrialClock:
         """Refuse to begin another fit when the time is over.
 
         Raises:
-            TrialFailure: It is; with the record of that.
+            TrialFailure: It is; with the findings of that.
         """
         if self.expired:
-            cause = FailureCause.TIMEOUT
-            verdict = Verdict(
-                cause=cause,
+            found = Findings(
+                symptom=Symptom.TIMEOUT,
+                cause=FailureCause.TIMEOUT,
                 confidence=0.99,
-                advice=cause.advice,
                 evidence={"trial_seconds": self.seconds, "limit_seconds": self.limit},
             )
-            record = failure_record(Symptom.TIMEOUT, verdict, None)
-            raise TrialFailure(f"the trial's {self.limit:g} seconds are over", record)
+            raise TrialFailure(f"the trial's {self.limit:g} seconds are over", findings=found)
 
 
 class FitClock(TrialClock):

@@ -11,43 +11,31 @@ from typing import Any
 
 import keras
 
-from robusttune.guard.callback import Guard
+from robusttune.guard.callback import FitGuard
 
-_Make = Callable[[Guard | None], Guard]
+_Make = Callable[[FitGuard | None], FitGuard]
 _make_guard: ContextVar[_Make | None] = ContextVar("make_guard", default=None)
-# What a guard knows of the trial that its fit is in.
-_OF_THE_TRIAL = ("trial_params", "siblings", "clock", "diagnoses")
 _lock = threading.Lock()
 _users = 0
 
 
 @contextmanager
-def guard_every_fit(make: _Make) -> Iterator[list[Guard]]:
+def guard_every_fit(make: _Make) -> Iterator[None]:
     """Give each `keras.Model.fit` inside the block, in this thread, a guard of its own.
 
     Tuners copy callbacks, and people override what calls `fit` (`HyperModel.fit`, `run_trial`, a
     whole training procedure) or forget to hand the callbacks on: the one place that all of them
     pass is `fit`. It is replaced on `keras.Model` while at least one such block is open, and
-    behaves as ever outside of one. A fit that has a Guard among its callbacks keeps that one, which
+    behaves as ever outside of one. A fit that has a guard among its callbacks keeps that one, which
     knows of the trial until the fit ends.
 
     Args:
         make: Makes the guard of one fit; given the one among its callbacks, tells it of the trial.
-
-    Yields:
-        The guards of the fits so far, in their order.
     """
-    guards: list[Guard] = []
-
-    def tracked(found: Guard | None) -> Guard:
-        guard = make(found)
-        guards.append(guard)
-        return guard
-
     _install()
-    token = _make_guard.set(tracked)
+    token = _make_guard.set(make)
     try:
-        yield guards
+        yield
     finally:
         _make_guard.reset(token)
         _uninstall()
@@ -85,7 +73,7 @@ def _patch() -> None:
         call = signature.bind(self, *args, **kwargs)
         given = call.arguments.get("callbacks")
         found = _guard_among(given)
-        kept = {name: getattr(found, name) for name in _OF_THE_TRIAL if found is not None}
+        context = None if found is None else found.context
         guard = make(found)
         if found is None:
             if isinstance(given, keras.callbacks.CallbackList):
@@ -99,8 +87,7 @@ def _patch() -> None:
             return original(*call.args, **call.kwargs)
         finally:
             guard.release()
-            for name, value in kept.items():
-                setattr(guard, name, value)
+            guard.context = context
 
     fit.__doc__ = original.__doc__
     fit.__signature__ = signature  # type: ignore[attr-defined]
@@ -114,10 +101,10 @@ def _unpatch() -> None:
         keras.Model.fit = _own_fit
 
 
-def _guard_among(callbacks: Any) -> Guard | None:
+def _guard_among(callbacks: Any) -> FitGuard | None:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
     for callback in keras.tree.flatten(callbacks) if callbacks else ():
-        if isinstance(callback, Guard):
+        if isinstance(callback, FitGuard):
             return callback
     return None

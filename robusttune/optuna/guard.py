@@ -9,8 +9,8 @@ from optuna.trial import BaseTrial
 
 from robusttune.arguments import instance
 from robusttune.errors import TrialFailure
-from robusttune.guard import Guard
-from robusttune.optuna.session import TrialSession
+from robusttune.optuna.host import StudyRun
+from robusttune.plain_fit import Guard
 from robusttune.policy import Policy
 
 
@@ -38,40 +38,36 @@ class TrialGuard(Guard):
 
     def __init__(self, trial: BaseTrial, policy: Policy | None = None) -> None:
         instance("trial", trial, BaseTrial, "an Optuna trial")
-        session = TrialSession.of(trial)
-        super().__init__(session.policy if policy is None and session else policy)
+        run = StudyRun.of(trial)
+        super().__init__(run.policy if policy is None and run else policy)
         self.trial = trial
-        self._session = session
+        self._study_run = run
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TrialGuard:
         """Return a fresh guard of the same trial."""
         return type(self)(self.trial, self.policy)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Open a session with the trial where `robust` has not, and instrument the model."""
-        self._session = TrialSession.of(self.trial)
-        if self._session is None:
-            self._session = TrialSession(self.trial, self.policy, returns=False)
-            self._session.open()
-        self._session.guard = self
-        if self._session.clock.limit is not None:
-            self.clock = self._session.clock
-        self.trial_params = self.trial.params
+        """Open a run of the trial where `robust` has not, and instrument the model."""
+        run = StudyRun.of(self.trial)
+        if run is None:
+            run = StudyRun(self.trial, self.policy, whole=False)
+            run.open()
+        self.context = self._study_run = run
         super().on_train_begin(logs)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Store the record of a failing fit."""
-        session = self._session
-        assert session is not None
-        if self.failed:
-            self.siblings = session.siblings()
+        run = self._study_run
+        assert run is not None
         super().on_train_end(logs)
-        failed = self.record is not None and self.record.status == "failed"
-        if self.record is not None and self.record.unstable:
-            self.record = session.note(self.record)
-        if session.returns:
+        failed = self.findings is not None and self.findings.cut_short
+        if self.findings is not None and run.found is not None:
+            # At once: the process may not come to the end of the trial.
+            self.record = run.store(run.found, "failed" if run.found.cut_short else "completed")
+        if run.whole:
             return
-        session.close()
+        run.close()
         if failed and self.record is not None:
             raise TrialFailure(
                 f"Trial {self.trial.number} failed: {self.record.cause}. {self.record.advice}",

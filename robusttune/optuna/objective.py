@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import optuna
 from optuna.trial import BaseTrial
 
 from robusttune.arguments import require
-from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError, TrialFailure
-from robusttune.optuna.results import problem_with
-from robusttune.optuna.session import TrialSession
+from robusttune.optuna.host import StudyRun
 from robusttune.optuna.space import sanitize_trial
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
+from robusttune.trial_run import RecordCallback, checked_callbacks, hand_out
 
 _log = logging.getLogger("robusttune.optuna")
 
@@ -26,7 +25,12 @@ _log = logging.getLogger("robusttune.optuna")
 Objective: TypeAlias = Callable[[Any], Any]
 
 
-def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
+def robust(
+    objective: Objective,
+    *,
+    policy: Policy | None = None,
+    record_callbacks: Iterable[RecordCallback] = (),
+) -> Objective:
     """Return an objective whose failures are recorded and do not end the study.
 
     Suggestions are sanitized (`sanitize_trial`). An exception, and a result that is no number, is
@@ -40,6 +44,9 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
             that `robust` has returned is not wrapped again; a policy that is given takes effect.
         policy: `hopeless_after`, and what the sanitizer, the guard and the diagnosis look at; None
             is Policy().
+        record_callbacks: Each is called as `callback(trial, record)` once a trial, when its record
+            is stored and before Optuna ends it: in the process that ran it, one at a time. One that
+            raises is logged, and the study goes on.
 
     Raises:
         HopelessSearchError: From the returned objective; no parameter changes why trials fail.
@@ -56,74 +63,60 @@ def robust(objective: Objective, *, policy: Policy | None = None) -> Objective:
         ['COMPLETE', 'FAIL']
     """
     require(callable(objective), "objective", "callable", objective, error=TypeError)
-    if isinstance(objective, _RobustObjective):  # two sessions of one trial would be in conflict
+    callbacks = checked_callbacks(record_callbacks)
+    if isinstance(objective, _RobustObjective):  # two runs of one trial would be in conflict
         policy = objective._policy if policy is None else policy
+        callbacks = objective._record_callbacks + callbacks
         objective = objective._objective
-    return _RobustObjective(objective, Policy.given(policy))
+    return _RobustObjective(objective, Policy.given(policy), callbacks)
 
 
 class _RobustObjective:
     """A class and not a closure, so that it can be sent to worker processes."""
 
-    def __init__(self, objective: Objective, policy: Policy) -> None:
+    def __init__(
+        self, objective: Objective, policy: Policy, record_callbacks: tuple[RecordCallback, ...]
+    ) -> None:
         functools.update_wrapper(self, objective)
         self._objective = objective
         self._policy = policy
+        self._record_callbacks = record_callbacks
 
     def __call__(self, trial: BaseTrial) -> Any:
         watched = sanitize_trial(trial, self._policy)
-        session = TrialSession(watched, self._policy, returns=True)
-        session.open()
+        run = StudyRun(watched, self._policy, whole=True)
+        run.open()
         try:
-            return _run(self._objective, watched, session)
+            return self._run(watched, run)
         finally:
-            session.close()
+            run.close()
 
-
-def _run(objective: Objective, trial: BaseTrial, session: TrialSession) -> Any:
-    try:
-        result = objective(trial)
-    except (optuna.TrialPruned, HopelessSearchError):
-        raise
-    except Exception as error:
-        failure = _failure_of(session, error)
-        _log.warning(
-            "Trial %d failed (%s): %s",
-            trial.number,
-            failure.cause,
-            failure.advice,
-            exc_info=None if isinstance(error, TrialFailure) else error,
-        )
-        session.raise_if_hopeless(failure)
-        return math.nan
-    except BaseException as error:
-        session.interrupted(error)
-        raise
-    return _checked(result, trial, session)
-
-
-def _failure_of(session: TrialSession, error: Exception) -> TrialRecord:
-    if isinstance(error, TrialFailure):
-        return session.declared(error)
-    if session.failure is not None:  # what the guard saw is why the rest went wrong
-        return session.note_exception(session.failure, error)
-    return session.judge(Symptom.EXCEPTION, error)
-
-
-def _checked(result: Any, trial: BaseTrial, session: TrialSession) -> Any:
-    """Return the objective's result, NaN where the trial has failed."""
-    directions = trial.study.directions if isinstance(trial, optuna.Trial) else None
-    problem = problem_with(result, directions)
-    seen = session.failure
-    if problem is None and (seen is None or seen.status != "failed"):
-        session.ended_well()
+    def _run(self, trial: BaseTrial, run: StudyRun) -> Any:
+        try:
+            result = self._objective(trial)
+            value = run.value(result)
+        except optuna.TrialPruned:
+            self._hand_out(trial, run.pruned())
+            raise
+        except HopelessSearchError:
+            raise
+        except Exception as error:
+            record = run.end(error)
+            self._hand_out(trial, record)
+            _log.warning(
+                "Trial %d failed (%s): %s",
+                trial.number,
+                record.cause,
+                record.advice,
+                exc_info=None if isinstance(error, TrialFailure) else error,
+            )
+            run.raise_if_hopeless(record)
+            return math.nan
+        except BaseException as error:
+            self._hand_out(trial, run.interrupted(error))
+            raise
+        self._hand_out(trial, run.end(value=value))
         return result
-    if seen is not None:
-        failure = session.note(seen.replace(status="failed"))
-    elif problem is not None and problem.symptom is Symptom.EXCEPTION:
-        failure = session.judge(problem.symptom, TypeError(problem.text))
-    else:
-        failure = session.judge(Symptom.NON_FINITE_OBJECTIVE)
-    _log.warning("Trial %d failed (%s): %s", trial.number, failure.cause, failure.advice)
-    session.raise_if_hopeless(failure)
-    return math.nan
+
+    def _hand_out(self, trial: BaseTrial, record: TrialRecord) -> None:
+        hand_out(self._record_callbacks, trial, record)

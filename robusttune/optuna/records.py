@@ -13,8 +13,9 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
+from robusttune.findings import Findings
 from robusttune.optuna.stored_names import RECORD_KEY
-from robusttune.processes import is_gone, this_process
+from robusttune.processes import is_gone
 from robusttune.records import MAX_BYTES, Status, TrialRecord
 
 _STATUS: dict[TrialState, Status] = {
@@ -28,29 +29,15 @@ _STATUS: dict[TrialState, Status] = {
 def write_record(trial: BaseTrial, record: TrialRecord) -> None:
     """Store a record with a trial that has not ended, as a string that every storage takes.
 
-    A storage encodes the string as JSON once more; what counts for its limits is that length.
+    A storage encodes the string as JSON once more; what counts for its limits is that length. It
+    replaces the record that a retried trial copied from the one that it repeats.
     """
     limit = MAX_BYTES
-    text = record.to_json(limit)
+    text = record.to_stored_json(limit)
     while len(json.dumps(text)) > MAX_BYTES and limit > 1_000:
         limit = int(limit * 0.8)
-        text = record.to_json(limit)
+        text = record.to_stored_json(limit)
     trial.set_user_attr(RECORD_KEY, text)
-
-
-def leave_breadcrumb(trial: BaseTrial, *, recorded: bool) -> None:
-    """Note who runs a trial, so that a reader can tell a killed worker's trial from a running one.
-
-    It replaces the record that a retried trial copied from the one that it repeats.
-
-    Args:
-        trial: The trial.
-        recorded: Whether every failure will be recorded, so that a trial that failed with nothing
-            but a breadcrumb has lost its worker.
-    """
-    worker = {**this_process(), "recorded": recorded}
-    number = trial.number
-    write_record(trial, TrialRecord(trial_id=str(number), number=number, evidence=worker))
 
 
 def lost_its_worker(failed: TrialRecord) -> bool:
@@ -59,7 +46,7 @@ def lost_its_worker(failed: TrialRecord) -> bool:
 
 
 def stored_record(trial: FrozenTrial | BaseTrial) -> TrialRecord | None:
-    """Return the trial's own record or breadcrumb; None without one that can be read."""
+    """Return the trial's own record, or the note that it began; None without one to read."""
     text = trial.user_attrs.get(RECORD_KEY)
     if not isinstance(text, str):
         return None
@@ -108,7 +95,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
     stored = stored_record(trial)
     left_running = stored is not None and stored.status == "running"
-    record = TrialRecord(trial_id="") if stored is None or left_running else stored
+    record = TrialRecord.of(None, trial_id="") if stored is None or left_running else stored
     record = record.replace(
         trial_id=str(trial.number),
         number=trial.number,
@@ -118,10 +105,10 @@ def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
     )
     if trial.state is TrialState.RUNNING:
         gone = stale or (left_running and stored is not None and is_gone(stored.evidence))
-        return record.crashed() if gone else record
+        return record.having(Findings.crashed(), status="failed") if gone else record
     if trial.state is TrialState.FAIL:
         vanished = stored is not None and lost_its_worker(stored)
-        return record.crashed() if vanished else _failed(record)
+        return record.having(Findings.crashed()) if vanished else _failed(record)
     return _with_values(record, trial.values)
 
 

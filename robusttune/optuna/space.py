@@ -15,8 +15,8 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
 from robusttune.arguments import instance
 from robusttune.optuna.distributions import distribution_of, parameter_of
+from robusttune.optuna.host import RUN_KEYS
 from robusttune.optuna.sampler import given_values
-from robusttune.optuna.session import SESSION_KEYS
 from robusttune.optuna.stored_names import ADJUSTMENTS_KEY
 from robusttune.policy import Policy
 from robusttune.records import plain
@@ -85,10 +85,10 @@ class _Sanitizing:
     _policy: Policy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the trial without its session, which is this process's, and sanitize it again."""
+        """Pickle the trial without its run, which is this process's, and sanitize it again."""
         kind: Any = type(self).__bases__[1]
         trial = kind.__new__(kind)
-        trial.__dict__ = {k: v for k, v in self.__dict__.items() if k not in SESSION_KEYS}
+        trial.__dict__ = {k: v for k, v in self.__dict__.items() if k not in RUN_KEYS}
         return sanitize_trial, (trial, self._policy)
 
     def suggest_float(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.findings import Findings
 from robusttune.records import Status, TrialRecord, one_line
 from robusttune.space.parameters import Parameter
 
@@ -77,27 +78,16 @@ def without_record(
         params: Hyperparameter values by name.
         non_finite: Whether the host measured an objective that is NaN or infinite.
     """
+    known = {"trial_id": trial_id, "number": number, "params": params}
     if status != "failed" and not non_finite:
-        return TrialRecord(
-            trial_id=trial_id, number=number, status=status, value=score, params=params
-        )
+        return TrialRecord.of(None, status=status, value=score, **known)
     cause, confidence, error = read_message(message)
     if error is not None:
         symptom: Symptom | None = Symptom.EXCEPTION
     else:
         symptom = Symptom.NON_FINITE_OBJECTIVE if non_finite else None
-    return TrialRecord(
-        trial_id=trial_id,
-        number=number,
-        status="failed",
-        unstable=True,
-        symptom=symptom,
-        cause=cause,
-        confidence=confidence,
-        advice=cause.advice,
-        error=error,
-        params=params,
-    )
+    found = Findings(symptom=symptom, cause=cause, confidence=confidence, error=error)
+    return TrialRecord.of(found, status="failed", **known)
 
 
 def read_message(message: str | None) -> tuple[FailureCause, float | None, str | None]:

@@ -6,11 +6,10 @@ import functools
 import importlib.util
 import inspect
 import logging
-import os
 import sys
 import traceback
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import keras_tuner
@@ -21,15 +20,14 @@ from keras_tuner.src.distribute.utils import is_chief_oracle
 
 from robusttune.arguments import require
 from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
-from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
+from robusttune.trial_run import RecordCallback, TrialRun, checked_callbacks
+from robusttune.tuners.declarations import names_asked_for
 from robusttune.tuners.durable import DurableTuner
-from robusttune.tuners.files import write_atomically
 from robusttune.tuners.garbage import collecting_only_what_is_new
+from robusttune.tuners.host import TunerTrial, watched
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
-from robusttune.tuners.session import TrialSession
-from robusttune.tuners.stored_names import RECORD_FILE
 
 if TYPE_CHECKING:
     from robusttune.report import Report
@@ -54,6 +52,8 @@ class RobustBase(DurableTuner):
     def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(oracle, keras_tuner.Oracle):
             make_robust(oracle, self.robust_policy, limit_is_set=self._robust_limit_is_set)
+            # With the oracle, which stays in this process where trials run in another one.
+            oracle.record_callbacks = self.__dict__.pop("_robust_callbacks", ())
         self._robust_space = SearchSpace(
             None if hypermodel is None else lambda hp: self.hypermodel.build(hp),
             self.robust_policy,
@@ -70,6 +70,7 @@ class RobustBase(DurableTuner):
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
+            self.oracle.hand_out_records()  # of trials that an earlier process ended
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
         if is_chief_oracle():
             self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
@@ -114,24 +115,26 @@ class RobustBase(DurableTuner):
             finally:
                 self._robust_isolation = None
 
-    def _robust_session(self, trial: Any) -> TrialSession:
+    def _robust_run_trial(self, host: TunerTrial, run: TrialRun) -> Callable[..., Any]:
         if self._robust_isolation is None:
-            return TrialSession(self, trial)
-        from robusttune.tuners.isolation import IsolatedSession
+            return watched(host, run, self.run_trial)
+        from robusttune.tuners.isolation import run_isolated
 
-        return IsolatedSession(self, trial, self._robust_isolation)
+        return functools.partial(run_isolated, self._robust_isolation, host, run)
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
-        session = self._robust_session(trial)
+        host = TunerTrial(self, trial)
+        run = TrialRun(host, self.robust_policy)
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         own = self.__dict__.get("run_trial")
-        self.__dict__["run_trial"] = session.watched(self.run_trial)
+        self.__dict__["run_trial"] = self._robust_run_trial(host, run)
         error: Exception | None = None
         try:
             with (
-                self._run_noted(trial),
+                self._run_noted(run),
                 self._robust_space.watching(mend=True),
-                guard_every_fit(session.make_guard) as session.guards,
+                names_asked_for() as asked,
+                run.guarding(),
             ):
                 self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status, trial.message = TrialStatus.COMPLETED, None
@@ -145,27 +148,32 @@ class RobustBase(DurableTuner):
             del self.__dict__["run_trial"]
             if own is not None:
                 self.__dict__["run_trial"] = own
-        record = session.record(error)
+        if self._robust_isolation is None:  # else the child has listened
+            host.asked = frozenset(asked) or None
+        record = run.end(error, None if error is not None else host.value(host.results))
         if error is not None:
             trial.message = (
                 record.message() if isinstance(error, TrialFailure) else _traceback(error)
             )
-        path = os.path.join(self.get_trial_dir(trial.trial_id), RECORD_FILE)
-        write_atomically(path, record.to_json(), durable=record.unstable)
-        if isinstance(self.oracle, RobustOracle):
-            self.oracle.robusttune_records()[trial.trial_id] = record
         if record.unstable:
             shown = None if error is None or isinstance(error, TrialFailure) else error
             _log.warning("Trial %s: %s", trial.trial_id, record.message(), exc_info=shown)
 
 
 class RobustEntry:
-    """What is called first: the `policy` argument, and what the tuner's own class would break."""
+    """What is called first: our own arguments, and what the tuner's own class would break."""
 
     _robust_space: SearchSpace
 
-    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        policy: Policy | None = None,
+        record_callbacks: Iterable[RecordCallback] = (),
+        **kwargs: Any,
+    ) -> None:
         self.robust_policy = Policy.given(policy)
+        self._robust_callbacks = checked_callbacks(record_callbacks)
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
         self._robust_limit_is_set = "max_consecutive_failed_trials" in {**given.arguments, **kwargs}
         super().__init__(*args, **kwargs)
@@ -206,7 +214,8 @@ class RobustEntry:
 def robust(tuner_class: T) -> T:
     """Return a subclass of a Keras Tuner tuner whose searches survive failing trials.
 
-    The signature is that of the class, plus `policy`. Works as a decorator too.
+    The signature is that of the class, plus `policy` and `record_callbacks`. Works as a decorator
+    too.
 
     Args:
         tuner_class: `keras_tuner.Tuner` or a subclass of it; a subclass of its `BaseTuner`.
@@ -242,20 +251,37 @@ def _robust_class(tuner_class: Any) -> Any:
     )
 
 
+_OWN_PARAMETERS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+    for name, default, kind in (
+        ("policy", None, "Policy | None"),
+        ("record_callbacks", (), "Iterable[RecordCallback]"),
+    )
+]
+
+
 def _signature(tuner_class: Any) -> inspect.Signature:
     signature = inspect.signature(tuner_class)
     parameters = list(signature.parameters.values())
     at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
-    policy = inspect.Parameter(
-        "policy", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Policy | None"
-    )
-    parameters.insert(at, policy)
+    parameters[at:at] = _OWN_PARAMETERS
     return signature.replace(parameters=parameters)
+
+
+_OWN_DOC = """Robust: `report()` returns the robusttune.Report of the search so far, and there are
+two more keyword arguments:
+
+    policy: A robusttune.Policy; None for the defaults.
+    record_callbacks: Each is called as `callback(trial, record)` with a trial that has ended and
+        its TrialRecord, which is stored already: in the search's own process (the chief's, where
+        there are workers), one at a time, once a trial, also when the search goes on later. One
+        that raises is logged, and the search goes on.
+"""
 
 
 def _doc(tuner_class: Any) -> str:
     own = inspect.getdoc(tuner_class) or ""
-    return f"{own}\n\nRobust: takes `policy`, a robusttune.Policy, and has `report()`.\n"
+    return f"{own}\n\n{_OWN_DOC}"
 
 
 def _traceback(error: Exception) -> str:

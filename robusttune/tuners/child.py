@@ -26,6 +26,7 @@ from typing import Any, TextIO
 
 import cloudpickle
 
+from robusttune.findings import Findings
 from robusttune.guard.clock import TrialClock
 from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.garbage import collecting_only_what_is_new
@@ -45,8 +46,9 @@ class Outcome:
         results: What run_trial returned, pickled; no epoch is unusable. None after an error.
         error: What ended it; None for a run that returned.
         traceback: The error's, as text.
-        findings: What the guards and the diagnosis say.
+        findings: What the guards and the diagnosis say; None: nothing went wrong.
         hyperparameters: The trial's, with what was declared while it ran.
+        asked: Names of those that the trial asked for; None: nobody knows.
         adjustments: What the sanitizer changed in it.
         random_states: From where the next trial goes on.
     """
@@ -54,8 +56,9 @@ class Outcome:
     results: bytes | None
     error: Exception | None
     traceback: str
-    findings: TrialRecord
+    findings: Findings | None
     hyperparameters: Any
+    asked: frozenset[str] | None
     adjustments: Sequence[Any]
     random_states: dict[str, Any] = field(repr=False)
 
@@ -219,38 +222,41 @@ def _open(path: str, link: Link) -> tuple[Any, Any, Any]:
 def _run(
     tuner: Any, trial: Any, states: Any, fit_args: Any, fit_kwargs: Any, link: Link, board: Board
 ) -> Outcome:
-    from robusttune.guard.fits import guard_every_fit
+    from robusttune.trial_run import TrialRun
+    from robusttune.tuners.declarations import names_asked_for
+    from robusttune.tuners.host import TunerTrial, watched
     from robusttune.tuners.random_states import random_states, set_random_states
-    from robusttune.tuners.session import TrialSession
 
-    class Session(TrialSession):
-        @property
+    class ChildTrial(TunerTrial):
         def siblings(self) -> Sequence[TrialRecord]:
             return DistantRecords(link)
 
     known = len(tuner._robust_space.adjustments)
-    session = Session(tuner, trial)
-    session.clock = clock = BoardClock(session.policy.trial_seconds, board)
+    host = ChildTrial(tuner, trial)
+    run = TrialRun(host, tuner.robust_policy)
+    run.clock = clock = BoardClock(run.policy.trial_seconds, board)
     set_random_states(states)
     results = error = None
     text = ""
     try:
         with (
             tuner._robust_space.watching(mend=True),
-            guard_every_fit(session.make_guard) as session.guards,
+            names_asked_for() as asked,
+            run.guarding(),
         ):
-            returned = session.watched(tuner.run_trial)(trial, *fit_args, **fit_kwargs)
+            returned = watched(host, run, tuner.run_trial)(trial, *fit_args, **fit_kwargs)
             results = cloudpickle.dumps(portable(returned))  # here, where failing is the trial's
     except Exception as caught:
         error, text = caught, _traceback(caught)
     with clock.paused():
-        findings = session.findings(error)
+        findings = run.findings(error)
     return Outcome(
         results=results,
         error=_portable_error(error),
         traceback=text,
         findings=findings,
         hyperparameters=trial.hyperparameters,
+        asked=frozenset(asked) or None,
         adjustments=tuner._robust_space.adjustments[known:],
         random_states=random_states(),
     )

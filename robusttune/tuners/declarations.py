@@ -1,4 +1,4 @@
-"""Hear what a build function declares in Keras Tuner's HyperParameters."""
+"""Hear what a build function declares in Keras Tuner's HyperParameters, and asks of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _listeners = threading.local()
 _lock = threading.Lock()
 _blocks = 0  # that are open, in any thread
 _original = keras_tuner.HyperParameters._retrieve
+_original_get = keras_tuner.HyperParameters.get
 
 
 @contextlib.contextmanager
@@ -34,11 +35,40 @@ def declarations_heard(listener: Listener) -> Iterator[None]:
         stack.remove(listener)
 
 
+@contextlib.contextmanager
+def names_asked_for() -> Iterator[set[str]]:
+    """Collect the names of the hyperparameters that a block, in this thread, declares or reads.
+
+    What is taken out of `HyperParameters.values` by hand is not noticed.
+    """
+    names: set[str] = set()
+
+    def note(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        names.add(hp.name)
+        return hp
+
+    readers: list[set[str]] = _listeners.__dict__.setdefault("readers", [])
+    readers.append(names)
+    try:
+        with declarations_heard(note):
+            yield names
+    finally:
+        readers.remove(names)
+
+
 def _open(change: int) -> None:
     global _blocks
     with _lock:
         _blocks += change
         keras_tuner.HyperParameters._retrieve = _heard if _blocks else _original
+        keras_tuner.HyperParameters.get = _read if _blocks else _original_get
+
+
+def _read(container: keras_tuner.HyperParameters, name: str) -> Any:
+    value = _original_get(container, name)
+    for names in getattr(_listeners, "readers", ()):
+        names.add(name)
+    return value
 
 
 def _heard(container: keras_tuner.HyperParameters, hp: Any) -> Any:

@@ -13,9 +13,10 @@ from keras_tuner.engine import base_tuner
 
 from robusttune.errors import InstabilityWarning
 from robusttune.stored import read_object
+from robusttune.trial_run import TrialRun
 from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.oracle import RobustOracle
-from robusttune.tuners.runs import note_begin
+from robusttune.tuners.runs import BEGUN, times_begun
 from robusttune.tuners.stored_trials import check_trial_id
 
 
@@ -79,22 +80,19 @@ class DurableTuner(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
         return self.oracle.resumed
 
     @contextlib.contextmanager
-    def _run_noted(self, trial: Any) -> Iterator[None]:
+    def _run_noted(self, run: TrialRun) -> Iterator[None]:
         """Note that a run of a trial begins, and where it ends by the user's will."""
         if is_remote(self.project_dir):
             yield
             return
-        self.get_trial_dir(trial.trial_id)
-        order = getattr(self.oracle, "start_order", None) or []
-        backwards = (n for n in reversed(range(len(order))) if order[n] == trial.trial_id)
-        number = next(backwards, None)  # it is the newest as a rule
-        note_begin(self.project_dir, trial, number=number)
+        begun = times_begun(run.host.read())
+        run.begin(**{BEGUN: begun + 1})
         try:
             yield
         except Exception:
             raise
         except BaseException:  # Ctrl-C, sys.exit: nothing is wrong with the trial
-            note_begin(self.project_dir, trial, number=number, change=-1)
+            run.begin(**{BEGUN: begun})
             raise
 
     def _restore(self, path: str) -> None:

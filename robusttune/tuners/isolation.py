@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -27,11 +27,12 @@ import cloudpickle
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import RobustTuneError, TrialFailure
-from robusttune.records import TrialRecord
+from robusttune.findings import Findings
+from robusttune.trial_run import TrialRun
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
+from robusttune.tuners.host import TunerTrial
 from robusttune.tuners.parcel import pack
 from robusttune.tuners.random_states import random_states, set_random_states
-from robusttune.tuners.session import TrialSession
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -97,11 +98,11 @@ class Isolation:
         self._end()
         self._folder.cleanup()
 
-    def run(self, session: TrialSession) -> Outcome:
+    def run(self, host: TunerTrial) -> Outcome:
         """Run a trial in the child, and return how that ended.
 
         Raises:
-            TrialFailure: The child has ended, or had to be ended; the record says why.
+            TrialFailure: The child has ended, or had to be ended; the findings say why.
         """
         if self._process is None:
             self._start()
@@ -109,14 +110,14 @@ class Isolation:
         self._began = time.monotonic()
         kills = out_of_memory_kills()
         try:
-            self._send((session.trial, random_states()))
+            self._send((host.trial, random_states()))
             while True:
                 message = self._receive()
                 if message is not None and message[0] == "done":
                     outcome: Outcome = message[1]
                     break
                 if message is not None:
-                    self._answer(message, session)
+                    self._answer(message, host)
                 failure = self._limit_that_is_passed()
                 if failure is not None:
                     self._end()
@@ -126,6 +127,10 @@ class Isolation:
         set_random_states(outcome.random_states)
         self._rest()
         return outcome
+
+    def note_adjustments(self, made: Sequence[Any]) -> None:
+        """Take over what the sanitizer changed in a trial."""
+        self._tuner._robust_space.adjustments.extend(made)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -192,7 +197,7 @@ class Isolation:
             raise EOFError
         return None
 
-    def _answer(self, message: Any, session: TrialSession | None) -> None:
+    def _answer(self, message: Any, host: TunerTrial | None) -> None:
         kind, *content = message
         if kind == "write":
             name, text = content
@@ -206,7 +211,7 @@ class Isolation:
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)
         elif kind == "siblings":
-            self._send((True, [] if session is None else session.siblings))
+            self._send((True, [] if host is None else host.siblings()))
         else:
             self._answer_for_the_oracle(kind, content)
 
@@ -262,57 +267,33 @@ class Isolation:
         others: tuple[FailureCause, ...] = ()
         if cause is FailureCause.CRASHED and evidence.get("signal") == "SIGKILL":
             others = (FailureCause.OUT_OF_MEMORY,)  # of a container, whose counts are not ours
-        record = TrialRecord(
-            trial_id="",
-            status="failed",
-            unstable=True,
+        found = Findings(
             symptom=symptom,
             cause=cause,
             other_causes=others,
             confidence=0.95,
             epoch=None if last is None else last[0],
             step=None if last is None else last[1],
-            advice=cause.advice,
             error=f"The trial's process: {text}.",
             evidence=evidence,
         )
-        return TrialFailure(f"the trial's process: {text}", record)
+        return TrialFailure(f"the trial's process: {text}", findings=found)
 
 
-class IsolatedSession(TrialSession):
-    """One run of a trial in the child process.
-
-    Args:
-        tuner: The tuner that runs it.
-        trial: The trial.
-        isolation: The child.
-    """
-
-    def __init__(self, tuner: Any, trial: Any, isolation: Isolation) -> None:
-        super().__init__(tuner, trial)
-        self._isolation = isolation
-        self._outcome: Outcome | None = None
-
-    def watched(self, run_trial: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what runs the trial in the child, where its `run_trial` is watched."""
-
-        def run(trial: Any, *args: Any, **kwargs: Any) -> Any:
-            outcome = self._outcome = self._isolation.run(self)
-            trial.hyperparameters = outcome.hyperparameters
-            self.tuner._robust_space.adjustments.extend(outcome.adjustments)
-            if outcome.error is not None:
-                raise outcome.error from ChildTraceback(outcome.traceback)
-            assert outcome.results is not None
-            self.results = cloudpickle.loads(outcome.results)
-            return self.results
-
-        return run
-
-    def findings(self, error: Exception | None) -> TrialRecord:
-        """Return what was found in the child, unless the trial failed outside of it."""
-        if self._outcome is not None and error is self._outcome.error:
-            return self._outcome.findings
-        return super().findings(error)
+def run_isolated(
+    isolation: Isolation, host: TunerTrial, run: TrialRun, trial: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Run a trial in the child, where its `run_trial` is watched; return what that returned."""
+    outcome = isolation.run(host)
+    run.found = outcome.findings
+    host.asked = outcome.asked
+    trial.hyperparameters = outcome.hyperparameters
+    isolation.note_adjustments(outcome.adjustments)
+    if outcome.error is not None:
+        raise outcome.error from ChildTraceback(outcome.traceback)
+    assert outcome.results is not None
+    host.results = cloudpickle.loads(outcome.results)
+    return host.results
 
 
 class ChildTraceback(Exception):  # noqa: N818 - it is shown above the error that it belongs to

@@ -24,11 +24,12 @@ from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
+from robusttune.trial_run import RecordCallback, hand_out, handing_out
 from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
-from robusttune.tuners.stored_names import RECORD_FILE, TRIAL_FILE
+from robusttune.tuners.stored_names import HANDED_OUT_FILE, RECORD_FILE, TRIAL_FILE
 from robusttune.tuners.stored_trials import check_trial_id, has_trials
 
 _log = logging.getLogger("robusttune.tuners")
@@ -51,6 +52,8 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_began_at: int  # so many trials had ended when this session began
     _robust_unsaved: int  # changes since oracle.json was written
     _robust_saved_at: float
+    record_callbacks: tuple[RecordCallback, ...]
+    _robust_handed_out: int  # so many of the ended trials were handed out
     resumed: bool  # whether `reload` found anything to go on with
 
     def create_trial(self, tuner_id: str) -> Any:
@@ -82,9 +85,38 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             return super().update_trial(*args, **kwargs)
 
     def end_trial(self, *args: Any, **kwargs: Any) -> Any:
-        """End a trial."""
+        """End a trial, and hand its record out where it is not tried again."""
         with _lock_released_on_error(self):
-            return super().end_trial(*args, **kwargs)
+            result = super().end_trial(*args, **kwargs)
+        self.hand_out_records()
+        return result
+
+    def hand_out_records(self) -> None:
+        """Call the record callbacks with each trial that has ended, once a trial and project.
+
+        A file beside the record says that it was done, and is made before the calls: where the
+        process ends in one of them, that call is not made again.
+        """
+        if not self.record_callbacks:
+            return
+        with handing_out:
+            ended = self.end_order[self._robust_handed_out :]
+            self._robust_handed_out += len(ended)
+            records = self.robusttune_records()
+            for trial_id in ended:
+                if trial_id in records and self._is_first_to_hand_out(trial_id):
+                    trial = self.trials[trial_id]
+                    hand_out(self.record_callbacks, trial, records[trial_id])
+
+    def _is_first_to_hand_out(self, trial_id: str) -> bool:
+        if is_remote(self._project_dir):
+            return True
+        path = os.path.join(self._get_trial_dir(trial_id), HANDED_OUT_FILE)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o664))
+        except FileExistsError:
+            return False
+        return True
 
     def update_space(self, hyperparameters: Any) -> None:
         """Add new hyperparameters to the space; they are sanitized like the first ones."""
@@ -226,6 +258,8 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     )
     robust._robust_records = {}
     robust._robust_read = robust._robust_began_at = robust._robust_unsaved = 0
+    robust.record_callbacks = ()
+    robust._robust_handed_out = 0
     robust._robust_saved_at = -math.inf
     robust.resumed = False
     robust.robust_space = SearchSpace(None, policy)  # until a tuner begins the search

@@ -10,11 +10,7 @@ import keras
 import numpy as np
 from keras_tuner import Objective
 
-from robusttune.errors import TrialFailure
-
-
-class NoObjectiveError(TrialFailure):
-    """A trial has come to its end, and its objective is no finite number."""
+from robusttune.trial_run import NoObjectiveError
 
 
 def usable_results(results: Any, objective: Objective) -> Any:

@@ -17,6 +17,7 @@ from keras_tuner.src.engine import metrics_tracking
 from keras_tuner.src.tuners.gridsearch import LinkedList
 
 from robusttune.errors import InstabilityWarning, StoreError
+from robusttune.findings import Findings
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
 from robusttune.tuners.runs import times_begun
@@ -201,9 +202,9 @@ def give_up(oracle: RobustOracle, trial: Any) -> None:
     """End a trial whose processes have ended as one that has crashed."""
     record = read_record(oracle._project_dir, trial.trial_id)
     begun = times_begun(record)
-    _write_crash(oracle, record or TrialRecord(trial_id=trial.trial_id), begun)
     trial.status = _Status.FAILED
     trial.message = f"The process ended {begun} times in this trial."
+    _write_crash(oracle, record or TrialRecord.of(None, trial_id=trial.trial_id), trial.message)
     _end(oracle, trial)
 
 
@@ -213,10 +214,10 @@ def _end(oracle: RobustOracle, trial: Any) -> None:
     oracle._save_trial(trial)
 
 
-def _write_crash(oracle: RobustOracle, record: TrialRecord, begun: int) -> None:
-    crashed = record.crashed(error=f"The process ended {begun} times in this trial.")
+def _write_crash(oracle: RobustOracle, record: TrialRecord, error: str) -> None:
+    crashed = record.having(Findings.crashed(error=error), status="failed")
     path = os.path.join(oracle._get_trial_dir(record.trial_id), RECORD_FILE)
-    write_atomically(path, crashed.to_json())
+    write_atomically(path, crashed.to_stored_json())
 
 
 def _restore_grid(oracle: Any) -> None:

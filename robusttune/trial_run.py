@@ -1,0 +1,268 @@
+"""TrialRun: one run of one trial, whoever the host is: guards, findings, record."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+from robusttune.arguments import collection
+from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis import judge
+from robusttune.diagnosis.trace import findings_of
+from robusttune.errors import TrialFailure
+from robusttune.findings import Findings
+from robusttune.guard.clock import FitClock, TrialClock
+from robusttune.guard.context import FitGuardLike
+from robusttune.host import TrialHost
+from robusttune.policy import Policy
+from robusttune.processes import this_process
+from robusttune.records import Status, TrialRecord, text_of
+
+_log = logging.getLogger("robusttune")
+
+# Gets the host's trial and its record.
+RecordCallback: TypeAlias = Callable[[Any, TrialRecord], object]
+
+
+class NoObjectiveError(TrialFailure):
+    """A trial has come to its end, and its objective is no finite number."""
+
+
+class TrialRun:
+    """Collects what happens in one trial, and makes its record.
+
+    Args:
+        host: The trial, as its host knows it.
+        policy: Thresholds and switches.
+
+    Attributes:
+        clock: The trial's time against its limit.
+        found: What its fits have shown so far: of several failures the gravest, then the first.
+    """
+
+    def __init__(self, host: TrialHost, policy: Policy) -> None:
+        self.host = host
+        self.policy = policy
+        self.clock = TrialClock(policy.trial_seconds)
+        self.found: Findings | None = None
+        self._last: FitGuardLike | None = None
+        self._steps = 0  # of the fits that have ended
+        self._began = time.perf_counter()
+
+    # What a guard asks of the trial that its fit is in (`guard.context.FitContext`).
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The trial's hyperparameter values."""
+        return self.host.params
+
+    @property
+    def siblings(self) -> Sequence[TrialRecord]:
+        """Records of the other trials of the search."""
+        return self.host.siblings()
+
+    def clock_of(self, policy: Policy) -> TrialClock:
+        """Return the clock of a fit whose guard has a policy of its own."""
+        limit = policy.trial_seconds
+        if limit is None or limit == self.policy.trial_seconds:
+            return self.clock
+        return FitClock(limit, self.clock)
+
+    def wants_diagnosis(self, *, cut_short: bool) -> bool:
+        """Whether a fit that fails is worth a diagnosis: a trial has one cause."""
+        return self.found is None or _gravity(self.found) < 1 + cut_short
+
+    def fit_begins(self, guard: FitGuardLike) -> None:
+        """Take note of a fit."""
+        self._last = guard
+
+    def fit_ended(self, guard: FitGuardLike) -> None:
+        """Take note of what a fit has shown, however it ended."""
+        trace, found = guard.trace, guard.findings
+        if found is not None:
+            step = None if found.step is None else self._steps + found.step
+            self.note(found.replace(step=step))
+        if trace is not None:
+            self._steps += trace.first_step + len(trace.losses)
+
+    def note(self, found: Findings) -> None:
+        """Keep findings where they are graver than those so far."""
+        if self.found is None or _gravity(found) > _gravity(self.found):
+            self.found = found
+
+    # What a host asks of it.
+
+    def guarding(self) -> AbstractContextManager[None]:
+        """Give each Keras fit inside a block, in this thread, a guard that knows of the trial."""
+        from robusttune.guard.fits import guard_every_fit
+
+        return guard_every_fit(self.guard)
+
+    def guard(self, found: Any = None) -> Any:
+        """Return the guard of the next fit.
+
+        Args:
+            found: The user's own among the callbacks of the fit; None: there is none.
+        """
+        from robusttune.guard.callback import FitGuard
+
+        guard = FitGuard(self._fit_policy()) if found is None else found
+        guard.context = self
+        return guard
+
+    def _fit_policy(self) -> Policy:
+        norm = self.host.clip_norm() if self.policy.clip == "tune" else None
+        return self.policy if norm is None else dataclasses.replace(self.policy, clip=norm)
+
+    def begin(self, **evidence: Any) -> None:
+        """Store who runs the trial, so that a killed process is told from a running one.
+
+        Args:
+            evidence: What the host wants to find again.
+        """
+        self.host.write(self._record(None, "running", evidence={**this_process(), **evidence}))
+
+    def value(self, result: Any) -> float | None:
+        """Return the objective's value of a trial that has come to its end.
+
+        Raises:
+            NoObjectiveError: It is not finite, or a fit of the trial did not get through its first
+                epoch.
+        """
+        if self.found is not None and self.found.cut_short:
+            raise NoObjectiveError("a fit ended before its first epoch did")
+        return self.host.value(result)
+
+    def end(self, error: Exception | None = None, value: float | None = None) -> TrialRecord:
+        """Make the record of the trial, and store it.
+
+        Args:
+            error: What the trial failed with; None for one that completed.
+            value: Objective value; None where there is not one number.
+        """
+        with self.clock.paused():
+            found = self.findings(error)
+        if found is None and (earlier := self.host.read()) is not None:
+            found = earlier.findings  # by another process that ran a fit of the trial
+        if error is None:
+            return self.store(found, "completed", value=value)
+        return self.store(found, "failed")
+
+    def pruned(self) -> TrialRecord:
+        """Make the record of a trial that its host ends before its end, and store it."""
+        return self.store(self.found, "pruned")
+
+    def interrupted(self, error: BaseException) -> TrialRecord:
+        """Make the record of a trial that is ended from outside, and store it."""
+        advice = "Interrupted: run the trial again."
+        found = Findings.crashed(advice=advice, error=text_of(error))
+        return self.store(self.found or found, "failed")
+
+    def store(
+        self, found: Findings | None, status: Status, value: float | None = None
+    ) -> TrialRecord:
+        """Store a record with these findings, and return it."""
+        seconds = time.perf_counter() - self._began
+        record = self._record(found, status, value=value, seconds=seconds)
+        self.host.write(record)
+        return record
+
+    def findings(self, error: Exception | None) -> Findings | None:
+        """Return what the trial's fits and its end say; None where nothing went wrong.
+
+        Args:
+            error: What the trial failed with; None for one that completed.
+        """
+        seen = self.found
+        if error is None:
+            return seen
+        if seen is None or seen.symptom is Symptom.STALLED:
+            seen = self._of_error(error)
+        if isinstance(error, TrialFailure):
+            return seen
+        return seen.replace(error=self.host.error_text(error))
+
+    def _of_error(self, error: Exception) -> Findings:
+        objective_only = isinstance(error, NoObjectiveError)
+        if isinstance(error, TrialFailure) and not objective_only:
+            return error.findings or _declared(error)
+        guard = self._last
+        symptom = Symptom.NON_FINITE_OBJECTIVE if objective_only else Symptom.EXCEPTION
+        if guard is None and objective_only and self.host.unwatched_advice is not None:
+            advice = self.host.unwatched_advice
+            return Findings(symptom=symptom, cause=FailureCause.UNKNOWN, advice=advice)
+        trace = None if guard is None else guard.trace
+        verdict = judge(
+            symptom,
+            model=None if guard is None else guard.fitted,
+            trace=trace,
+            error=None if objective_only else error,
+            params=self.params,
+            siblings=self.siblings,
+            policy=self.policy,
+        )
+        return findings_of(symptom, verdict, trace)
+
+    def _record(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
+        params, asked = self.host.params, self.host.asked
+        if asked is not None and status != "running":
+            params = {name: value for name, value in params.items() if name in asked}
+        host = self.host
+        return TrialRecord.of(
+            found,
+            trial_id=host.trial_id,
+            number=host.number,
+            status=status,
+            params=params,
+            **more,
+        )
+
+    def release(self) -> None:
+        """Leave the model of a fit that was broken off as it was."""
+        if self._last is not None:
+            self._last.release()
+            self._last = None
+
+
+def _gravity(found: Findings) -> int:
+    """Rank failures: learning nothing, going wrong after an epoch, going wrong before one."""
+    return 0 if found.symptom is Symptom.STALLED else 1 + found.cut_short
+
+
+def _declared(error: TrialFailure) -> Findings:
+    """Return the findings on a trial whose own code says that it failed."""
+    return Findings(symptom=Symptom.EXCEPTION, cause=FailureCause.UNKNOWN, error=str(error))
+
+
+_CALLBACKS_RULE = "callables that take a trial and its TrialRecord"
+handing_out = threading.RLock()  # held while record callbacks are called
+
+
+def checked_callbacks(callbacks: Any) -> tuple[RecordCallback, ...]:
+    """Return record callbacks as a tuple.
+
+    Raises:
+        TypeError: They are not callables in a collection.
+    """
+    return collection("record_callbacks", callbacks, Callable, _CALLBACKS_RULE)
+
+
+def hand_out(callbacks: Iterable[RecordCallback], trial: Any, record: TrialRecord) -> None:
+    """Call record callbacks, one at a time in this process; one that raises is logged.
+
+    Args:
+        callbacks: They are called in their order.
+        trial: The host's object of the trial; None where it has none.
+        record: Its record, which is stored already.
+    """
+    with handing_out:
+        for callback in callbacks:
+            try:
+                callback(trial, record)
+            except Exception:  # a tracker that is down must not end the search
+                _log.exception("record callback %r raised; the search goes on", callback)
