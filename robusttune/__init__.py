@@ -19,13 +19,14 @@ if TYPE_CHECKING:
         RobustTuneError,
         RobustTuneWarning,
         SearchSpaceWarning,
+        StoreError,
         TrialFailure,
     )
     from robusttune.plain_fit import Guard
     from robusttune.policy import Policy
     from robusttune.records import TrialRecord
     from robusttune.regions import Region
-    from robusttune.report import Report
+    from robusttune.report import Report, Suggestion
     from robusttune.tuners import (
         BayesianOptimization,
         GridSearch,
@@ -56,6 +57,8 @@ _HOMES = {
     "RobustTuneWarning": "errors",
     "SearchSpaceWarning": "errors",
     "SklearnTuner": "tuners",
+    "StoreError": "errors",
+    "Suggestion": "report",
     "Symptom": "causes",
     "TrialFailure": "errors",
     "TrialRecord": "records",
@@ -82,6 +85,8 @@ __all__ = [
     "RobustTuneWarning",
     "SearchSpaceWarning",
     "SklearnTuner",
+    "StoreError",
+    "Suggestion",
     "Symptom",
     "TrialFailure",
     "TrialRecord",

@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robusttune import __version__
@@ -161,9 +160,6 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _read(source: str, study: str | None) -> Report:
     from robusttune.report import Report
+    from robusttune.report.sources import read
 
-    if "://" in source or Path(source).is_file():  # an Optuna storage; a project is a folder
-        return Report.from_storage(source, study)
-    if study is not None:
-        raise ValueError(f"--study is for Optuna storages, and {source!r} is none.")
-    return Report.from_directory(source)
+    return Report(read(source, study))

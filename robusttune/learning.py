@@ -8,14 +8,15 @@ outcomes of the nearest trials, measured along the hyperparameters that failing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from robusttune.causes import FailureCause
-from robusttune.regions.axes import Axis
+from robusttune.regions.axes import Axis, axis_of
+from robusttune.space.parameters import Parameter
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -95,7 +96,7 @@ class Lesson:
         return self.risk(params) > 0.5
 
 
-def learn(axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> Lesson:
+def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> Lesson:
     """Tell the failures that hyperparameters caused from the others, and map them.
 
     A failure counts as caused by hyperparameters where its cause says so
@@ -105,24 +106,24 @@ def learn(axes: Sequence[Axis], outcomes: Sequence[Outcome]) -> Lesson:
     failures and the last 300 other outcomes are looked at.
 
     Args:
-        axes: The hyperparameters to look along. Values outside of all axes are not looked at.
+        space: The hyperparameters to look along. Values of others are not looked at.
         outcomes: Finished trials, oldest first.
     """
     kept = recent([outcome.failed for outcome in outcomes])
     looked_at = [outcomes[index] for index in kept]
-    space = _Space.of(axes, looked_at)
+    columns = _Space.of([axis_of(parameter) for parameter in space], looked_at)
     failed = np.array([outcome.failed for outcome in looked_at], dtype=bool)
-    points = _reached(space.encode([outcome.params for outcome in looked_at]), failed)
+    points = _reached(columns.encode([outcome.params for outcome in looked_at]), failed)
     caused = np.array([_settled(outcome) is True for outcome in looked_at], dtype=bool)
     for kind in _undetermined_kinds(looked_at):
         group = np.array([_is_kind(outcome, kind) for outcome in looked_at], dtype=bool)
-        caused |= _dependent(points, group, ~failed | group, space.nominal)
+        caused |= _dependent(points, group, ~failed | group, columns.nominal)
     counts = ~failed | caused
     points, failed = points[counts], caused[counts]
     everywhere = np.zeros(len(outcomes), dtype=bool)
     everywhere[kept] = caused
-    weights = _weights(_strengths(points, failed, space.nominal), len(points))
-    return Lesson(everywhere, space, points, failed, weights)
+    weights = _weights(_strengths(points, failed, columns.nominal), len(points))
+    return Lesson(everywhere, columns, points, failed, weights)
 
 
 def recent(failed: Sequence[bool]) -> list[int]:

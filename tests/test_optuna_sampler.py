@@ -205,6 +205,29 @@ def test_a_trial_that_failed_early_does_not_shrink_the_space():
     assert set(space) == {"rate", "x"}
 
 
+def test_choices_of_numbers_are_learned_in_their_order():
+    """Beyond the largest of 16, 32, ... that works, one that was never tried is unstable too."""
+    distributions = {
+        "units": optuna.distributions.CategoricalDistribution([16, 32, 64, 128, 256, 512])
+    }
+    record = TrialRecord(trial_id="", status="failed", cause=FailureCause.DIVERGENT_LEARNING_RATE)
+    study = optuna.create_study()
+    for units in [16, 32, 64, 128, 256] * 3:
+        failed = units == 256
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.FAIL if failed else TrialState.COMPLETE,
+                value=None if failed else 1.0,
+                params={"units": units},
+                distributions=distributions,
+                user_attrs={"robusttune:record": record.to_json()} if failed else {},
+            )
+        )
+    lesson = lesson_of(study.trials, study.directions).lesson
+    assert lesson.is_unstable({"units": 512})
+    assert not lesson.is_unstable({"units": 16})
+
+
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_failures_before_all_parameters_are_drawn_teach_as_well(name):
     """A model that cannot be built fails before the objective asks for the rest."""

@@ -25,6 +25,8 @@ NAMES = {
     "RobustTuneWarning",
     "SearchSpaceWarning",
     "SklearnTuner",
+    "StoreError",
+    "Suggestion",
     "Symptom",
     "TrialFailure",
     "TrialRecord",

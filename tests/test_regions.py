@@ -7,10 +7,11 @@ import pytest
 
 from robusttune import FailureCause, Report, TrialRecord
 from robusttune.regions import Axis, Condition, Region, find_regions
-from robusttune.regions.axes import choice_axis, declared_axis, infer_axis
+from robusttune.regions.axes import axis_of, infer_axis
 from robusttune.regions.boxes import Likelihood
 from robusttune.regions.fit import round_between
 from robusttune.regions.significance import wilson
+from robusttune.space import Choice, Float, Int
 
 AXES = {
     axis.name: axis
@@ -372,41 +373,40 @@ def test_undeclared_axes_are_inferred(values, kind, log):
 
 
 @pytest.mark.parametrize(
-    ("item", "expected"),
+    ("parameter", "expected"),
     [
         (
-            {
-                "class_name": "Float",
-                "config": {"name": "p", "min_value": 0.1, "max_value": 1, "sampling": "log"},
-            },
+            Float("p", 0.1, 1.0, log=True),
             Axis(name="p", kind="float", log=True, low=0.1, high=1.0),
         ),
         (
-            {"class_name": "Boolean", "config": {"name": "p"}},
-            Axis(name="p", kind="choice", choices=(False, True)),
+            Float("p", 0.1, 1.0, log=True, reverse=True),
+            Axis(name="p", kind="float", low=0.1, high=1.0),
         ),
         (
-            {"class_name": "Choice", "config": {"name": "p", "values": ["a", "b"]}},
-            Axis(name="p", kind="choice", choices=("a", "b")),
+            Int("p", 8, 64, step=8),
+            Axis(name="p", kind="int", low=8.0, high=64.0, step=8.0),
+        ),
+        (Float("p", 0.0, float("inf")), Axis(name="p", kind="float", low=0.0)),
+        (Choice("p", (False, True)), Axis(name="p", kind="choice", choices=(False, True))),
+        (Choice("p", ("a", "b")), Axis(name="p", kind="choice", choices=("a", "b"))),
+        (Choice("p", (3,)), Axis(name="p", kind="choice", choices=(3,))),
+        (Choice("p", (16, 64)), Axis(name="p", kind="choice", choices=(16, 64))),
+        (
+            Choice("p", (64, 16, 32)),
+            Axis(name="p", kind="int", choices=(64, 16, 32)),
         ),
         (
-            {"class_name": "Fixed", "config": {"name": "p", "value": 3}},
-            Axis(name="p", kind="choice", choices=(3,)),
+            Choice("p", (1e-2, 1e-3, 1e-4, 1e-1)),
+            Axis(name="p", kind="float", log=True, choices=(1e-2, 1e-3, 1e-4, 1e-1)),
         ),
-        ({"class_name": "Choice", "config": {"name": "p", "values": []}}, None),
-        ({"class_name": "Float", "config": {"name": 3}}, None),
-        ({"class_name": "Float"}, None),
+        (Choice("p", (1, 2, None)), Axis(name="p", kind="choice", choices=(1, 2, None))),
     ],
+    ids=str,
 )
-def test_axes_of_a_keras_tuner_space_are_read(item, expected):
-    """Each kind of entry of a stored search space is understood, and a broken one ignored."""
-    assert declared_axis(item) == expected
-
-
-def test_choices_of_numbers_are_looked_at_in_their_order():
-    """A choice of three or more numbers is an ordered axis, and keeps its choices."""
-    axis = choice_axis("lr", [1e-2, 1e-3, 1e-4, 1e-1])
-    assert (axis.kind, axis.log, axis.choices) == ("float", True, (1e-2, 1e-3, 1e-4, 1e-1))
+def test_axes_of_declared_parameters(parameter, expected):
+    """Kind and scale are those of the range; three or more numbers have an order."""
+    assert axis_of(parameter) == expected
 
 
 def report_of(rows, failed, **more):

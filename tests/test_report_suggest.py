@@ -11,9 +11,8 @@ import optuna
 import pytest
 
 from robusttune import Report, TrialRecord
-from robusttune.regions import Axis
-from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
+from robusttune.space import Choice, Float, Int
 
 
 def trial_record(number, params, bad, cause="divergent_learning_rate"):
@@ -115,29 +114,29 @@ def test_lines_for_keras_tuner_leave_the_region_out(unstable):
         assert not region.contains(drawn)
 
 
-RATE = Axis(name="learning_rate", kind="float", log=True, low=1e-5, high=10.0)
-UNITS = Axis(name="units", kind="int", log=True, low=8.0, high=128.0)
+RATE = Float("learning_rate", 1e-5, 10.0, log=True)
+UNITS = Int("units", 8, 128, log=True)
 
 
-def report_of_a_product(axes, unstable, *, trials=250):
-    """Return the report of a random search over declared axes that fails where `unstable` says."""
+def report_of_a_product(space, unstable, *, trials=250):
+    """Return the report of a random search of a declared space that fails where `unstable` says."""
     rng = np.random.default_rng(0)
 
-    def draw(axis):
-        if axis.choices:
-            return axis.choices[rng.integers(len(axis.choices))]
-        value = float(np.exp(rng.uniform(np.log(axis.low), np.log(axis.high))))
-        return round(value) if axis.kind == "int" else value
+    def draw(parameter):
+        if isinstance(parameter, Choice):
+            return parameter.choices[rng.integers(len(parameter.choices))]
+        value = float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
+        return round(value) if isinstance(parameter, Int) else value
 
     records = []
     for number in range(trials):
-        params = {axis.name: draw(axis) for axis in axes}
+        params = {parameter.name: draw(parameter) for parameter in space}
         bad = bool(unstable(**params))
         records.append(trial_record(number, params, bad))
-    return Report(Search.of(records, axes={axis.name: axis for axis in axes}))
+    return Report(Search.of(records, space={parameter.name: parameter for parameter in space}))
 
 
-# The axes of two factors, where their product fails, and what the lines for Optuna begin with.
+# The two factors, where their product fails, and what the lines for Optuna begin with.
 PRODUCTS = {
     "the_continuum_follows_the_integer": (
         (UNITS, RATE),
@@ -145,7 +144,7 @@ PRODUCTS = {
         "learning_rate = trial.suggest_float('learning_rate', 1e-05, min(10, ",
     ),
     "the_continuum_follows_the_choice": (
-        (choice_axis("units", [8, 16, 32, 64, 128, 256, 512]), RATE),
+        (Choice("units", (8, 16, 32, 64, 128, 256, 512)), RATE),
         lambda units, learning_rate: units * learning_rate > 7,
         "learning_rate = trial.suggest_float('learning_rate', 1e-05, min(10, ",
     ),
@@ -160,7 +159,7 @@ PRODUCTS = {
         "if units / learning_rate > ",
     ),
     "two_integers": (
-        (UNITS, replace(UNITS, name="width", high=512.0)),
+        (UNITS, replace(UNITS, name="width", high=512)),
         lambda units, width: units * width > 4000,
         "if units * width > ",
     ),
@@ -172,10 +171,10 @@ PRODUCTS = {
 }
 
 
-@pytest.mark.parametrize(("axes", "unstable", "line"), PRODUCTS.values(), ids=PRODUCTS)
-def test_lines_for_a_product_stay_in_the_declared_ranges(axes, unstable, line):
+@pytest.mark.parametrize(("space", "unstable", "line"), PRODUCTS.values(), ids=PRODUCTS)
+def test_lines_for_a_product_stay_in_the_declared_ranges(space, unstable, line):
     """Whatever the lines draw is in the range that was declared, and not in the region."""
-    made = report_of_a_product(axes, unstable)
+    made = report_of_a_product(space, unstable)
     (region,) = made.find_regions()
     (suggestion,) = made.suggest_space()
     assert len(region.conditions[0].factors) == 2
@@ -189,11 +188,12 @@ def test_lines_for_a_product_stay_in_the_declared_ranges(axes, unstable, line):
             drawn.append(run_keras_tuner(suggestion.keras_tuner, record.params, seed))
         for params in drawn:
             assert not region.contains(params)
-            for axis in axes:
-                if axis.choices:
-                    assert params[axis.name] in axis.choices
+            for parameter in space:
+                value = params[parameter.name]
+                if isinstance(parameter, Choice):
+                    assert value in parameter.choices
                 else:
-                    assert axis.low <= params[axis.name] <= axis.high
+                    assert parameter.low <= value <= parameter.high
 
 
 def test_lines_for_optuna_ask_whether_a_trial_has_a_hyperparameter():
@@ -259,8 +259,8 @@ def test_lines_for_keras_tuner_ask_whether_a_trial_has_a_hyperparameter(scoped):
 
 def test_lines_for_a_product_take_each_name_whole():
     """One name may be a part of the other one."""
-    axes = (replace(UNITS, name="u v"), replace(UNITS, name="u v w"))
-    made = report_of_a_product(axes, lambda **p: p["u v"] * p["u v w"] > 2000)
+    space = (replace(UNITS, name="u v"), replace(UNITS, name="u v w"))
+    made = report_of_a_product(space, lambda **p: p["u v"] * p["u v w"] > 2000)
     (suggestion,) = made.suggest_space()
     assert suggestion.region.startswith("u v * u v w > ")
     assert suggestion.optuna.startswith("if u_v * u_v_w > ")
@@ -334,32 +334,32 @@ def test_names_that_are_no_python_names_become_variables(name):
 
 
 @pytest.mark.parametrize(
-    ("axis", "values", "line"),
+    ("parameter", "values", "line"),
     [
         (
-            Axis(name="p", kind="int", low=8, high=64, step=8),
+            Int("p", 8, 64, step=8),
             range(8, 72, 8),
             "p = hp.Int('p', 40, 64, step=8)",
         ),
         (
-            Axis(name="p", kind="float", low=0.1, high=0.8, step=0.1),
+            Float("p", 0.1, 0.8, step=0.1),
             [k / 10 for k in range(1, 9)],
             "p = hp.Float('p', 0.4, 0.8, step=0.1)",
         ),
         (
-            Axis(name="p", kind="int", log=True, low=8, high=512, step=2),
+            Int("p", 8, 512, log=True, step=2),
             [2**k for k in range(3, 10)],
             "p = hp.Int('p', 64, 512, step=2, sampling=\"log\")",
         ),
         (
-            Axis(name="p", kind="float", log=True, choices=(1e-4, 1e-3, 1e-2, 1e-1)),
+            Choice("p", (1e-4, 1e-3, 1e-2, 1e-1)),
             [1e-4, 1e-3, 1e-2, 1e-1],
             "p = hp.Choice('p', [0.01, 0.1])",
         ),
     ],
     ids=["int", "float", "log_int", "choice_of_numbers"],
 )
-def test_bounds_stay_on_the_grid_of_the_space(axis, values, line):
+def test_bounds_stay_on_the_grid_of_the_space(parameter, values, line):
     """A raised lower bound is the next value of the grid, not one in between."""
     values = list(values)
     limit = {8: 32, 0.1: 0.3, 1e-4: 1e-3}[values[0]]
@@ -373,18 +373,18 @@ def test_bounds_stay_on_the_grid_of_the_space(axis, values, line):
         )
         for n, value in enumerate(values * 10)
     ]
-    (suggestion,) = Report(Search.of(records, axes={"p": axis})).suggest_space()
+    (suggestion,) = Report(Search.of(records, space={"p": parameter})).suggest_space()
     assert suggestion.keras_tuner == line
 
 
 @pytest.mark.parametrize(("high", "bounds"), [(True, "0, 489"), (False, "492, 3000")])
 def test_bounds_stay_on_a_fine_grid(high, bounds):
     """Of a grid with many values a border is a round number in between; a bound is none."""
-    axis = Axis(name="p", kind="int", low=0, high=3000, step=3)
+    parameter = Int("p", 0, 3000, step=3)
     records = [
         trial_record(n, {"p": value}, bad)
         for n, value in enumerate([*range(240, 480, 3), *range(501, 741, 3)])
         for bad in [(value > 490) is high]
     ]
-    (suggestion,) = Report(Search.of(records, axes={"p": axis})).suggest_space()
+    (suggestion,) = Report(Search.of(records, space={"p": parameter})).suggest_space()
     assert suggestion.optuna == f"p = trial.suggest_int('p', {bounds}, step=3)"

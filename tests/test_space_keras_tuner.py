@@ -28,13 +28,8 @@ from robusttune.space import Choice, Int, sanitize
 from robusttune.space.evidence import Build
 from robusttune.space.roles import Role, is_number
 from robusttune.tuners.aside import aside
-from robusttune.tuners.space import (
-    CLIP_NORM,
-    SpaceSanitizer,
-    keras_tuner_hyperparameter,
-    neutral,
-    tune_clip_norm,
-)
+from robusttune.tuners.parameters import keras_tuner_hyperparameter
+from robusttune.tuners.space import CLIP_NORM, SpaceSanitizer, neutral, tune_clip_norm
 
 
 def model_of(optimizer, *layers):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from space_strategies import choices, floats, ints
 
 from robusttune import Policy, SearchSpaceWarning
-from robusttune.optuna.space import KEY, sanitize_trial
+from robusttune.optuna.space import sanitize_trial
+from robusttune.optuna.stored_names import ADJUSTMENTS_KEY
 from robusttune.space import Choice, Float, Int
 from robusttune.space.roles import is_number, role_by_name, rule_for
 
@@ -80,7 +81,7 @@ def test_suggestions_are_sanitized_and_stored_so(storage):
         assert trial.distributions["dropout"].choices == (0.2, 0.5)
         assert trial.distributions["units"] == optuna.distributions.IntDistribution(1, 64)
         assert trial.params["units"] >= 1
-    noted = study.user_attrs[KEY]
+    noted = study.user_attrs[ADJUSTMENTS_KEY]
     assert {(a["parameter"], a["field"]) for a in noted} == {
         ("lr", "low"),
         ("lr", "log"),
@@ -153,13 +154,13 @@ def test_resumed_study_goes_on_as_it_began(storage):
     name = "resumed"
     study = optuna.create_study(storage=storage, study_name=name)
     quiet(study, under(unsound), 2)
-    noted = study.user_attrs[KEY]
+    noted = study.user_attrs[ADJUSTMENTS_KEY]
     for policy in (Policy(), Policy(sanitize="off"), Policy(keep=frozenset({"lr"}))):
         again = optuna.load_study(storage=storage, study_name=name)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             again.optimize(under(unsound, policy), n_trials=2)
-        assert again.user_attrs[KEY] == noted
+        assert again.user_attrs[ADJUSTMENTS_KEY] == noted
     assert len({str(t.distributions) for t in again.trials}) == 1
 
 
@@ -187,7 +188,7 @@ def test_study_that_began_without_is_left_as_it_is(sampler):
     assert {str(t.distributions["lr"]) for t in study.trials} == {
         "FloatDistribution(high=10.0, log=False, low=0.0, step=None)"
     }
-    assert {a["parameter"] for a in study.user_attrs[KEY]} == {"units"}
+    assert {a["parameter"] for a in study.user_attrs[ADJUSTMENTS_KEY]} == {"units"}
     assert all(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials)
 
 
@@ -205,7 +206,7 @@ def test_ranges_that_change_with_the_trial_are_mended_each_time():
         low, high = sorted((4, trial.params["first"]))
         assert low <= trial.params["units"] <= high
         assert trial.distributions["lr"].log
-    notes = study.user_attrs[KEY]
+    notes = study.user_attrs[ADJUSTMENTS_KEY]
     assert len({(a["parameter"], a["field"]) for a in notes}) == len(notes)
 
 
@@ -248,7 +249,7 @@ def test_policy_decides():
             warnings.simplefilter("always")
             study.optimize(under(unsound, policy), n_trials=2)
         assert study.trials[0].distributions["lr"].low == 0.0
-        assert KEY not in study.user_attrs
+        assert ADJUSTMENTS_KEY not in study.user_attrs
         messages = [str(w.message) for w in caught if w.category is SearchSpaceWarning]
         assert len(messages) == (3 if policy.sanitize == "warn" else 0)
 
@@ -272,7 +273,7 @@ def test_several_workers_note_each_change_once(storage):
         thread.start()
     for thread in threads:
         thread.join()
-    notes = [(a["parameter"], a["field"]) for a in study.user_attrs[KEY]]
+    notes = [(a["parameter"], a["field"]) for a in study.user_attrs[ADJUSTMENTS_KEY]]
     assert len(set(notes)) == len(notes) == 4 + 4 * 2
     assert len(study.trials) == 8
     assert all(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials)

@@ -130,9 +130,8 @@ def earlier_like_this(
 
 
 def _same_but_rate(one: Mapping[str, Any], other: Mapping[str, Any], name: str | None) -> bool:
-    skip = {name} | {key for key in (*one, *other) if key.startswith("tuner/")}
-    return {k: v for k, v in one.items() if k not in skip} == {
-        k: v for k, v in other.items() if k not in skip
+    return {k: v for k, v in one.items() if k != name} == {
+        k: v for k, v in other.items() if k != name
     }
 
 

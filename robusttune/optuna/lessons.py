@@ -8,20 +8,15 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from robusttune.causes import FailureCause
 from robusttune.learning import Lesson, Outcome, learn, recent
+from robusttune.optuna.distributions import parameters_of
 from robusttune.optuna.records import lost_its_worker, stored_record
 from robusttune.records import TrialRecord
-from robusttune.regions.axes import Axis
 
 # Failures shown for each trial with a value. TPE counts the best tenth of the trials as good ones;
 # with more failures than this a failure would have to be among them.
@@ -53,7 +48,7 @@ def lesson_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection
     """
     finished = [trial for trial in trials if trial.state.is_finished()]
     finished = [finished[index] for index in recent([_failed(trial) for trial in finished])]
-    lesson = learn(_axes(finished), [_outcome(trial) for trial in finished])
+    lesson = learn(parameters_of(finished).values(), [_outcome(t) for t in finished])
     caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
     successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     failures = [trial for trial in caused if trial.state is TrialState.FAIL]
@@ -117,32 +112,6 @@ def _outcome(trial: FrozenTrial) -> Outcome:
 
 def _cause(record: TrialRecord) -> FailureCause | None:
     return FailureCause.CRASHED if lost_its_worker(record) else record.cause
-
-
-def _axes(trials: Sequence[FrozenTrial]) -> list[Axis]:
-    """Return one axis a parameter, as wide as the widest distribution that it was drawn from."""
-    found: dict[str, list[BaseDistribution]] = {}
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            known = found.setdefault(name, [])
-            if not any(distribution is other or distribution == other for other in known):
-                known.append(distribution)
-    return [_axis(name, distributions) for name, distributions in found.items()]
-
-
-def _axis(name: str, distributions: Sequence[BaseDistribution]) -> Axis:
-    numeric = [d for d in distributions if isinstance(d, (FloatDistribution, IntDistribution))]
-    if not numeric:
-        choices = (d.choices for d in distributions if isinstance(d, CategoricalDistribution))
-        return Axis(name=name, kind="choice", choices=next(choices))
-    first = numeric[0]
-    return Axis(
-        name=name,
-        kind="int" if isinstance(first, IntDistribution) else "float",
-        log=all(d.log for d in numeric),
-        low=float(min(d.low for d in numeric)),
-        high=float(max(d.high for d in numeric)),
-    )
 
 
 def _shown(

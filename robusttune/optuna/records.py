@@ -14,10 +14,9 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
+from robusttune.optuna.stored_names import RECORD_KEY
 from robusttune.processes import is_gone
 from robusttune.records import MAX_BYTES, Status, TrialRecord
-
-RECORD_KEY = "robusttune:record"
 
 _STATUS: dict[TrialState, Status] = {
     TrialState.COMPLETE: "completed",

@@ -10,27 +10,20 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    check_distribution_compatibility,
-)
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
 from robusttune.arguments import instance
+from robusttune.optuna.distributions import distribution_of, parameter_of
 from robusttune.optuna.host import RUN_KEYS
 from robusttune.optuna.sampler import given_values
+from robusttune.optuna.stored_names import ADJUSTMENTS_KEY
 from robusttune.policy import Policy
 from robusttune.records import plain
 from robusttune.space.notices import announce, tell
 from robusttune.space.parameters import Adjustment, Choice, Float, Int, Parameter
 from robusttune.space.roles import role_by_name
 from robusttune.space.rules import sanitize
-
-# User attribute of the study: a list of adjustments, each a dict of the five fields.
-KEY = "robusttune:adjustments"
 
 _ATTEMPTS = 10  # to append to a list that other workers may be appending to
 
@@ -214,7 +207,7 @@ class _StudySpace:
 def _holds_on_to(began: BaseDistribution, asked: Parameter, mended: Parameter) -> bool:
     """Return whether a study that began with a distribution has to go on with what is asked."""
     try:
-        check_distribution_compatibility(began, _distribution(mended))
+        check_distribution_compatibility(began, distribution_of(mended))
     except ValueError:
         return True
     return _is(began, asked)
@@ -222,26 +215,17 @@ def _holds_on_to(began: BaseDistribution, asked: Parameter, mended: Parameter) -
 
 def _is(distribution: BaseDistribution, parameter: Parameter) -> bool:
     try:
-        return distribution == _distribution(parameter)
+        return distribution == distribution_of(parameter)
     except ValueError:  # Optuna does not take it, so nothing can have been drawn from it
         return False
 
 
 def _holds(parameter: Parameter, value: Any) -> bool:
-    distribution = _distribution(parameter)
+    distribution = distribution_of(parameter)
     try:
         return distribution._contains(distribution.to_internal_repr(value))
     except ValueError:
         return False
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.choices)
-    if isinstance(parameter, Int):
-        step = parameter.step if parameter.step is not None else 1
-        return IntDistribution(parameter.low, parameter.high, parameter.log, step)
-    return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
 
 
 def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
@@ -271,21 +255,13 @@ def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:
     """Return the range that the trial was sampled from."""
     distribution = trial.distributions.get(asked.name)
-    if isinstance(distribution, CategoricalDistribution) and isinstance(asked, Choice):
-        return Choice(asked.name, distribution.choices)
-    if isinstance(distribution, FloatDistribution) and isinstance(asked, Float):
-        d = distribution
-        return Float(asked.name, d.low, d.high, d.log, d.step)
-    if isinstance(distribution, IntDistribution) and isinstance(asked, Int):
-        return Int(
-            asked.name, distribution.low, distribution.high, distribution.log, distribution.step
-        )
-    return asked
+    drawn = None if distribution is None else parameter_of(asked.name, distribution)
+    return drawn if drawn is not None and type(drawn) is type(asked) else asked
 
 
 def _stored(study: optuna.Study) -> list[Adjustment]:
     """Return the adjustments noted in a study; what cannot be read is as if it were not there."""
-    noted = study.user_attrs.get(KEY)
+    noted = study.user_attrs.get(ADJUSTMENTS_KEY)
     if not isinstance(noted, list):
         return []
     adjustments = []
@@ -313,7 +289,7 @@ def _note(study: optuna.Study, changes: Iterable[Adjustment]) -> None:
             missing = [a for a in changes if (a.parameter, a.field) not in have]
             if not missing:
                 return
-            study.set_user_attr(KEY, [a.to_dict() for a in (*stored, *missing)])
+            study.set_user_attr(ADJUSTMENTS_KEY, [a.to_dict() for a in (*stored, *missing)])
 
 
 class _Memory:

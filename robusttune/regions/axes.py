@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 import numpy as np
+
+from robusttune.space.parameters import Choice, Int, Parameter
 
 Kind = Literal["float", "int", "choice"]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -22,7 +24,9 @@ _WIDE = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One hyperparameter: what kind it is and on which scale it is drawn.
+    """One hyperparameter: what kind it is and on which scale it is looked at.
+
+    Made by `axis_of` from a declared hyperparameter, by `infer_axis` where none is declared.
 
     Args:
         name: Name of the hyperparameter.
@@ -63,7 +67,7 @@ class Axis:
         return 10.0**position if self.log else position
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a hyperparameter value is a finite number that NumPy can hold; bool is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
@@ -94,45 +98,36 @@ def infer_axis(name: str, values: Iterable[Any]) -> Axis:
     return Axis(name=name, kind=kind, log=_sits_better_on_log(np.asarray(seen, dtype=float)))
 
 
-def declared_axis(item: Mapping[str, Any]) -> Axis | None:
-    """Return the axis of one entry of a Keras Tuner space, as its JSON has it; None if unusable.
+def axis_of(parameter: Parameter) -> Axis:
+    """Return the axis along which a declared hyperparameter is looked at.
 
-    Args:
-        item: {"class_name": "Float" | "Int" | "Choice" | "Boolean" | "Fixed", "config": {...}}.
+    A choice of three or more different numbers is looked at in their order. Bounds that are not
+    finite count as unknown.
     """
-    config = item.get("config")
-    if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
-        return None
-    name, family = config["name"], item.get("class_name")
-    if family in ("Float", "Int"):
-        low, high, step = map(_number, map(config.get, ("min_value", "max_value", "step")))
-        log = config.get("sampling") == "log" and low is not None and low > 0
-        return Axis(
-            name=name,
-            kind="int" if family == "Int" else "float",
-            log=log,
-            low=low,
-            high=high,
-            step=step,
-        )
-    if family == "Boolean":
-        return Axis(name=name, kind="choice", choices=(False, True))
-    values = config.get("values") if family == "Choice" else [config.get("value")]
-    if not isinstance(values, list) or not values:
-        return None
-    return choice_axis(name, values)
+    if isinstance(parameter, Choice):
+        return _choice_axis(parameter)
+    low, high, step = map(_number, (parameter.low, parameter.high, parameter.step))
+    return Axis(
+        name=parameter.name,
+        kind="int" if isinstance(parameter, Int) else "float",
+        # A reverse logarithm is densest at the upper end, which ratios would press together.
+        log=parameter.log and not parameter.reverse and low is not None and low > 0,
+        low=low,
+        high=high,
+        step=step,
+    )
 
 
-def choice_axis(name: str, values: Sequence[Any]) -> Axis:
-    """Return the axis of a choice; three or more different numbers are looked at in their order."""
+def _choice_axis(parameter: Choice) -> Axis:
+    name, values = parameter.name, parameter.choices
     numbers = sorted({value for value in values if is_number(value)})
     if len(numbers) < 3 or not all(map(is_number, values)):
-        return Axis(name=name, kind="choice", choices=tuple(values))
+        return Axis(name=name, kind="choice", choices=values)
     return Axis(
         name=name,
-        kind="int" if all(isinstance(value, int) for value in numbers) else "float",
+        kind="int" if all(isinstance(value, int) for value in values) else "float",
         log=_sits_better_on_log(np.asarray(numbers, dtype=float)),
-        choices=tuple(values),
+        choices=values,
     )
 
 

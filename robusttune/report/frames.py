@@ -12,10 +12,11 @@ import pandas as pd
 
 from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
-from robusttune.regions.axes import infer_axis, is_number
+from robusttune.regions.axes import axis_of, infer_axis, is_number
 from robusttune.regions.significance import wilson
 from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
+from robusttune.space.parameters import Parameter
 
 # pandas' nullable types: what is missing is <NA>, in any column.
 TRIAL_TYPES = {
@@ -218,11 +219,13 @@ def regions_frame(regions: Sequence[Region]) -> pd.DataFrame:
     return frame
 
 
-def axes_of(records: Sequence[TrialRecord], declared: Mapping[str, Axis]) -> dict[str, Axis]:
+def axes_of(records: Sequence[TrialRecord], space: Mapping[str, Parameter]) -> dict[str, Axis]:
     """Return the axes of all hyperparameters that occur, the undeclared ones inferred."""
     names = parameter_names(records)
     return {
-        name: declared.get(name) or infer_axis(name, (r.params.get(name) for r in records))
+        name: axis_of(space[name])
+        if name in space
+        else infer_axis(name, (record.params.get(name) for record in records))
         for name in names
     }
 

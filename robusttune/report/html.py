@@ -29,6 +29,8 @@ from robusttune.report.charts import (
 from robusttune.report.draw import number, shortened
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
+from robusttune.report.sources import hosts
+from robusttune.report.suggest import Suggestion
 from robusttune.report.words import NARROWING_CURES, counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
@@ -98,7 +100,6 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
         "name": report.name,
         "count": counted(len(records)),
         "embedded": embedded,
-        "host": report.host,
         "verdict": _verdict(report),
         "facts": _facts(records),
         "legend": _legend(records, marks),
@@ -149,6 +150,7 @@ def _legend(records: Sequence[TrialRecord], marks: Marks) -> Markup:
 
 def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
     suggestions = {suggestion.region: suggestion for suggestion in report.suggest_space()}
+    suggestion = suggestions.get(region.rule)
     chart, note = region_chart(region, report.records, report.axes, marks)
     cause = region.dominant_cause
     return {
@@ -162,10 +164,19 @@ def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
         "cause": named(region, report.records) if cause else "",
         "advice": cause.advice if cause and cause not in NARROWING_CURES else "",
         "lost": duration(region.seconds_lost) if region.seconds_lost else "",
-        "suggestion": suggestions.get(region.rule),
+        "suggestion": suggestion,
+        "code": [] if suggestion is None else _code(suggestion, report.host),
         "chart": chart,
         "chart_note": note,
     }
+
+
+def _code(suggestion: Suggestion, host: str | None) -> list[tuple[str, str]]:
+    """Return the name of each host and its lines: of one host, or of all where it is not known."""
+    code = suggestion.code
+    known = hosts()
+    names = [host] if host in code else list(code)
+    return [(known[name].title if name in known else name, code[name]) for name in names]
 
 
 def _region_note(report: Report) -> str:

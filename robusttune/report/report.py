@@ -13,10 +13,9 @@ from robusttune import arguments
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
-from robusttune.report import frames
+from robusttune.report import frames, sources
 from robusttune.report.files import write_csv, write_parquet
 from robusttune.report.locate import locate
-from robusttune.report.project import read_project
 from robusttune.report.search import Search, has_ended, has_failed
 from robusttune.report.suggest import Suggestion, suggest
 from robusttune.report.summary import summary
@@ -24,8 +23,6 @@ from robusttune.report.words import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-    from optuna import Study
-    from optuna.storages import BaseStorage
 
 # A cause of fewer trials has no region.
 _FEWEST_OF_CAUSE = 3
@@ -87,7 +84,8 @@ class Report:
             FileNotFoundError: There is no such folder.
             ValueError: The folder is not that of a search.
         """
-        return cls(read_project(arguments.path("directory", directory)))
+        project = arguments.path("directory", directory)
+        return cls(sources.reader("keras_tuner").read_project(project))
 
     @classmethod
     def from_tuner(cls, tuner: Any) -> Report:
@@ -104,33 +102,32 @@ class Report:
         return cls.from_directory(tuner.project_dir)
 
     @classmethod
-    def from_study(cls, study: Study) -> Report:
+    def from_study(cls, study: Any) -> Report:
         """Return the report of an Optuna study, of robusttune or not, also of one that runs.
 
         Args:
-            study: The study.
-        """
-        from robusttune.report.study import read_study
+            study: An optuna.Study.
 
-        return cls(read_study(study))
+        Raises:
+            TypeError: It is none.
+        """
+        return cls(sources.reader("optuna").read_study(study))
 
     @classmethod
     def from_storage(
-        cls, storage: str | os.PathLike[str] | BaseStorage, study_name: str | None = None
+        cls, storage: str | os.PathLike[str] | Any, study_name: str | None = None
     ) -> Report:
         """Return the report of an Optuna study in a storage.
 
         Args:
-            storage: A storage, its URL, or the path of an SQLite or journal file.
+            storage: An Optuna storage, its URL, or the path of an SQLite or journal file.
             study_name: Which study; None: the only one.
 
         Raises:
             FileNotFoundError: There is no such file; none is created.
             ValueError: The storage cannot be read, or which study is meant is not clear.
         """
-        from robusttune.report.study import open_study
-
-        return cls.from_study(open_study(storage, study_name))
+        return cls(sources.reader("optuna").read(storage, study_name))
 
     @property
     def name(self) -> str:
@@ -139,7 +136,7 @@ class Report:
 
     @property
     def host(self) -> str | None:
-        """The host that ran the search, "keras_tuner" or "optuna"; None where that is not known."""
+        """The host that ran the search, such as "keras_tuner" or "optuna"; None: not known."""
         return self._search.host
 
     @property
@@ -150,7 +147,7 @@ class Report:
     @cached_property
     def axes(self) -> dict[str, Axis]:
         """Kind and scale of each hyperparameter, by name; inferred where it was not declared."""
-        return frames.axes_of(self.records, self._search.axes)
+        return frames.axes_of(self.records, self._search.space)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -238,7 +235,7 @@ class Report:
 
         Regions whose failures no hyperparameter can avoid (broken data or code) give none.
         """
-        return suggest(self.find_regions(), self.records, self.axes)
+        return suggest(self.find_regions(), self.records, self.axes, self._search.space)
 
     @property
     def adjustments(self) -> pd.DataFrame:

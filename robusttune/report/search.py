@@ -10,7 +10,7 @@ from typing import Any
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
 from robusttune.records import Status, TrialRecord, one_line
-from robusttune.regions import Axis
+from robusttune.space.parameters import Parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +21,16 @@ class Search:
         name: What the report calls the search.
         records: One per trial.
         adjustments: What the sanitizer changed: dicts with parameter, field, before, after, reason.
-        axes: The declared hyperparameters, by name; others are inferred from the values.
+        space: The declared hyperparameters, by name; others are inferred from the values.
         problems: One line for each thing that could not be read.
-        host: Where the search space is to be changed: "keras_tuner", "optuna" or None (unknown).
+        host: Where the search space is to be changed, by its name in `report.sources`:
+            "keras_tuner", "optuna" or that of a further host; None: unknown.
     """
 
     name: str = "search"
     records: tuple[TrialRecord, ...] = ()
     adjustments: tuple[Mapping[str, Any], ...] = ()
-    axes: Mapping[str, Axis] = field(default_factory=dict)
+    space: Mapping[str, Parameter] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     host: str | None = None
 

@@ -59,7 +59,7 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
         first = found is None or found in NARROWING_CURES
         lead = "To leave out" if first else "Or else, to leave out"
         console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
-        code = suggestion.optuna if report.host == "optuna" else suggestion.keras_tuner
+        code = suggestion.code.get(report.host or "", suggestion.keras_tuner)
         console.print(_shown(code), soft_wrap=True)
     if len(report.adjustments):
         console.print(f"\nAdjusted in the search space: {_shown(_adjusted(report))}.")

@@ -1,16 +1,22 @@
-"""Keras Tuner's tuners, made robust; each has the signature of its namesake, plus `policy`."""
+"""Keras Tuner's tuners, made robust; each has the signature of its namesake, plus `policy`.
+
+Names are made when they are first touched: a stored project is read without Keras Tuner.
+"""
 
 from __future__ import annotations
 
-import keras_tuner
+from typing import TYPE_CHECKING, Any
 
-from robusttune.tuners.adapter import robust
+if TYPE_CHECKING:
+    import keras_tuner
 
-BayesianOptimization = robust(keras_tuner.BayesianOptimization)
-GridSearch = robust(keras_tuner.GridSearch)
-Hyperband = robust(keras_tuner.Hyperband)
-RandomSearch = robust(keras_tuner.RandomSearch)
-SklearnTuner = robust(keras_tuner.SklearnTuner)
+    from robusttune.tuners.adapter import robust
+
+    BayesianOptimization = robust(keras_tuner.BayesianOptimization)
+    GridSearch = robust(keras_tuner.GridSearch)
+    Hyperband = robust(keras_tuner.Hyperband)
+    RandomSearch = robust(keras_tuner.RandomSearch)
+    SklearnTuner = robust(keras_tuner.SklearnTuner)
 
 __all__ = [
     "BayesianOptimization",
@@ -20,3 +26,19 @@ __all__ = [
     "SklearnTuner",
     "robust",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'robusttune.tuners' has no attribute {name!r}")
+    import keras_tuner
+
+    from robusttune.tuners.adapter import robust
+
+    value = robust if name == "robust" else robust(getattr(keras_tuner, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,9 +10,11 @@ from robusttune.records import TrialRecord, text_of
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.files import write_atomically
 from robusttune.tuners.oracle import RobustOracle
+from robusttune.tuners.parameters import without_bookkeeping
 from robusttune.tuners.results import metric_names, objective_value, usable_results
 from robusttune.tuners.space import tune_clip_norm
-from robusttune.tuners.stored_trials import RECORD_FILE, read_record
+from robusttune.tuners.stored_names import RECORD_FILE
+from robusttune.tuners.stored_trials import read_record
 
 
 class TunerTrial:
@@ -50,8 +52,7 @@ class TunerTrial:
     @property
     def params(self) -> dict[str, Any]:
         """The trial's hyperparameter values, without the bookkeeping of Hyperband."""
-        values = self.trial.hyperparameters.values
-        return {name: value for name, value in values.items() if not name.startswith("tuner/")}
+        return without_bookkeeping(self.trial.hyperparameters.values)
 
     def siblings(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search that this process knows of."""

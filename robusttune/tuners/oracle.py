@@ -29,13 +29,8 @@ from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
-from robusttune.tuners.stored_trials import (
-    HANDED_OUT_FILE,
-    RECORD_FILE,
-    TRIAL_FILE,
-    check_trial_id,
-    has_trials,
-)
+from robusttune.tuners.stored_names import HANDED_OUT_FILE, RECORD_FILE, TRIAL_FILE
+from robusttune.tuners.stored_trials import check_trial_id, has_trials
 
 _log = logging.getLogger("robusttune.tuners")
 

@@ -19,7 +19,7 @@ from keras_tuner.engine.trial import TrialStatus
 from robusttune.learning import Lesson, Outcome, is_free, learn, recent
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
-from robusttune.regions.axes import declared_axis
+from robusttune.tuners.parameters import parameters_of, without_bookkeeping
 
 # Draws until a stable place is found.
 _REDRAWS = 100
@@ -99,13 +99,9 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             record = records.get(trial.trial_id)
             failed = trial.status == TrialStatus.FAILED
             cause = record.cause if failed and record is not None else None
-            outcomes.append(Outcome(_tuned(trial.hyperparameters.values), failed, cause))
-        entries = [
-            {"class_name": type(hp).__name__, "config": hp.get_config()}
-            for hp in self.hyperparameters.space
-        ]
-        axes = {axis.name: axis for axis in map(declared_axis, entries) if axis is not None}
-        return finished, learn(list(axes.values()), outcomes)
+            tried = without_bookkeeping(trial.hyperparameters.values)
+            outcomes.append(Outcome(tried, failed, cause))
+        return finished, learn(parameters_of(self.hyperparameters.space).values(), outcomes)
 
 
 class LearningBayesianOracle(LearningOracle):
@@ -225,8 +221,3 @@ class LearningHyperbandOracle(LearningOracle):
             "tuner/round": level,
         }
         return {"status": TrialStatus.RUNNING, "values": values}
-
-
-def _tuned(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values without the bookkeeping of Hyperband."""
-    return {name: value for name, value in values.items() if not name.startswith("tuner/")}

@@ -21,15 +21,9 @@ from robusttune.findings import Findings
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
 from robusttune.tuners.runs import times_begun
-from robusttune.tuners.stored_state import (
-    STATE_FILE,
-    OtherOracleError,
-    read_state,
-    trial_ids_of,
-)
+from robusttune.tuners.stored_names import RECORD_FILE, STATE_FILE, TRIAL_FILE
+from robusttune.tuners.stored_state import OtherOracleError, read_state, trial_ids_of
 from robusttune.tuners.stored_trials import (
-    RECORD_FILE,
-    TRIAL_FILE,
     StoredTrials,
     check_trial_id,
     read_record,

@@ -16,11 +16,10 @@ from robusttune.stored import read_object
 from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
+from robusttune.tuners.stored_names import PROJECT_FILE
 
 if TYPE_CHECKING:
     from robusttune.tuners.oracle import RobustOracle
-
-PROJECT_FILE = "robusttune.json"
 
 
 class SearchSpace:

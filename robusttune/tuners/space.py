@@ -1,4 +1,4 @@
-"""Keras Tuner's HyperParameters and the neutral space; `SpaceSanitizer` mends the former."""
+"""SpaceSanitizer: mends the hyperparameters of a Keras Tuner search, each once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_tuner.engine import hyperparameters as hp_types
 
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
-from robusttune.space.parameters import Adjustment, Choice, Condition, Float, Int, Parameter, Value
+from robusttune.space.parameters import Adjustment, Parameter, Value
 from robusttune.space.questions import (
     COUNTS,
     cap_matters,
@@ -24,49 +24,19 @@ from robusttune.space.questions import (
 from robusttune.space.roles import Role, role_by_name
 from robusttune.space.rules import sanitize
 from robusttune.tuners.declarations import declarations_heard
+from robusttune.tuners.parameters import keras_tuner_hyperparameter, parameter_of
 from robusttune.tuners.witness import Witness
 
 CLIP_NORM = "robusttune/clip_norm"
+_RANGES = (hp_types.Float, hp_types.Int, hp_types.Choice)
 
 
 def neutral(hp: Any) -> Parameter | None:
-    """Return a Keras Tuner hyperparameter in neutral terms; None for Fixed and Boolean."""
-    conditions = tuple(Condition(c.name, tuple(c.values)) for c in hp.conditions)
-    given = hp._default  # hp.default is never None, and is copied as if the user had given it
-    if isinstance(hp, hp_types.Choice):
-        default = None if given is None or given == hp.values[0] else given
-        return Choice(hp.name, tuple(hp.values), default, conditions)
-    if not isinstance(hp, (hp_types.Float, hp_types.Int)):
-        return None
-    kind: Any = Int if isinstance(hp, hp_types.Int) else Float
-    parameter: Parameter = kind(
-        hp.name,
-        hp.min_value,
-        hp.max_value,
-        log=hp.sampling != "linear",
-        step=hp.step,
-        default=None if given == hp.min_value else given,
-        reverse=hp.sampling == "reverse_log",
-        conditions=conditions,
-    )
-    return parameter
+    """Return a hyperparameter that may be sanitized in neutral terms; None for the others.
 
-
-def keras_tuner_hyperparameter(parameter: Parameter, like: Any) -> Any:
-    """Return a Keras Tuner hyperparameter for a neutral one; what that does not have is `like`."""
-    config = like.get_config()
-    config["default"] = parameter.default
-    if isinstance(parameter, Choice):
-        config["values"] = list(parameter.choices)
-    else:
-        sampling = "reverse_log" if parameter.reverse else "log" if parameter.log else "linear"
-        config |= {
-            "min_value": parameter.low,
-            "max_value": parameter.high,
-            "step": parameter.step,
-            "sampling": sampling,
-        }
-    return type(like).from_config(config)
+    Those are Fixed and Boolean: they have no range that could be wrong.
+    """
+    return parameter_of(hp) if isinstance(hp, _RANGES) else None
 
 
 class SpaceSanitizer:

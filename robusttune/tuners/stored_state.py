@@ -9,9 +9,8 @@ from typing import Any
 from keras_tuner import HyperParameters
 
 from robusttune.stored import read_object
+from robusttune.tuners.stored_names import STATE_FILE
 from robusttune.tuners.stored_trials import check_space, made
-
-STATE_FILE = "oracle.json"
 
 
 class OtherOracleError(ValueError):

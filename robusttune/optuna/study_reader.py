@@ -1,12 +1,11 @@
-"""Read an Optuna study, from memory or from its storage; of the report only this needs Optuna."""
+"""Read an Optuna study, from memory or from its storage."""
 
 from __future__ import annotations
 
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import optuna
 from optuna import Study
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
@@ -27,14 +20,23 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from robusttune import arguments
-from robusttune.optuna.records import RECORD_KEY, records_of
-from robusttune.optuna.space import KEY as ADJUSTMENTS_KEY
+from robusttune.optuna.distributions import parameters_of
+from robusttune.optuna.records import records_of
+from robusttune.optuna.stored_names import ADJUSTMENTS_KEY, RECORD_KEY
 from robusttune.records import TrialRecord, one_line
-from robusttune.regions import Axis
-from robusttune.regions.axes import choice_axis
 from robusttune.report.search import Search
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+def read(source: str | PathLike[str] | BaseStorage, study: str | None = None) -> Search:
+    """Read a study of a storage; see `open_study`.
+
+    Args:
+        source: A storage, its URL, or the path of an SQLite or journal file.
+        study: Name of the study; None: the only one.
+    """
+    return read_study(open_study(source, study))
 
 
 def read_study(study: Study) -> Search:
@@ -50,7 +52,7 @@ def read_study(study: Study) -> Search:
         records,
         name=study.study_name,
         adjustments=_adjustments(study.user_attrs, problems),
-        axes=_axes(trials),
+        space=parameters_of(trials),
         problems=tuple(problems),
         host="optuna",
     )
@@ -166,43 +168,3 @@ def _adjustments(attrs: Mapping[str, Any], problems: list[str]) -> tuple[Any, ..
         problems.append(f"{ADJUSTMENTS_KEY}: not a list")
         return ()
     return tuple(entries)
-
-
-def _axes(trials: Iterable[FrozenTrial]) -> dict[str, Axis]:
-    """Return the axes of all hyperparameters; where ranges differ, the hull of them."""
-    axes: dict[str, Axis] = {}
-    seen: set[tuple[str, int]] = set()
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            if (name, id(distribution)) in seen:
-                continue
-            seen.add((name, id(distribution)))
-            axis = _axis(name, distribution)
-            known = axes.get(name)
-            if known is None:
-                axes[name] = axis
-            elif not axis.choices and not known.choices:
-                lows = [low for low in (axis.low, known.low) if low is not None]
-                highs = [high for high in (axis.high, known.high) if high is not None]
-                axes[name] = replace(known, low=min(lows), high=max(highs))
-    return axes
-
-
-def _axis(name: str, distribution: BaseDistribution) -> Axis:
-    if isinstance(distribution, CategoricalDistribution):
-        return choice_axis(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        step = None if distribution.step == 1 else float(distribution.step)
-        low, high = float(distribution.low), float(distribution.high)
-        return Axis(name=name, kind="int", log=distribution.log, low=low, high=high, step=step)
-    if isinstance(distribution, FloatDistribution):
-        low, high = distribution.low, distribution.high
-        return Axis(
-            name=name,
-            kind="float",
-            log=distribution.log,
-            low=low,
-            high=high,
-            step=distribution.step,
-        )
-    return Axis(name=name, kind="choice")

@@ -1,4 +1,7 @@
-"""Read a Keras Tuner project folder: JSON only, no link out of it is followed, nothing is run."""
+"""Read a Keras Tuner project folder: JSON only, no link out of it is followed, nothing is run.
+
+Needs neither Keras Tuner nor TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from robusttune.records import Status, TrialRecord, one_line
-from robusttune.regions import Axis
-from robusttune.regions.axes import declared_axis
 from robusttune.report.search import Search, without_record
+from robusttune.space.parameters import Parameter
 from robusttune.stored import read_bytes, read_object
+from robusttune.tuners.parameters import stored_parameters, without_bookkeeping
+from robusttune.tuners.stored_names import (
+    PROJECT_FILE,
+    RECORD_FILE,
+    STATE_FILE,
+    TRIAL_FILE,
+    TRIAL_PREFIX,
+)
 
-RECORD_FILE = "robusttune.json"
-# Hyperband keeps its own bookkeeping among the hyperparameter values.
-_BOOKKEEPING = "tuner/"
 _STATUS: dict[str, Status] = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}
+
+
+def read(source: str | os.PathLike[str], study: str | None = None) -> Search:
+    """Read the search that is in a project folder; see `read_project`.
+
+    Args:
+        source: The folder.
+        study: None: a project is one search.
+    """
+    return read_project(source)
 
 
 def read_project(directory: str | os.PathLike[str]) -> Search:
@@ -41,18 +58,18 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
     problems: list[str] = []
     folders, links = _trial_folders(root)
     problems += [f"{name}: a symbolic link, not followed" for name in links]
-    has_state = (root / "oracle.json").is_file()
+    has_state = (root / STATE_FILE).is_file()
     if not folders and not has_state and not _is_new(root):
         raise ValueError(_not_a_project(root))
-    oracle = _read_object(root / "oracle.json", problems, root) if folders or has_state else None
+    oracle = _read_object(root / STATE_FILE, problems, root) if folders or has_state else None
     oracle = oracle or {}
     order = oracle.get("start_order")
     numbers = {str(name): n for n, name in enumerate(order if isinstance(order, list) else [])}
 
-    axes: dict[str, Axis] = _axes(oracle.get("hyperparameters"))
+    space = _space(oracle.get("hyperparameters"))
     records: list[TrialRecord] = []
     for folder in folders:
-        trial = _read_object(folder / "trial.json", problems, root)
+        trial = _read_object(folder / TRIAL_FILE, problems, root)
         record = _read_record(folder / RECORD_FILE, problems, root)
         if trial is None and record is None:
             continue
@@ -60,13 +77,13 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
         merged = _merge(record, trial or {}, trial_id, numbers.get(trial_id))
         records.append(merged)
         if trial is not None:
-            axes = {**_axes(trial.get("hyperparameters")), **axes}
+            space = {**_space(trial.get("hyperparameters")), **space}
 
     return Search.of(
         records,
         name=root.resolve().name,
         adjustments=_adjustments(root, problems),
-        axes=axes,
+        space=space,
         problems=tuple(problems),
         host="keras_tuner",
     )
@@ -74,12 +91,12 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
 
 def _is_new(root: Path) -> bool:
     """Whether a robust tuner has opened the project, which has no trial yet."""
-    return (root / RECORD_FILE).is_file() and not (root / "trial.json").exists()
+    return (root / PROJECT_FILE).is_file() and not (root / TRIAL_FILE).exists()
 
 
 def _trial_folders(root: Path) -> tuple[list[Path], list[str]]:
     with os.scandir(root) as entries:
-        named = [entry for entry in entries if entry.name.startswith("trial_")]
+        named = [entry for entry in entries if entry.name.startswith(TRIAL_PREFIX)]
     links = sorted(entry.name for entry in named if entry.is_symlink())
     real = [entry.name for entry in named if entry.is_dir(follow_symlinks=False)]
     return [root / name for name in sorted(real, key=_natural)], links
@@ -117,7 +134,7 @@ def _merge(
         status=status,
         score=score,
         message=message if isinstance(message, str) else None,
-        params=_hyperparameters(params),
+        params=_values(params),
         non_finite=_measured_non_finite(trial, score),
     )
     if record is None:
@@ -125,7 +142,7 @@ def _merge(
     known = replace(
         record,
         number=record.number if number is None else number,
-        params=_hyperparameters(record.params) or bare.params,
+        params=_values(record.params) or bare.params,
     )
     if status == "running" or status == record.status:
         return known
@@ -145,28 +162,17 @@ def _measured_non_finite(trial: Mapping[str, Any], score: float | None) -> bool:
     return bool(re.search(r"\b(NaN|Infinity)\b", json.dumps(trial.get("metrics"))))
 
 
-def _hyperparameters(params: Any) -> dict[str, Any]:
-    if not isinstance(params, Mapping):
-        return {}
-    return {
-        str(name): value for name, value in params.items() if not str(name).startswith(_BOOKKEEPING)
-    }
+def _values(params: Any) -> dict[str, Any]:
+    return without_bookkeeping(params) if isinstance(params, Mapping) else {}
 
 
-def _axes(hyperparameters: Any) -> dict[str, Axis]:
+def _space(hyperparameters: Any) -> dict[str, Parameter]:
     space = hyperparameters.get("space") if isinstance(hyperparameters, Mapping) else None
-    items = space if isinstance(space, list) else []
-    axes = [declared_axis(item) for item in items if isinstance(item, Mapping)]
-    # The same name may be declared several times, under different conditions: the first one counts.
-    return {axis.name: axis for axis in reversed(axes) if axis and not _is_bookkeeping(axis.name)}
-
-
-def _is_bookkeeping(name: str) -> bool:
-    return name.startswith(_BOOKKEEPING)
+    return stored_parameters(space) if isinstance(space, list) else {}
 
 
 def _adjustments(root: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    path = root / RECORD_FILE
+    path = root / PROJECT_FILE
     if not os.path.lexists(path):
         return ()
     body = _read_object(path, problems, root) or {}
