@@ -11,9 +11,9 @@ from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.exception_causes import classify_error
 
 if TYPE_CHECKING:
     from robusttune.diagnosis.observe import Observation
