@@ -29,7 +29,7 @@ from robusttune.report.charts import (
 from robusttune.report.draw import number, shortened
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
-from robusttune.report.words import NARROWING_CURES, counted, duration, named, spoken, too_few
+from robusttune.report.words import counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -160,7 +160,7 @@ def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
         "baseline": f"{region.baseline_rate:.0%}",
         "p": f"≤ {region.p_value:.3f}" if region.p_value <= 0.005 else f"= {region.p_value:.3f}",
         "cause": named(region, report.records) if cause else "",
-        "advice": cause.advice if cause and cause not in NARROWING_CURES else "",
+        "advice": cause.advice if cause and not cause.narrowing else "",
         "lost": duration(region.seconds_lost) if region.seconds_lost else "",
         "suggestion": suggestions.get(region.rule),
         "chart": chart,
