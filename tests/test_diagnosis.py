@@ -12,11 +12,12 @@ import pytest
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict, judge
 from robusttune.diagnosis.arrays import shapes
+from robusttune.diagnosis.baseline import quick_baseline
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
-from robusttune.diagnosis.quiet import is_gaining, quick_baseline
+from robusttune.diagnosis.quiet import is_gaining
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
 from robusttune.diagnosis.trace import Batch, FitTrace
 
