@@ -18,6 +18,7 @@ from robusttune.diagnosis.trace import Batch, FitTrace
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
 from robusttune.policy import Policy
+from robusttune.random_states import untouched_randomness
 from robusttune.records import TrialRecord, one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ def _symptom(
     from robusttune.diagnosis.case import Case
     from robusttune.diagnosis.observe import observe
     from robusttune.diagnosis.quiet import labels_disagree
-    from robusttune.diagnosis.randomness import untouched_randomness
     from robusttune.diagnosis.replay import CannotReplayError
 
     case = Case(

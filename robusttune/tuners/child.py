@@ -27,6 +27,7 @@ from typing import Any, TextIO
 import cloudpickle
 
 from robusttune.guard.clock import TrialClock
+from robusttune.random_states import RandomStates, capture_random_states, restore_random_states
 from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.garbage import collecting_only_what_is_new
 
@@ -57,7 +58,7 @@ class Outcome:
     findings: TrialRecord
     hyperparameters: Any
     adjustments: Sequence[Any]
-    random_states: dict[str, Any] = field(repr=False)
+    random_states: RandomStates = field(repr=False)
 
 
 class Board:
@@ -220,7 +221,6 @@ def _run(
     tuner: Any, trial: Any, states: Any, fit_args: Any, fit_kwargs: Any, link: Link, board: Board
 ) -> Outcome:
     from robusttune.guard.fits import guard_every_fit
-    from robusttune.tuners.random_states import random_states, set_random_states
     from robusttune.tuners.session import TrialSession
 
     class Session(TrialSession):
@@ -231,7 +231,7 @@ def _run(
     known = len(tuner._robust_space.adjustments)
     session = Session(tuner, trial)
     session.clock = clock = BoardClock(session.policy.trial_seconds, board)
-    set_random_states(states)
+    restore_random_states(states)
     results = error = None
     text = ""
     try:
@@ -252,7 +252,7 @@ def _run(
         findings=findings,
         hyperparameters=trial.hyperparameters,
         adjustments=tuner._robust_space.adjustments[known:],
-        random_states=random_states(),
+        random_states=capture_random_states(),
     )
 
 

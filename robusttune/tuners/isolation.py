@@ -27,10 +27,10 @@ import cloudpickle
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import RobustTuneError, TrialFailure
+from robusttune.random_states import capture_random_states, restore_random_states
 from robusttune.records import TrialRecord
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
 from robusttune.tuners.parcel import pack
-from robusttune.tuners.random_states import random_states, set_random_states
 from robusttune.tuners.session import TrialSession
 
 _log = logging.getLogger("robusttune.tuners")
@@ -109,7 +109,7 @@ class Isolation:
         self._began = time.monotonic()
         kills = out_of_memory_kills()
         try:
-            self._send((session.trial, random_states()))
+            self._send((session.trial, capture_random_states()))
             while True:
                 message = self._receive()
                 if message is not None and message[0] == "done":
@@ -123,7 +123,7 @@ class Isolation:
                     raise self._failure(*failure)
         except (EOFError, ConnectionError):
             raise self._failure(*self._why_it_ended(kills)) from None
-        set_random_states(outcome.random_states)
+        restore_random_states(outcome.random_states)
         self._rest()
         return outcome
 
