@@ -1,4 +1,7 @@
-"""Read files of a project folder that may be anybody's: JSON only, links are not followed."""
+"""The files of a project folder: their names, and how those are read that may be anybody's.
+
+JSON only; links are not followed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,13 @@ import os
 import stat
 from typing import Any
 
+# What Keras Tuner calls its files, and the folder of a trial before its id.
+STATE_FILE = "oracle.json"
+TRIAL_FILE = "trial.json"
+TRIAL_PREFIX = "trial_"
+# What is stored beside them: of a trial in its folder, of the search in that of the project.
+RECORD_FILE = "robusttune.json"
+PROJECT_FILE = RECORD_FILE
 # Nothing that Keras Tuner or robusttune writes for a trial comes near this many bytes.
 _MAX_BYTES = 32_000_000
 

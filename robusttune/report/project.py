@@ -15,9 +15,16 @@ from robusttune.records import Status, TrialRecord, one_line
 from robusttune.regions import Axis
 from robusttune.regions.axes import declared_axis
 from robusttune.report.search import Search, without_record
-from robusttune.stored import read_bytes, read_object
+from robusttune.stored import (
+    PROJECT_FILE,
+    RECORD_FILE,
+    STATE_FILE,
+    TRIAL_FILE,
+    TRIAL_PREFIX,
+    read_bytes,
+    read_object,
+)
 
-RECORD_FILE = "robusttune.json"
 # Hyperband keeps its own bookkeeping among the hyperparameter values.
 _BOOKKEEPING = "tuner/"
 _STATUS: dict[str, Status] = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}
@@ -41,10 +48,10 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
     problems: list[str] = []
     folders, links = _trial_folders(root)
     problems += [f"{name}: a symbolic link, not followed" for name in links]
-    has_state = (root / "oracle.json").is_file()
+    has_state = (root / STATE_FILE).is_file()
     if not folders and not has_state and not _is_new(root):
         raise ValueError(_not_a_project(root))
-    oracle = _read_object(root / "oracle.json", problems, root) if folders or has_state else None
+    oracle = _read_object(root / STATE_FILE, problems, root) if folders or has_state else None
     oracle = oracle or {}
     order = oracle.get("start_order")
     numbers = {str(name): n for n, name in enumerate(order if isinstance(order, list) else [])}
@@ -52,7 +59,7 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
     axes: dict[str, Axis] = _axes(oracle.get("hyperparameters"))
     records: list[TrialRecord] = []
     for folder in folders:
-        trial = _read_object(folder / "trial.json", problems, root)
+        trial = _read_object(folder / TRIAL_FILE, problems, root)
         record = _read_record(folder / RECORD_FILE, problems, root)
         if trial is None and record is None:
             continue
@@ -74,12 +81,12 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
 
 def _is_new(root: Path) -> bool:
     """Whether a robust tuner has opened the project, which has no trial yet."""
-    return (root / RECORD_FILE).is_file() and not (root / "trial.json").exists()
+    return (root / PROJECT_FILE).is_file() and not (root / TRIAL_FILE).exists()
 
 
 def _trial_folders(root: Path) -> tuple[list[Path], list[str]]:
     with os.scandir(root) as entries:
-        named = [entry for entry in entries if entry.name.startswith("trial_")]
+        named = [entry for entry in entries if entry.name.startswith(TRIAL_PREFIX)]
     links = sorted(entry.name for entry in named if entry.is_symlink())
     real = [entry.name for entry in named if entry.is_dir(follow_symlinks=False)]
     return [root / name for name in sorted(real, key=_natural)], links
@@ -94,10 +101,11 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _not_a_project(root: Path) -> str:
-    inside = sorted(path.parent.name for path in root.glob("*/oracle.json"))[:3]
+    inside = sorted(path.parent.name for path in root.glob(f"*/{STATE_FILE}"))[:3]
     hint = f" Did you mean {' or '.join(str(root / name) for name in inside)}?" if inside else ""
     return (
-        f"{root} is not a Keras Tuner project: it has no oracle.json and no trial_* folder.{hint}"
+        f"{root} is not a Keras Tuner project: it has no {STATE_FILE} and no {TRIAL_PREFIX}*"
+        f" folder.{hint}"
     )
 
 
@@ -166,7 +174,7 @@ def _is_bookkeeping(name: str) -> bool:
 
 
 def _adjustments(root: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    path = root / RECORD_FILE
+    path = root / PROJECT_FILE
     if not os.path.lexists(path):
         return ()
     body = _read_object(path, problems, root) or {}

@@ -23,13 +23,13 @@ from robusttune.arguments import require
 from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
 from robusttune.guard.fits import guard_every_fit
 from robusttune.policy import Policy
+from robusttune.stored import RECORD_FILE
 from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.files import write_atomically
 from robusttune.tuners.garbage import collecting_only_what_is_new
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 from robusttune.tuners.session import TrialSession
-from robusttune.tuners.stored_trials import RECORD_FILE
 
 if TYPE_CHECKING:
     from robusttune.report import Report

@@ -23,12 +23,12 @@ from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
-from robusttune.stored import read_bytes
+from robusttune.stored import RECORD_FILE, TRIAL_FILE, read_bytes
 from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
-from robusttune.tuners.stored_trials import RECORD_FILE, TRIAL_FILE, check_trial_id, has_trials
+from robusttune.tuners.stored_trials import check_trial_id, has_trials
 
 _log = logging.getLogger("robusttune.tuners")
 

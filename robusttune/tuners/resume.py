@@ -18,17 +18,11 @@ from keras_tuner.src.tuners.gridsearch import LinkedList
 
 from robusttune.errors import InstabilityWarning, StoreError
 from robusttune.records import TrialRecord
+from robusttune.stored import RECORD_FILE, STATE_FILE, TRIAL_FILE
 from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
 from robusttune.tuners.runs import times_begun
-from robusttune.tuners.stored_state import (
-    STATE_FILE,
-    OtherOracleError,
-    read_state,
-    trial_ids_of,
-)
+from robusttune.tuners.stored_state import OtherOracleError, read_state, trial_ids_of
 from robusttune.tuners.stored_trials import (
-    RECORD_FILE,
-    TRIAL_FILE,
     StoredTrials,
     check_trial_id,
     read_record,

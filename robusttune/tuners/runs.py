@@ -7,8 +7,9 @@ import platform
 from typing import Any
 
 from robusttune.records import TrialRecord
+from robusttune.stored import RECORD_FILE, TRIAL_PREFIX
 from robusttune.tuners.files import write_atomically
-from robusttune.tuners.stored_trials import RECORD_FILE, read_record
+from robusttune.tuners.stored_trials import read_record
 
 _BEGUN = "begun"
 
@@ -34,7 +35,7 @@ def note_begin(project: str, trial: Any, *, number: int | None, change: int = 1)
         },
         params=trial.hyperparameters.values,
     )
-    path = os.path.join(project, f"trial_{trial_id}", RECORD_FILE)
+    path = os.path.join(project, f"{TRIAL_PREFIX}{trial_id}", RECORD_FILE)
     write_atomically(path, record.to_json(), durable=False)
 
 

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
 from robusttune.space import Adjustment
-from robusttune.stored import read_object
+from robusttune.stored import PROJECT_FILE, read_object
 from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 
 if TYPE_CHECKING:
     from robusttune.tuners.oracle import RobustOracle
-
-PROJECT_FILE = "robusttune.json"
 
 
 class SearchSpace:

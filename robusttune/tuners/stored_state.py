@@ -8,10 +8,8 @@ from typing import Any
 
 from keras_tuner import HyperParameters
 
-from robusttune.stored import read_object
+from robusttune.stored import STATE_FILE, read_object
 from robusttune.tuners.stored_trials import check_space, made
-
-STATE_FILE = "oracle.json"
 
 
 class OtherOracleError(ValueError):

@@ -15,12 +15,9 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from robusttune.errors import StoreError
 from robusttune.records import TrialRecord, one_line
-from robusttune.stored import read_bytes, read_object
+from robusttune.stored import RECORD_FILE, TRIAL_FILE, TRIAL_PREFIX, read_bytes, read_object
 from robusttune.tuners.files import set_aside
 
-TRIAL_FILE = "trial.json"
-RECORD_FILE = "robusttune.json"
-_PREFIX = "trial_"
 _CLASSES = frozenset({"Boolean", "Choice", "Fixed", "Float", "Int"})
 _STATUSES = frozenset(
     value for name, value in vars(TrialStatus).items() if name.isupper() and isinstance(value, str)
@@ -71,14 +68,14 @@ def read_trials(project: str) -> StoredTrials:
     for name in outside:
         set_aside(os.path.join(project, name))
         stored.damaged.append(f"{name}: a link out of the project, not followed")
-        stored.lost.append(name.removeprefix(_PREFIX))
+        stored.lost.append(name.removeprefix(TRIAL_PREFIX))
     for trial_id in trial_ids:
         path = _path(project, trial_id, TRIAL_FILE)
         try:
             stored.trials[trial_id] = _read_trial(path, trial_id)
         except FileNotFoundError:
             if _has_content(project, trial_id):
-                stored.damaged.append(f"{_PREFIX}{trial_id}: {TRIAL_FILE} is missing")
+                stored.damaged.append(f"{TRIAL_PREFIX}{trial_id}: {TRIAL_FILE} is missing")
                 stored.lost.append(trial_id)
         except OSError as error:
             raise StoreError(error.errno, f"{error.strerror}. Cannot go on", path) from error
@@ -205,13 +202,13 @@ def _trial_ids(project: str) -> tuple[list[str], list[str]]:
     ids, outside = [], []
     with os.scandir(project) as entries:
         for entry in entries:
-            is_trial = entry.name.startswith(_PREFIX) and ".damaged" not in entry.name
+            is_trial = entry.name.startswith(TRIAL_PREFIX) and ".damaged" not in entry.name
             if not is_trial or not entry.is_dir():
                 continue
             if entry.is_symlink() and not _is_inside(os.path.realpath(entry.path), root):
                 outside.append(entry.name)
             else:
-                ids.append(entry.name.removeprefix(_PREFIX))
+                ids.append(entry.name.removeprefix(TRIAL_PREFIX))
     return sorted(filter(None, ids), key=natural), sorted(outside)
 
 
@@ -239,12 +236,12 @@ def _gaps(known: list[str]) -> list[str]:
 
 def _has_content(project: str, trial_id: str) -> bool:
     """Whether a trial has begun: a folder that was made and never filled is none."""
-    with os.scandir(os.path.join(project, _PREFIX + trial_id)) as entries:
+    with os.scandir(os.path.join(project, TRIAL_PREFIX + trial_id)) as entries:
         return any(not entry.name.startswith(".") for entry in entries)
 
 
 def _path(project: str, trial_id: str, name: str) -> str:
-    return os.path.join(project, _PREFIX + trial_id, name)
+    return os.path.join(project, TRIAL_PREFIX + trial_id, name)
 
 
 def _is_number(value: Any) -> bool:
