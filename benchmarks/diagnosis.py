@@ -140,8 +140,8 @@ def _standardized(array: Any) -> Any:
 
 def _constant(setup: Setup, y: Any) -> float:
     """Loss of the best constant prediction over all targets."""
+    from robusttune.diagnosis.baseline import quick_baseline
     from robusttune.diagnosis.facts import model_facts
-    from robusttune.diagnosis.quiet import quick_baseline
     from robusttune.diagnosis.trace import Batch
 
     trace = FitTrace(first_batches=[Batch(None, np.asarray(y))])

@@ -94,8 +94,8 @@ MUTATIONS = [
     Mutation(
         "diagnosis: two causes are swapped",
         "diagnosis/changes.py",
-        "found.append(FailureCause.UNSAFE_LOSS)",
-        "found.append(FailureCause.UNSCALED_DATA)",
+        "Intervention.PLAIN_LOSS: self.plain_loss,",
+        "Intervention.STANDARDIZED_DATA: self.plain_loss,",
         ("tests/test_diagnosis.py",),
     ),
     Mutation(
@@ -115,8 +115,8 @@ MUTATIONS = [
     Mutation(
         "causes: searches learn from running out of memory",
         "causes.py",
-        "        FailureCause.INVALID_MODEL,\n    }",
-        "        FailureCause.INVALID_MODEL,\n        FailureCause.OUT_OF_MEMORY,\n    }",
+        """model in the search space.",\n""",
+        """model in the search space.",\n            depends_on_parameters=True,\n""",
         ("tests/test_learning.py",),
     ),
     Mutation(
@@ -213,8 +213,8 @@ MUTATIONS = [
     Mutation(
         "learning: an exception in the code closes a place",
         "causes.py",
-        "if self in _PARAMETER_CAUSED:",
-        "if self in _PARAMETER_CAUSED or self is FailureCause.CODE_ERROR:",
+        """            depends_on_parameters=False,\n            ends_search="code",\n""",
+        """            depends_on_parameters=True,\n            ends_search="code",\n""",
         ("tests/test_learning.py", "tests/test_oracles_learning.py"),
     ),
     Mutation(
@@ -282,14 +282,14 @@ MUTATIONS = [
     ),
     Mutation(
         "guard: the time saved has the wrong sign",
-        "guard/trace.py",
+        "diagnosis/trace.py",
         "max(trace.epochs - trace.epoch - 1, 0)",
         "max(trace.epoch + 1 - trace.epochs, 0)",
         ("tests/test_trace.py",),
     ),
     Mutation(
         "guard: the epoch that was cut short counts as time saved",
-        "guard/trace.py",
+        "diagnosis/trace.py",
         "max(trace.epochs - trace.epoch - 1, 0)",
         "max(trace.epochs - trace.epoch, 0)",
         ("tests/test_trace.py",),

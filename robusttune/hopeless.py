@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord, one_line
 
-# What the data or the code decides, whatever the hyperparameters are.
-_DATA = (FailureCause.NON_FINITE_DATA, FailureCause.LABEL_MISMATCH)
-_CODE = (FailureCause.CODE_ERROR, FailureCause.INVALID_MODEL)
 # What user code raises to say that these hyperparameters will not do, and that others may.
 _DECLARED = "FailedTrialError"
 _MAX_ERROR = 300  # characters of an exception
@@ -34,7 +30,9 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     if len(causes) != 1:
         return None
     first = records[0]
-    if first.cause in _DATA:
+    if first.cause is None or first.cause.ends_search is None:
+        return None
+    if first.cause.ends_search == "data":
         what = f" ({one_line(first.error, _MAX_ERROR).rstrip('.')})" if first.error else ""
         return (
             f"All {len(records)} trials failed with {first.cause}{what}, which does not depend on"
@@ -43,7 +41,7 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     if not first.error or first.error.startswith(_DECLARED):
         return None
     same = {_signature(record.error) for record in records}
-    if first.cause in _CODE and len(records) >= 2 * after and len(same) == 1:
+    if len(records) >= 2 * after and len(same) == 1:
         return (
             f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
             f" {first.advice or first.cause.advice} {_WAY_OUT}"

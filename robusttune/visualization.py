@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from robusttune.arguments import collection, instance, require
+from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
-from robusttune.regions import Axis
+from robusttune.regions import Axis, Condition, Region
 from robusttune.regions.axes import is_number
 from robusttune.report import Report
-from robusttune.report.search import has_ended, has_failed
+from robusttune.report.marks import (
+    LIGHT,
+    Mark,
+    Marks,
+    groups_of,
+    in_plane,
+    marginals_of,
+    objectives_are_wide,
+    plane_of,
+    slanted_area,
+)
 from robusttune.report.words import spoken
 
 if TYPE_CHECKING:
@@ -19,10 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_causes", "plot_marginals", "plot_regions", "plot_timeline"]
 
-_HEALTHY = "#7d9db8"
-# Colours that colour-blind people can tell apart; a symbol goes with each, for print.
-_COLOURS = ("#c44e00", "#6a3fa0", "#00765a", "#b0338a", "#8a6500", "#444c56")
-_SYMBOLS = ("x", "triangle-up", "square", "diamond", "cross", "triangle-down")
+# A mark of no objective is this share of the scale above the largest one.
+_ABOVE = 0.08
+_STEPS = 60
 
 
 def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Figure:
@@ -38,42 +48,32 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
         ValueError: There are no such two hyperparameters.
     """
     graph = _plotly(report)
-    x, y = _two(report, parameters)
+    regions = report.find_regions()
+    names = x, y = _two(report, regions, parameters)
     figure = graph.Figure()
     axes = report.axes[x], report.axes[y]
     records = [r for r in report.records if all(axis.active_in(r.params) for axis in axes)]
-    for name, members in _by_cause(records).items():
+    for group in groups_of(records, _marks(report)):
         figure.add_trace(
             graph.Scatter(
-                x=[_place(axes[0], record) for record in members],
-                y=[_place(axes[1], record) for record in members],
-                text=[escape(f"trial {record.trial_id}") for record in members],
+                x=[_place(axes[0], record) for record in group.records],
+                y=[_place(axes[1], record) for record in group.records],
+                text=[escape(f"trial {record.trial_id}") for record in group.records],
                 mode="markers",
-                name=name,
-                marker=_marker(report, members[0]),
+                name=group.name,
+                marker=_marker(group.mark),
             )
         )
-    regions = report.find_regions()
     for region in regions:
-        sides: dict[str, Any] = {}
-        for condition in region.conditions:
-            if condition.name in (x, y) and condition.values is None:
-                along = "x" if condition.name == x else "y"
-                sides |= _ends(report, condition.name, condition.low, condition.high, along)
-        if sides:
-            whole_x, whole_y = _ends(report, x, None, None, "x"), _ends(report, y, None, None, "y")
-            figure.add_shape(
-                type="rect",
-                line_width=0,
-                fillcolor="rgba(213, 94, 0, 0.13)",
-                layer="below",
-                **{**whole_x, **whole_y, **sides},
-            )
+        drawn, _ = in_plane(region.conditions, names)
+        if drawn:
+            for shape in _shapes(report, drawn, names):
+                figure.add_shape(line_width=0, fillcolor=LIGHT["region"], layer="below", **shape)
     rules = "; ".join(region.rule for region in regions)
     title = f"Unstable where {rules}" if rules else "No unstable region"
     figure.update_layout(title=escape(title), xaxis_title=escape(x), yaxis_title=escape(y))
-    figure.update_xaxes(type=_axis_type(report, x))
-    figure.update_yaxes(type=_axis_type(report, y))
+    figure.update_xaxes(**_axis(report, x))
+    figure.update_yaxes(**_axis(report, y))
     return figure
 
 
@@ -89,28 +89,26 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
         ValueError: A name is not that of a hyperparameter.
     """
     graph = _plotly(report)
-    rows = report.marginals
-    known = list(dict.fromkeys(rows["parameter"]))
-    names = known if parameters is None else _names(parameters, known)
+    groups = marginals_of(report.marginals.to_dict("records"), report.failure_rate)
+    names = list(groups) if parameters is None else _names(parameters, list(groups))
     figure = graph.Figure()
     for name in names:
-        part = rows[rows["parameter"] == name]
-        rate = part["failure_rate"].to_numpy(float)
+        rows = groups[name]
         figure.add_trace(
             graph.Bar(
                 name=name,
-                x=[[escape(name)] * len(part), [escape(label) for label in part["bin"]]],
-                y=rate,
-                marker_color="#5b7f9e",
+                x=[[escape(name)] * len(rows), [escape(row["bin"]) for row in rows]],
+                y=[row["failure_rate"] for row in rows],
+                marker_color=LIGHT["bar"],
                 showlegend=False,
                 error_y={
                     "type": "data",
-                    "array": part["ci_high"].to_numpy(float) - rate,
-                    "arrayminus": rate - part["ci_low"].to_numpy(float),
+                    "array": [row["ci_high"] - row["failure_rate"] for row in rows],
+                    "arrayminus": [row["failure_rate"] - row["ci_low"] for row in rows],
                 },
             )
         )
-    figure.add_hline(report.failure_rate, line_dash="dash", line_color="#57606a")
+    figure.add_hline(report.failure_rate, line_dash="dash", line_color=LIGHT["soft"])
     figure.update_layout(title="Failure rate by hyperparameter")
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
     return figure
@@ -124,22 +122,23 @@ def plot_timeline(report: Report) -> Figure:
     """
     graph = _plotly(report)
     figure = graph.Figure()
-    values = [record.value for record in report.records if record.value is not None]
-    top = max(values, default=1.0) + 0.08 * ((max(values) - min(values)) if values else 1.0)
-    for name, members in _by_cause(report.records).items():
+    log = objectives_are_wide(report.records)
+    top = _top([r.value for r in report.records if r.value is not None], log)
+    for group in groups_of(report.records, _marks(report)):
         figure.add_trace(
             graph.Scatter(
-                x=[record.number for record in members],
-                y=[top if record.value is None else record.value for record in members],
-                text=[_told(record) for record in members],
+                x=[record.number for record in group.records],
+                y=[top if record.value is None else record.value for record in group.records],
+                text=[_told(record) for record in group.records],
                 hoverinfo="text",
                 mode="markers",
-                name=name,
-                marker=_marker(report, members[0]),
+                name=group.name,
+                marker=_marker(group.mark),
             )
         )
+    scaled = any(record.value is not None for record in report.records)
     figure.update_layout(title="The search", xaxis_title="trial", yaxis_title="objective")
-    figure.update_yaxes(showticklabels=bool(values))
+    figure.update_yaxes(showticklabels=scaled, type="log" if log else "linear")
     return figure
 
 
@@ -151,13 +150,13 @@ def plot_causes(report: Report) -> Figure:
     """
     graph = _plotly(report)
     rows = report.causes.iloc[::-1]
-    order = list(report.causes["cause"])
+    marks = _marks(report)
     figure = graph.Figure(
         graph.Bar(
             x=rows["trials"].to_numpy(int),
             y=[spoken(cause) for cause in rows["cause"]],
             orientation="h",
-            marker_color=[_COLOURS[min(order.index(cause), 5)] for cause in rows["cause"]],
+            marker_color=[marks.of(FailureCause(cause)).colour for cause in rows["cause"]],
         )
     )
     figure.update_layout(title="Why trials fail", xaxis_title="trials")
@@ -175,10 +174,16 @@ def _plotly(report: Report) -> Any:
     return graph
 
 
-def _two(report: Report, parameters: Sequence[str] | None) -> tuple[str, str]:
+def _marks(report: Report) -> Marks:
+    return Marks.ranked(report.causes["cause"])
+
+
+def _two(
+    report: Report, regions: Sequence[Region], parameters: Sequence[str] | None
+) -> tuple[str, str]:
     if parameters is None:
-        ruled = [n for r in report.find_regions() for c in r.conditions for n, _ in c.factors]
-        parameters = list(dict.fromkeys([*ruled, *report.axes]))[:2]
+        conditions = regions[0].conditions if regions else ()
+        parameters = plane_of(conditions, report.records, report.axes)
     names = _names(parameters, list(report.axes))
     require(len(names) == 2, "parameters", "the names of two hyperparameters", parameters)
     return names[0], names[1]
@@ -191,29 +196,19 @@ def _names(parameters: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _by_cause(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    """Return the trials in groups to draw in one mark each, healthy ones first."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in sorted(records, key=has_failed):
-        if has_failed(record):
-            name = spoken(record.cause or "no cause")
-        else:
-            name = "healthy" if has_ended(record) else "running"
-        groups.setdefault(name, []).append(record)
-    return groups
-
-
 def _told(record: TrialRecord) -> str:
     value = "" if record.value is None else f", objective {record.value:.6g}"
     return escape(f"trial {record.trial_id}, {record.status}{value}")
 
 
-def _marker(report: Report, record: TrialRecord) -> dict[str, Any]:
-    if not has_failed(record):
-        return {"color": _HEALTHY, "symbol": "circle"}
-    order = list(report.causes["cause"])
-    index = min(order.index(record.cause) if record.cause in order else 5, 5)
-    return {"color": _COLOURS[index], "symbol": _SYMBOLS[index]}
+def _top(values: Sequence[float], log: bool) -> float:
+    """Return where trials without an objective are drawn: above all that have one."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return high * (high / low) ** _ABOVE if log else high + _ABOVE * (high - low)
+
+
+def _marker(mark: Mark) -> dict[str, Any]:
+    return {"color": mark.colour, "symbol": mark.symbol}
 
 
 def _place(axis: Axis, record: TrialRecord) -> Any:
@@ -221,19 +216,64 @@ def _place(axis: Axis, record: TrialRecord) -> Any:
     return escape(str(value)) if axis.kind == "choice" else value
 
 
-def _axis_type(report: Report, name: str) -> str:
+def _choices(report: Report, name: str) -> list[str]:
+    axis = report.axes[name]
+    return sorted({_place(axis, r) for r in report.records if axis.active_in(r.params)})
+
+
+def _axis(report: Report, name: str) -> dict[str, Any]:
     axis = report.axes[name]
     if axis.kind == "choice":
-        return "category"
-    return "log" if axis.log else "linear"
+        return {"type": "category", "categoryarray": _choices(report, name)}
+    return {"type": "log" if axis.log else "linear"}
 
 
-def _ends(
-    report: Report, name: str, low: float | None, high: float | None, along: str
-) -> dict[str, Any]:
-    """Return the two ends of a shape along one axis, the open ones at the trials' extremes."""
-    if report.axes[name].kind == "choice":
-        return {f"{along}ref": f"{along} domain", f"{along}0": 0, f"{along}1": 1}
+def _shapes(
+    report: Report, conditions: Sequence[Condition], names: tuple[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the shapes that fill the part of the plane in which all conditions hold."""
+    product = next((c for c in conditions if len(c.factors) > 1), None)
+    if product is not None:
+        first, second = (name for name, _ in product.factors)
+        values = _spread(*_whole(report, first), report.axes[first].log)
+        corners = slanted_area(product, values, _whole(report, second))
+        if corners:
+            swapped = names[0] != first
+            ends = (corner[::-1] if swapped else corner for corner in corners)
+            path = " L ".join(f"{x:.12g},{y:.12g}" for x, y in ends)
+            yield {"type": "path", "path": f"M {path} Z"}
+        return
+    sides = [
+        [side for c in conditions if c.name == name for side in _sides(report, c, along)]
+        or [{f"{along}ref": f"{along} domain", f"{along}0": 0, f"{along}1": 1}]
+        for name, along in zip(names, "xy", strict=True)
+    ]
+    for across in sides[0]:
+        for upright in sides[1]:
+            yield {"type": "rect", **across, **upright}
+
+
+def _sides(report: Report, condition: Condition, along: str) -> Iterator[dict[str, Any]]:
+    """Yield both ends of each stretch of an axis on which a condition holds."""
+    if condition.values is None:
+        low, high = _whole(report, condition.name)
+        low = low if condition.low is None else condition.low
+        high = high if condition.high is None else condition.high
+        yield {f"{along}0": low, f"{along}1": high}
+        return
+    choices = _choices(report, condition.name)
+    for text in (escape(str(value)) for value in condition.values):
+        if text in choices:
+            place = choices.index(text)
+            yield {f"{along}0": place - 0.5, f"{along}1": place + 0.5}
+
+
+def _whole(report: Report, name: str) -> tuple[float, float]:
+    """Return the extremes of a hyperparameter over all trials."""
     values = [r.params[name] for r in report.records if is_number(r.params.get(name))]
-    ends = (min(values) if low is None else low, max(values) if high is None else high)
-    return {f"{along}0": ends[0], f"{along}1": ends[1]}
+    return min(values), max(values)
+
+
+def _spread(low: float, high: float, log: bool) -> list[float]:
+    shares = [step / _STEPS for step in range(_STEPS + 1)]
+    return [low * (high / low) ** s if log else low + s * (high - low) for s in shares]

@@ -12,12 +12,12 @@ import pytest
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict, judge
 from robusttune.diagnosis.arrays import shapes
+from robusttune.diagnosis.baseline import quick_baseline
 from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
-from robusttune.diagnosis.quiet import is_gaining, quick_baseline
+from robusttune.diagnosis.quiet import is_gaining
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
 from robusttune.diagnosis.trace import Batch, FitTrace
 
@@ -104,85 +104,6 @@ def test_a_users_own_loss_is_not_judged_by_its_name():
     assert label_mismatch(np.array([-1, 1]), loss, Head(1, "sigmoid")) is None
 
 
-class ResourceExhaustedError(Exception):
-    """Stands in for TensorFlow's, which has the same name."""
-
-
-class InvalidArgumentError(Exception):
-    """Stands in for TensorFlow's, which has the same name."""
-
-
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [
-        (MemoryError(), "out_of_memory"),
-        (ResourceExhaustedError("OOM when allocating tensor with shape[9]"), "out_of_memory"),
-        (
-            InvalidArgumentError(
-                "Received a label value of 4 which is outside the valid range of [0, 4)."
-            ),
-            "label_mismatch",
-        ),
-        (ValueError("Input X contains NaN."), "non_finite_data"),
-        (
-            ValueError("Input contains infinity or a value too large for dtype('float32')."),
-            "non_finite_data",
-        ),
-        (
-            ValueError('Input 0 of layer "lstm" is incompatible with the layer: expected ndim=3'),
-            "invalid_model",
-        ),
-        (ValueError("Computed output size would be negative."), "invalid_model"),
-        (InvalidArgumentError("indices[0,0] = 40 is not in [0, 20)"), "invalid_model"),
-        (ValueError("Solver lbfgs supports only 'l2' or None penalties, got l1"), "invalid_model"),
-        (ValueError("The 'liblinear' solver does not support multiclass"), "invalid_model"),
-        (ValueError("The combination of penalty='l1' and loss='hinge' is not"), "invalid_model"),
-        (ValueError("n_components=40 must be between 0 and 10"), "invalid_model"),
-        (ValueError("hidden_layer_sizes must be > 0, got [-3]."), "invalid_model"),
-        (ValueError("n_samples=30 should be >= n_clusters=40."), "invalid_model"),
-        (ValueError("Expected n_neighbors <= n_samples_fit, but n_neighbors"), "invalid_model"),
-        (ValueError("Cannot have number of splits n_splits=40 greater than"), "invalid_model"),
-        (ValueError("Out of bag estimation only available if bootstrap=True"), "invalid_model"),
-        (ValueError("value 2 for Parameter subsample exceed bound [0,1]"), "invalid_model"),
-        (ValueError("Expected 2D array, got 1D array instead"), "code_error"),
-        (ValueError("Found input variables with inconsistent numbers"), "code_error"),
-        (TypeError("supports only integers"), "code_error"),
-        (KeyError("large"), "code_error"),
-        (ZeroDivisionError("division by zero"), "code_error"),
-        (TypeError("must be positive rank"), "code_error"),
-    ],
-)
-def test_exceptions_have_causes(error, cause):
-    """Type and message decide; words of shapes in a TypeError of the user's decide nothing."""
-    found = classify_error(error)
-    assert found is not None
-    assert found.cause == cause
-
-
-def test_an_exception_without_words_is_named_by_its_type_alone():
-    """No colon is left dangling."""
-    found = classify_error(Exception())
-    assert found is not None
-    assert found.error == "Exception"
-
-
-def test_an_exception_whose_message_cannot_be_told_is_named_by_its_type():
-    """Somebody's class may need what it was not given."""
-
-    class NoTextError(Exception):
-        def __str__(self):
-            return self.missing
-
-    found = classify_error(NoTextError())
-    assert found is not None
-    assert (found.cause, found.error) == ("code_error", "NoTextError")
-
-
-def test_a_numerics_check_is_no_cause_by_itself():
-    """check_numerics only says that a number is not finite: the diagnosis goes on."""
-    assert classify_error(InvalidArgumentError("CheckNumerics failed: Tensor had NaN")) is None
-
-
 def test_the_optimizers_of_an_own_train_step_are_those_it_uses():
     """compile() without arguments gives a GAN an optimizer that none of its players has."""
 
@@ -205,18 +126,6 @@ def test_the_optimizers_of_an_own_train_step_are_those_it_uses():
     assert (facts.optimizer, facts.learning_rate) == ("rmsprop", 1e-3)
     facts = model_facts(SimpleNamespace(optimizer=RMSprop(1e-3), loss=None))
     assert (facts.optimizer, facts.learning_rate) == ("rmsprop", 1e-3)
-
-
-def test_the_users_own_line_is_named():
-    """The innermost line outside installed packages is in the finding."""
-    try:
-        np.reshape(np.arange(3), (2, 2))
-    except ValueError as error:
-        found = classify_error(error)
-    assert found is not None
-    assert found.cause == "invalid_model"
-    assert found.where is not None
-    assert found.where.startswith("test_diagnosis.py:")
 
 
 @pytest.mark.parametrize(

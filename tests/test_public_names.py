@@ -77,7 +77,8 @@ def test_causes_and_symptoms_are_the_documented_strings() -> None:
         "divergent_learning_rate unscaled_data unsafe_loss non_finite_data label_mismatch"
         " unsafe_metric bad_initialization exploding_gradients numeric_overflow"
         " vanishing_gradients dead_relu no_nonlinearity learning_rate_too_low"
-        " insufficient_capacity out_of_memory invalid_model code_error timeout crashed unknown"
+        " insufficient_capacity over_regularized out_of_memory invalid_model code_error timeout"
+        " crashed unknown"
     )
     assert " ".join(Symptom) == (
         "non_finite_loss non_finite_gradient non_finite_weights non_finite_objective diverged"

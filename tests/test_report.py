@@ -19,7 +19,6 @@ from robusttune.report.frames import (
     MARGINAL_TYPES,
     TRIAL_TYPES,
 )
-from robusttune.report.search import read_message
 from robusttune.report.words import duration
 
 
@@ -235,32 +234,6 @@ def test_csv_is_safe_in_cells_and_in_column_names(tmp_path):
     for path in tmp_path.iterdir():
         for line in path.read_text().splitlines():
             assert not any(cell.startswith(("=", "+", "@")) for cell in line.split(","))
-
-
-@pytest.mark.parametrize(
-    ("message", "cause"),
-    [
-        (None, "unknown"),
-        ("  \n", "unknown"),
-        ("Traceback (most recent call last):\n  File 'a'\nNameError: name 'x'\n", "code_error"),
-        ("Traceback (most recent call last):\n  File 'a'\nMemoryError\n", "out_of_memory"),
-        ("ResourceExhaustedError: {{node}} OOM when allocating tensor", "out_of_memory"),
-        ("ValueError: Input 0 of layer 'd' is incompatible with the layer: x", "invalid_model"),
-        ("ValueError: Input contains NaN.", "unknown"),
-        ("SomethingError: odd", "unknown"),
-    ],
-)
-def test_messages_show_a_cause_only_where_they_are_conclusive(message, cause):
-    """Memory, shapes and faults of the code say so themselves; NaN does not say why."""
-    assert read_message(message)[0] == cause
-
-
-def test_error_of_a_traceback_keeps_all_lines_of_its_text():
-    """The text of an exception may have several lines; the frames before it are dropped."""
-    message = (
-        "Traceback (most recent call last):\n  File 'a', line 1\n    f()\nKeyError: one\ntwo\n"
-    )
-    assert read_message(message)[2] == "KeyError: one two"
 
 
 def test_report_imports_no_tensorflow_keras_or_optuna():

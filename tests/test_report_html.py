@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robusttune import FailureCause, Report, TrialRecord
-from robusttune.report.html import _asset
+from robusttune.report.html import style_sheet
 
 EVIL = '<script>window.hacked = true</script><img src=x onerror="window.hacked=true">\'"&'
 
@@ -318,7 +318,7 @@ def test_to_html_writes_the_page(tmp_path):
 
 def _themes():
     """Return the colours of both themes, from the style sheet."""
-    blocks = re.findall(r"\{([^{}]*--paper[^{}]*)\}", _asset("style.css"))
+    blocks = re.findall(r"\{([^{}]*--paper:[^{}]*)\}", style_sheet())
     return [dict(re.findall(r"(--[\w]+):\s*(#[0-9a-f]{6})", block)) for block in blocks]
 
 

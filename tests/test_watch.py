@@ -7,7 +7,7 @@ import math
 import pytest
 
 from robusttune.causes import Symptom
-from robusttune.guard.watch import WatchState, loss_limit, step_loss, watch, watch_epoch
+from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
 from robusttune.policy import Policy
 
 NAN, INF = math.nan, math.inf
@@ -79,15 +79,9 @@ def test_watch_waits_for_the_data_of_now() -> None:
     assert seen == [None] * 9 + [Symptom.DIVERGED]
 
 
-def test_loss_limit_respects_the_best_constant_prediction() -> None:
-    """A model that starts below the constant prediction's loss may come up to it."""
-    state = WatchState(first_losses=[1e-6] * 5, baseline=1.0)
-    assert loss_limit(POLICY, state) == 10.0
-
-
-def test_loss_limit_before_the_first_loss() -> None:
-    """Nothing is too high while there is nothing to compare with."""
-    assert loss_limit(POLICY, WatchState()) == INF
+def test_watch_sees_nothing_too_high_before_the_first_loss() -> None:
+    """There is nothing to compare with, whatever the baseline is."""
+    assert watch_epoch(POLICY, WatchState(baseline=1.0, high=3), 1e9) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robusttune.causes import FailureCause
+from robusttune.causes import FailureCause, Intervention
 
 # The last part of a replay's steps whose mean loss is its result: one lucky batch is no cure.
 _TAIL = 0.2
@@ -59,22 +59,22 @@ class Change:
         return " + ".join(parts) or "nothing"
 
     @property
+    def interventions(self) -> frozenset[Intervention]:
+        """What it does, as far as a cure by that speaks for a cause."""
+        done = {
+            Intervention.LOWER_RATE: self.rate < 1,
+            Intervention.HIGHER_RATE: self.rate > 1,
+            Intervention.STANDARDIZED_DATA: self.inputs or self.targets,
+            Intervention.PLAIN_LOSS: self.plain_loss,
+            Intervention.STANDARD_INITIALIZATION: self.initialization,
+            Intervention.FLOAT32: self.float32,
+        }
+        return frozenset(kind for kind, is_done in done.items() if is_done)
+
+    @property
     def causes(self) -> tuple[FailureCause, ...]:
         """The causes that a cure by this change speaks for."""
-        found = []
-        if self.rate < 1:
-            found.append(FailureCause.DIVERGENT_LEARNING_RATE)
-        if self.rate > 1:
-            found.append(FailureCause.LEARNING_RATE_TOO_LOW)
-        if self.inputs or self.targets:
-            found.append(FailureCause.UNSCALED_DATA)
-        if self.plain_loss:
-            found.append(FailureCause.UNSAFE_LOSS)
-        if self.initialization:
-            found.append(FailureCause.BAD_INITIALIZATION)
-        if self.float32:
-            found.append(FailureCause.NUMERIC_OVERFLOW)
-        return tuple(found)
+        return tuple(cause for cause in FailureCause if cause.proven_by in self.interventions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,14 @@ from robusttune.arguments import integer, require
 from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
+from robusttune.diagnosis.changes import Change, Outcome
+from robusttune.diagnosis.divergence import loss_limit
 from robusttune.diagnosis.judge import judge
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
 from robusttune.policy import Policy
+from robusttune.random_states import untouched_randomness
 from robusttune.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -96,10 +99,8 @@ def _symptom(
     """Train a shadow as it is; return how it goes wrong, and what it raises."""
     from robusttune.diagnosis.battery import Battery
     from robusttune.diagnosis.case import Case
-    from robusttune.diagnosis.changes import Change
     from robusttune.diagnosis.observe import observe
     from robusttune.diagnosis.quiet import labels_disagree
-    from robusttune.diagnosis.randomness import untouched_randomness
     from robusttune.diagnosis.replay import CannotReplayError
 
     case = Case(
@@ -126,12 +127,22 @@ def _symptom(
             outcome = battery.outcome(Change())
         except CannotReplayError:
             return None, None
-    if outcome is None or outcome.cured:
-        return None, None
+    return (None if outcome is None else symptom_of(outcome, policy)), None
+
+
+def symptom_of(outcome: Outcome, policy: Policy) -> Symptom | None:
+    """Return how a replay of the trial as it is went wrong; None where it learned something.
+
+    Args:
+        outcome: Of the replay without any change.
+        policy: Thresholds.
+    """
+    if outcome.cured:
+        return None
     if not outcome.finite:
-        return Symptom.NON_FINITE_LOSS, None
-    high = policy.divergence_factor * max(abs(outcome.losses[0, 0]), abs(outcome.baseline or 0.0))
-    return (Symptom.DIVERGED if outcome.finals[0] > high else Symptom.STALLED), None
+        return Symptom.NON_FINITE_LOSS
+    high = loss_limit(policy, start=float(outcome.losses[0, 0]), baseline=outcome.baseline)
+    return Symptom.DIVERGED if outcome.finals[0] > high else Symptom.STALLED
 
 
 def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) -> TrialRecord:

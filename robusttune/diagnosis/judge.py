@@ -12,13 +12,13 @@ from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import fallback, rules
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.exceptions import classify_error
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
-from robusttune.diagnosis.randomness import untouched_randomness
 from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.exception_causes import classify_error
 from robusttune.policy import Policy
+from robusttune.random_states import untouched_randomness
 from robusttune.records import TrialRecord
 
 if TYPE_CHECKING:

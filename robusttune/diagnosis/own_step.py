@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
 
 from robusttune.diagnosis.arrays import Array
 from robusttune.diagnosis.replay import (
@@ -26,9 +25,7 @@ from robusttune.diagnosis.replay import (
     slots_of,
     training_loop,
 )
-
-# Where Keras keeps its own generator; its name for that has moved between versions.
-_SEED_GENERATOR = "global_seed_generator"
+from robusttune.random_states import untouched_keras_generator
 
 
 class OwnStepProgram:
@@ -75,7 +72,7 @@ class OwnStepProgram:
 
     def run(self, weights: Sequence[Array], batches: Any, steps: int, rate: float) -> Losses:
         """Train from `weights` over stacked batches, again and again; as `Program.run`."""
-        with _put_back(self.model), self._setting():
+        with _put_back(self.model), untouched_keras_generator(), self._setting():
             for owner, name, copy, values in self._copies:
                 vars(owner)[name] = copy
                 for slot, value in zip(copy.variables, values, strict=True):
@@ -121,15 +118,12 @@ def _trained_by(optimizer: Any, model: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def _put_back(model: Any) -> Iterator[None]:
-    """Restore all that a step may change: variables, attributes and the global random state."""
+    """Restore what a step may change of the model: variables and attributes."""
     layers = [model, *model._flatten_layers(include_self=False)]
     attributes = [(layer, dict(vars(layer))) for layer in layers]
     variables = {id(v): v for v in (*model.variables, *model.metrics_variables)}
     for _, kept in attributes:
         variables |= {id(v): v for v in kept.values() if isinstance(v, tf.Variable)}
-    seeds = global_state.get_global_attribute(_SEED_GENERATOR)
-    if seeds is not None:
-        variables[id(seeds.state)] = seeds.state
     values = [(v, np.array(v.numpy())) for v in variables.values()]
     try:
         yield
@@ -139,4 +133,3 @@ def _put_back(model: Any) -> Iterator[None]:
             vars(layer).update(kept)
         for variable, value in values:
             variable.assign(value)
-        global_state.set_global_attribute(_SEED_GENERATOR, seeds)

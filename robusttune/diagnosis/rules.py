@@ -9,11 +9,13 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
+from robusttune.diagnosis.baseline import quick_baseline
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.exceptions import classify_error
+from robusttune.diagnosis.divergence import loss_limit
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.exception_causes import classify_error
 
 if TYPE_CHECKING:
     from robusttune.diagnosis.observe import Observation
@@ -174,13 +176,16 @@ def _non_finite(logs: Mapping[str, float]) -> list[str]:
 
 
 def _trained_well(case: Case) -> bool:
-    losses, start = case.trace.losses, case.trace.start_loss
+    losses = case.trace.losses
     if losses.size and not np.isfinite(losses).all():
         return False
     if case.last is not None and not case.last.finite:
         return False
-    limit = None if start is None else case.policy.divergence_factor * max(abs(start), 1e-12)
-    return limit is None or not losses.size or float(np.median(losses[-5:])) <= limit
+    if not losses.size:
+        return True
+    baseline = quick_baseline(case.facts, case.trace)
+    limit = loss_limit(case.policy, start=case.trace.start_loss, baseline=baseline)
+    return float(np.median(losses[-5:])) <= limit
 
 
 def first_step(case: Case) -> Verdict | None:

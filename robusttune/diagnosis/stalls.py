@@ -48,17 +48,6 @@ _CURES = 2
 _NARROW = 3
 
 
-_STRUCTURAL = frozenset(
-    {
-        FailureCause.LABEL_MISMATCH,
-        FailureCause.BAD_INITIALIZATION,
-        FailureCause.DEAD_RELU,
-        FailureCause.NO_NONLINEARITY,
-        FailureCause.VANISHING_GRADIENTS,
-    }
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What the layers show.
@@ -139,7 +128,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
     found = signs(case)
     candidates = _candidates(battery, found)
     if structural:
-        candidates = [each for each in candidates if each[0] in _STRUCTURAL]
+        candidates = [each for each in candidates if each[0].structural]
     cures: list[tuple[FailureCause, Outcome]] = []
     for cause, changes in candidates:
         for change in changes:

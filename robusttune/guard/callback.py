@@ -232,8 +232,8 @@ class FitGuard(keras.callbacks.Callback):
         That is the best constant prediction's on the batches at hand, the first and the latest, or
         the untrained model's own on the last of them, whichever is more.
         """
+        from robusttune.diagnosis.baseline import quick_baseline
         from robusttune.diagnosis.facts import model_facts
-        from robusttune.diagnosis.quiet import quick_baseline
 
         if self._recorder is None or self.trace is None:
             return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robusttune.causes import Symptom
+from robusttune.diagnosis.divergence import loss_limit
 from robusttune.policy import Policy
 
 # Where the best constant prediction is not known, the median of this many losses stands in for it.
@@ -62,7 +63,7 @@ def watch(policy: Policy, state: WatchState, loss: float, norm: float) -> Sympto
         return None
     if len(state.first_losses) < START_STEPS:
         state.first_losses.append(loss)
-    limit = loss_limit(policy, state)
+    limit = _limit(policy, state)
     if len(state.first_losses) == START_STEPS:
         state.quiet = limit
     state.high = state.high + 1 if loss > limit else 0
@@ -82,24 +83,16 @@ def watch_epoch(policy: Policy, state: WatchState, mean_loss: float) -> Symptom 
         state: What was seen so far.
         mean_loss: Mean training loss of the epoch.
     """
-    if state.high == 0 or not mean_loss > loss_limit(policy, state):
+    if state.high == 0 or not mean_loss > _limit(policy, state):
         return None
     return _confirmed(policy, state, mean_loss)
 
 
-def loss_limit(policy: Policy, state: WatchState) -> float:
-    """Return the loss above which a step counts as far too high; inf before anything was seen.
-
-    The limit is `divergence_factor` times the larger of the trial's own start and the best constant
-    prediction's loss. Losses that can be negative (a log density) have no natural zero: there the
-    limit lies the factor times the size of the start above it.
-    """
+def _limit(policy: Policy, state: WatchState) -> float:
+    """Return the loss above which a step counts as far too high; inf before anything was seen."""
     if state.start is None:
         return math.inf
-    reference = state.start if state.baseline is None else max(state.start, state.baseline)
-    if reference <= 0:
-        return reference + policy.divergence_factor * max(abs(reference), 1.0)
-    return policy.divergence_factor * reference
+    return loss_limit(policy, start=state.start, baseline=state.baseline)
 
 
 def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None:
@@ -111,7 +104,7 @@ def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None
     if baseline is None:
         baseline = statistics.median(state.first_losses)
     state.baseline = max(baseline, -math.inf if state.baseline is None else state.baseline)
-    if loss > loss_limit(policy, state):
+    if loss > _limit(policy, state):
         return Symptom.DIVERGED
     state.high = 0
     return None

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions.axes import is_number
-from robusttune.report.draw import SHAPES, Drawing, Point, Scale, fitted, mark, number
-from robusttune.report.search import has_failed
-from robusttune.report.words import counted, spoken
+from robusttune.report.draw import Drawing, Point, Scale, fitted, number
+from robusttune.report.draw import mark as drawn_mark
+from robusttune.report.marks import Mark, Marks, groups_of, is_wide, objectives_are_wide
+from robusttune.report.words import counted
 
 # Marks in one picture; of more trials a regular sample is drawn.
 _MOST_MARKS = 1500
@@ -22,27 +21,9 @@ _MOST_MARKS = 1500
 _MOST_STEPS = 10**12
 
 
-@dataclass(frozen=True)
-class Marks:
-    """Which colour and shape stands for which cause: the most frequent causes get their own."""
-
-    order: tuple[FailureCause, ...]
-
-    def of(self, cause: FailureCause | None) -> tuple[int, str]:
-        """Return the shape and the class of a cause; None has the last of them."""
-        index = self.order.index(cause) if cause in self.order else SHAPES - 1
-        index = min(index, SHAPES - 1)
-        return index, f"k{index}"
-
-    def legend(self) -> list[tuple[Markup, str]]:
-        """Return each mark with the causes that it stands for."""
-        own = [(self.key(cause), spoken(cause)) for cause in self.order[: SHAPES - 1]]
-        others = self.order[SHAPES - 1 :]
-        return [*own, (self.key(others[0]), ", ".join(map(spoken, others)))] if others else own
-
-    def key(self, cause: FailureCause | None) -> Markup:
-        """Return the mark of a cause, for a legend or a table."""
-        return mark(*self.of(cause))
+def key(mark: Mark) -> Markup:
+    """Return a mark as an image, for a legend or a table."""
+    return drawn_mark(mark.outline, mark.kind)
 
 
 def sampled(records: Sequence[TrialRecord], most: int = _MOST_MARKS) -> Sequence[TrialRecord]:
@@ -54,21 +35,23 @@ def sampled(records: Sequence[TrialRecord], most: int = _MOST_MARKS) -> Sequence
 def draw_trials(
     drawing: Drawing, placed: Iterable[tuple[TrialRecord, Point]], marks: Marks, faded: set[int]
 ) -> None:
-    """Draw healthy trials as dots, below the failing ones in the marks of their causes."""
-    dots: dict[str, list[Point]] = {}
-    shapes: dict[tuple[int, str], list[Point]] = {}
-    for record, point in placed:
-        fade = " faded" if id(record) in faded else ""
-        if has_failed(record):
-            shape, kind = marks.of(record.cause)
-            shapes.setdefault((shape, kind + fade), []).append(point)
-        else:
-            kind = "running" if record.status == "running" else "healthy"
-            dots.setdefault(kind + fade, []).append(point)
-    for kind, points in dots.items():
-        drawing.dots(points, kind)
-    for (shape, kind), points in sorted(shapes.items()):
-        drawing.shapes(points, shape, kind)
+    """Draw healthy trials as dots, below the failing ones in the marks of their causes.
+
+    Args:
+        drawing: Where.
+        placed: Each trial with its place.
+        marks: Of the causes.
+        faded: The `id` of each record that is drawn palely.
+    """
+    points = {id(record): (record, point) for record, point in placed}
+    for group in groups_of([record for record, _ in points.values()], marks):
+        for fade in (False, True):
+            alike = [points[id(r)][1] for r in group.records if (id(r) in faded) is fade]
+            kind = group.mark.kind + " faded" * fade
+            if group.mark.outline:
+                drawing.shapes(alike, group.mark.outline, kind)
+            else:
+                drawing.dots(alike, kind)
 
 
 def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup:
@@ -121,7 +104,7 @@ def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
     x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
     y = Scale(46, 46, names=("",))
     if values:
-        y = Scale.around(206, 58, values, log=max(values) > 30 * min(values))
+        y = Scale.around(206, 58, values, log=objectives_are_wide(shown))
     drawing = Drawing(940, y.start + 44, told)
     drawing.box((x.start, 18), (x.stop - x.start, 22), "band")
     if values:
@@ -148,17 +131,17 @@ def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
     last = first + len(losses) - 1
     drawing = Drawing(460, 210, f"Loss of trial {record.trial_id} from step {first} to {last}.")
     x = Scale(62, 446, first, max(last, first + 1), whole=True)
-    y = Scale.around(166, 26, finite, log=max(finite) > 20 * min(finite))
+    y = Scale.around(166, 26, finite, log=is_wide(finite, 20))
     drawing.frame(x, y, "step", "loss")
     if is_number(baseline):
         drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
     points = [(x.at(first + i), y.at(v)) for i, v in enumerate(losses) if math.isfinite(v)]
-    shape, kind = marks.of(record.cause)
-    drawing.line(points, f"loss {kind}")
+    mark = marks.of(record.cause)
+    drawing.line(points, f"loss {mark.kind}")
     if math.isfinite(losses[-1]):
-        drawing.shapes(points[-1:], shape, kind)
+        drawing.shapes(points[-1:], mark.outline, mark.kind)
     else:
-        drawing.shapes([(x.stop, y.stop)], shape, kind)
+        drawing.shapes([(x.stop, y.stop)], mark.outline, mark.kind)
         text = "NaN" if math.isnan(losses[-1]) else "infinite"
         drawing.text((x.stop - 9, y.stop + 4), text, "label", "end")
     return drawing.svg()
@@ -183,7 +166,7 @@ def replay_chart(record: TrialRecord) -> Markup | None:
     longest = min(max([*steps, 2]), _MOST_STEPS)
     drawing = Drawing(460, 190, f"Losses of {len(curves)} replays of trial {record.trial_id}.")
     x = Scale(62, 430, 0, longest, whole=True)
-    y = Scale.around(146, 26, [*finite, 1.0], log=max(finite) > 5 * min(finite))
+    y = Scale.around(146, 26, [*finite, 1.0], log=is_wide(finite, 5))
     drawing.frame(x, y, "step of the replay", "loss / loss of the best constant prediction")
     drawing.line([(x.start, y.at(1.0)), (x.stop, y.at(1.0))], "baseline")
     ends: list[tuple[float, Point, str]] = []

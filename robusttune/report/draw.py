@@ -9,22 +9,12 @@ from itertools import accumulate
 from typing import Any
 from unicodedata import east_asian_width
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 Point = tuple[float, float]
 
-# One outline per shape, around the origin; with its colour it tells causes apart, also in print.
-_SHAPES = (
-    "m-3.5-3.5l7 7m0-7l-7 7",  # cross
-    "m0-4.5l4.2 7.5h-8.4z",  # triangle
-    "m-3.3-3.3h6.6v6.6h-6.6z",  # square
-    "m0-4.6l4.6 4.6-4.6 4.6-4.6-4.6z",  # diamond
-    "m0-4.5v9m-4.5-4.5h9",  # plus
-    "m0 4.5l4.2-7.5h-8.4z",  # triangle that stands on its tip
-)
 # Numbers beyond this are drawn at the end of a scale.
 _HUGE = 1e150
-SHAPES = len(_SHAPES)
 # What a letter of a tick takes, in SVG units.
 _COLUMN = 6.5
 
@@ -209,10 +199,9 @@ class Drawing:
             path = "".join(f"M{_digits(x)} {_digits(y)}h0" for x, y in points)
             self._add('<path d="{}" class="dot {}"/>', path, kind)
 
-    def shapes(self, points: Sequence[Point], shape: int, kind: str) -> None:
-        """Draw marks of one shape, all in one path."""
+    def shapes(self, points: Sequence[Point], outline: str, kind: str) -> None:
+        """Draw marks of one shape around each point, all in one path."""
         if points:
-            outline = _SHAPES[shape % SHAPES]
             path = "".join(f"M{_digits(x)} {_digits(y)}{outline}" for x, y in points)
             self._add('<path d="{}" class="mark {}"/>', path, kind)
 
@@ -236,14 +225,13 @@ class Drawing:
         self._parts.append(Markup(template).format(*values))
 
 
-def mark(shape: int, kind: str) -> Markup:
-    """Return one mark as an image of its own, for a legend or a table."""
+def mark(outline: str, kind: str) -> Markup:
+    """Return one mark as an image of its own, for a legend or a table; "" is a dot."""
     drawing = Markup(
         '<svg class="key" viewBox="-7 -7 14 14" width="14" height="14" aria-hidden="true">'
     )
-    return drawing + Markup('<path d="M0 0{}" class="mark {}"/></svg>').format(
-        _SHAPES[shape % SHAPES], escape(kind)
-    )
+    path, shape = (outline, "mark") if outline else ("h0", "dot")
+    return drawing + Markup('<path d="M0 0{}" class="{} {}"/></svg>').format(path, shape, kind)
 
 
 def _digits(value: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,7 +18,7 @@ from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord, one_line, plain
 from robusttune.regions import Region
 from robusttune.report.charts import (
-    Marks,
+    key,
     loss_chart,
     marginal_chart,
     replay_chart,
@@ -27,11 +26,12 @@ from robusttune.report.charts import (
     timeline_chart,
 )
 from robusttune.report.draw import number, shortened
+from robusttune.report.marks import DARK, HEALTHY, LIGHT, Marks, marginals_of
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
 from robusttune.report.sources import hosts
 from robusttune.report.suggest import Suggestion
-from robusttune.report.words import NARROWING_CURES, counted, duration, named, spoken, too_few
+from robusttune.report.words import counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -71,7 +71,7 @@ def render(report: Report, *, embedded: bool = False) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
         v=_view(report, embedded),
-        style=Markup(_asset("style.css")),
+        style=Markup(style_sheet()),
         script=Markup(script),
         script_hash=digest,
         version=__version__,
@@ -81,6 +81,24 @@ def render(report: Report, *, embedded: bool = False) -> str:
 @cache
 def _asset(name: str) -> str:
     return files("robusttune.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def style_sheet() -> str:
+    """Return the style sheet of the page, with the colours of both themes."""
+
+    def block(selector: str, scheme: str, palette: Mapping[str, str]) -> str:
+        colours = "; ".join(f"--{name}: {colour}" for name, colour in palette.items())
+        return f"{selector} {{ color-scheme: {scheme}; {colours}; }}\n"
+
+    chosen = block('.robusttune[data-theme="dark"]', "dark", DARK)
+    of_system = block('.robusttune:not([data-theme="light"])', "dark", DARK)
+    return (
+        block(".robusttune", "light", LIGHT)
+        + f"@media screen {{\n{chosen}}}\n"
+        + f"@media screen and (prefers-color-scheme: dark) {{\n{of_system}}}\n"
+        + _asset("style.css")
+    )
 
 
 @cache
@@ -95,7 +113,7 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
     """Return all that the template shows, as plain values and finished pictures."""
     records = report.records
     causes = report.causes.to_dict("records")
-    marks = Marks(tuple(FailureCause(row["cause"]) for row in causes))
+    marks = Marks.ranked(row["cause"] for row in causes)
     return {
         "name": report.name,
         "count": counted(len(records)),
@@ -139,13 +157,11 @@ def _facts(records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
 
 def _legend(records: Sequence[TrialRecord], marks: Marks) -> Markup:
     """Return what the marks of the pictures mean."""
-    dot = '<svg class="key" viewBox="-7 -7 14 14" width="14" height="14" aria-hidden="true">'
-    healthy = Markup(dot + '<path d="M0 0h0" class="dot healthy"/></svg>')
-    entries = [Markup("<li>{}healthy</li>").format(healthy)]
-    entries += [Markup("<li>{}{}</li>").format(key, name) for key, name in marks.legend()]
+    entries = [(HEALTHY, "healthy"), *marks.legend()]
     if any(has_failed(record) and record.cause is None for record in records):
-        entries.append(Markup("<li>{}no cause</li>").format(marks.key(None)))
-    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(entries))
+        entries.append((marks.of(None), "no cause"))
+    items = [Markup("<li>{}{}</li>").format(key(mark), name) for mark, name in entries]
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
 
 
 def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
@@ -162,7 +178,7 @@ def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
         "baseline": f"{region.baseline_rate:.0%}",
         "p": f"≤ {region.p_value:.3f}" if region.p_value <= 0.005 else f"= {region.p_value:.3f}",
         "cause": named(region, report.records) if cause else "",
-        "advice": cause.advice if cause and cause not in NARROWING_CURES else "",
+        "advice": cause.advice if cause and not cause.narrowing else "",
         "lost": duration(region.seconds_lost) if region.seconds_lost else "",
         "suggestion": suggestion,
         "code": [] if suggestion is None else _code(suggestion, report.host),
@@ -202,7 +218,7 @@ def _cause(row: Mapping[Any, Any], report: Report, marks: Marks) -> dict[str, An
     cause = FailureCause(row["cause"])
     region = report.cause_regions.get(cause)
     return {
-        "key": marks.key(cause),
+        "key": key(marks.of(cause)),
         "cause": spoken(cause),
         "where": region.rule if region else "",
         "those": f"{region.failures} of {region.trials} trials there" if region else "",
@@ -215,28 +231,16 @@ def _cause(row: Mapping[Any, Any], report: Report, marks: Marks) -> dict[str, An
 
 def _marginals(report: Report) -> dict[str, Any]:
     """Return a picture per hyperparameter, those that matter most first."""
-    ended = [record for record in report.records if has_ended(record)]
-    failed = sum(map(has_failed, ended))
-    if failed in (0, len(ended)):
+    baseline = report.failure_rate
+    if baseline in (0, 1):
         return {"marginals": [], "marginals_note": ""}
-    baseline = failed / len(ended)
-    groups: dict[str, list[Mapping[Any, Any]]] = {}
-    for row in report.marginals.to_dict("records"):
-        groups.setdefault(row["parameter"], []).append(row)
-    groups = {name: rows for name, rows in groups.items() if len(rows) > 1}
-    order = sorted(groups, key=lambda name: -_distance(groups[name], baseline))
-    left = len(order) - _MOST_PARAMETERS
+    groups = marginals_of(report.marginals.to_dict("records"), baseline)
+    shown = [rows for rows in groups.values() if len(rows) > 1]
+    left = len(shown) - _MOST_PARAMETERS
     return {
-        "marginals": [marginal_chart(groups[n], baseline) for n in order[:_MOST_PARAMETERS]],
+        "marginals": [marginal_chart(rows, baseline) for rows in shown[:_MOST_PARAMETERS]],
         "marginals_note": f"{left} more are in marginals.csv." if left > 0 else "",
     }
-
-
-def _distance(rows: Sequence[Mapping[Any, Any]], baseline: float) -> float:
-    """Return how far the rates of some bins are from the whole search's, in standard errors."""
-    spread = math.sqrt(max(baseline * (1 - baseline), 1e-9))
-    errors = [abs(r["failure_rate"] - baseline) * math.sqrt(r["trials"]) / spread for r in rows]
-    return float(sum(errors)) / len(errors)
 
 
 def _close_ups(records: Sequence[TrialRecord], marks: Marks) -> dict[str, Any]:
@@ -282,7 +286,7 @@ def _close_up(record: TrialRecord, marks: Marks) -> dict[str, Any]:
         ("What to do", record.advice or ""),
     ]
     return {
-        "key": marks.key(record.cause),
+        "key": key(marks.of(record.cause)),
         "trial_id": record.trial_id,
         "cause": spoken(record.cause or ""),
         "charts": [c for c in (loss_chart(record, marks), replay_chart(record)) if c],
@@ -343,7 +347,7 @@ def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 def _marked(cause: str | None, marks: Marks) -> Markup:
     if cause is None:
         return Markup("")
-    return marks.key(FailureCause(cause)) + escape(spoken(cause))
+    return key(marks.of(FailureCause(cause))) + escape(spoken(cause))
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ from markupsafe import Markup
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Condition, Region
 from robusttune.regions.axes import is_number
-from robusttune.report.charts import Marks, draw_trials, sampled
+from robusttune.report.charts import draw_trials, sampled
 from robusttune.report.draw import Drawing, Scale
+from robusttune.report.marks import Marks, in_plane, plane_of, slanted_area
 
 _GOLDEN = 0.6180339887498949
 _MOST_CHOICES = 12
@@ -25,12 +25,10 @@ def region_chart(
 
     Trials that do not satisfy the rule's conditions on other hyperparameters are faded.
     """
-    conditions = sorted(region.conditions, key=lambda condition: -len(condition.factors))
-    names = list(dict.fromkeys(name for c in conditions for name, _ in c.factors))
-    names = (names + _further(records, axes, names))[:2]
+    names = plane_of(region.conditions, records, axes)
     complete = [r for r in records if all(axes[name].active_in(r.params) for name in names)]
     shown = sampled(complete)
-    ruled = {_text(value) for condition in conditions for value in condition.values or ()}
+    ruled = {_text(value) for condition in region.conditions for value in condition.values or ()}
     x = _scale([record.params[names[0]] for record in shown], axes[names[0]], ruled, 62, 446)
     y = Scale(272, 28, names=("",))
     if len(names) > 1:
@@ -38,8 +36,7 @@ def region_chart(
 
     told = f"Where {region.rule}, {region.failures} of {region.trials} failed."
     drawing = Drawing(460, 320, f"Trials over {' and '.join(names)}. {told}")
-    drawn = [c for c in conditions if all(name in names for name, _ in c.factors)]
-    others = [c for c in conditions if c not in drawn]
+    drawn, others = in_plane(region.conditions, names)
     _shade(drawing, drawn, x, y, names)
     drawing.frame(x, y, names[0], names[1] if len(names) > 1 else "")
     faded = {id(r) for r in shown if not all(c.holds(r.params) for c in others)}
@@ -50,18 +47,6 @@ def region_chart(
         placed.append((record, (_at(x, values[0], spread[0]), _at(y, values[1], spread[1]))))
     draw_trials(drawing, placed, marks, faded)
     return drawing.svg(), _note(others, len(records) - len(complete), names)
-
-
-def _further(
-    records: Sequence[TrialRecord], axes: Mapping[str, Axis], names: Sequence[str]
-) -> list[str]:
-    """Return further hyperparameters to draw along, numbers that all trials have first."""
-
-    def key(name: str) -> tuple[bool, int]:
-        missing = sum(not axes[name].active_in(record.params) for record in records)
-        return axes[name].kind == "choice", missing
-
-    return sorted((name for name in axes if name not in names), key=key)
 
 
 def _note(others: Sequence[Condition], missing: int, names: Sequence[str]) -> str:
@@ -133,20 +118,11 @@ def _spans(condition: Condition, scale: Scale) -> list[tuple[float, float]]:
 
 def _shade_product(drawing: Drawing, condition: Condition, x: Scale, y: Scale) -> None:
     """Fill the side of a slanted border, followed in small steps."""
-    steps = 60
-    exponent = condition.factors[1][1]
-    border_low, border_high = [], []
-    for step in range(steps + 1):
-        share = step / steps
-        value = x.low * (x.high / x.low) ** share if x.log else x.low + share * (x.high - x.low)
-        ends = []
-        for end, otherwise in ((condition.low, 0.0), (condition.high, math.inf)):
-            bound = otherwise if end is None else end
-            ends.append(bound / value if exponent > 0 else (value / bound if bound else math.inf))
-        low, high = sorted(ends)
-        if low >= y.high or high <= y.low:
-            continue
-        border_low.append((x.at(value), y.at(min(max(low, y.low), y.high))))
-        border_high.append((x.at(value), y.at(min(max(high, y.low), y.high))))
-    if border_low:
-        drawing.area([*border_low, *reversed(border_high)], "region")
+    steps = [step / 60 for step in range(61)]
+    values = [
+        x.low * (x.high / x.low) ** share if x.log else x.low + share * (x.high - x.low)
+        for share in steps
+    ]
+    corners = slanted_area(condition, values, (y.low, y.high))
+    if corners:
+        drawing.area([(x.at(value), y.at(other)) for value, other in corners], "region")

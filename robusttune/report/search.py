@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.confidence import Grounds
+from robusttune.exception_causes import classify_message
 from robusttune.findings import Findings
-from robusttune.records import Status, TrialRecord, one_line
+from robusttune.records import Status, TrialRecord
 from robusttune.space.parameters import Parameter
 
 
@@ -81,76 +82,16 @@ def without_record(
     known = {"trial_id": trial_id, "number": number, "params": params}
     if status != "failed" and not non_finite:
         return TrialRecord.of(None, status=status, value=score, **known)
-    cause, confidence, error = read_message(message)
-    if error is not None:
+    said = classify_message(message)
+    if said.error:
         symptom: Symptom | None = Symptom.EXCEPTION
     else:
         symptom = Symptom.NON_FINITE_OBJECTIVE if non_finite else None
-    found = Findings(symptom=symptom, cause=cause, confidence=confidence, error=error)
+    conclusive = said.cause is not FailureCause.UNKNOWN
+    found = Findings(
+        symptom=symptom,
+        cause=said.cause,
+        confidence=Grounds.EXCEPTION.confidence if conclusive else None,
+        error=said.error or None,
+    )
     return TrialRecord.of(found, status="failed", **known)
-
-
-def read_message(message: str | None) -> tuple[FailureCause, float | None, str | None]:
-    """Return the cause that a host's message shows, the confidence, and its last line.
-
-    Only an exception that says itself what it is about is trusted: exhausted memory, shapes that
-    do not fit, and Python's own exceptions from code that is wrong for whatever values. One that
-    speaks of NaN names a symptom, so its cause stays unknown.
-
-    Args:
-        message: A traceback or another text; None where the host kept nothing.
-    """
-    if message is None or not message.strip():
-        return FailureCause.UNKNOWN, None, None
-    error = _last_line_of_traceback(message)
-    kind, _, text = error.partition(":")
-    name = kind.strip().rpartition(".")[2]
-    told = text.lower()
-    if name in _MEMORY or any(mark in told for mark in _MEMORY_MARKS):
-        return FailureCause.OUT_OF_MEMORY, 0.95, error
-    if name in _SHAPES and any(mark in told for mark in _SHAPE_MARKS):
-        return FailureCause.INVALID_MODEL, 0.8, error
-    if name in _CODE and not _NON_FINITE.search(told):
-        return FailureCause.CODE_ERROR, 0.8, error
-    return FailureCause.UNKNOWN, None, error
-
-
-_MEMORY = frozenset({"MemoryError", "ResourceExhaustedError", "_ArrayMemoryError"})
-_MEMORY_MARKS = ("oom when allocating", "out of memory", "out-of-memory", "resource_exhausted")
-_SHAPES = frozenset({"ValueError", "InvalidArgumentError", "FailedTrialError"})
-_SHAPE_MARKS = (
-    "incompatible with the layer",
-    "incompatible shapes",
-    "negative dimension",
-    "oversized model",
-    "shape must be",
-    "shapes must be",
-)
-_NON_FINITE = re.compile(r"\b(nan|inf|infinity|finite)\b")
-_CODE = frozenset(
-    {
-        "AssertionError",
-        "AttributeError",
-        "FileNotFoundError",
-        "ImportError",
-        "IndexError",
-        "KeyError",
-        "ModuleNotFoundError",
-        "NameError",
-        "NotImplementedError",
-        "RecursionError",
-        "RuntimeError",
-        "TypeError",
-        "UnboundLocalError",
-        "ValueError",
-        "ZeroDivisionError",
-    }
-)
-
-
-def _last_line_of_traceback(message: str) -> str:
-    """Return "Kind: text" of a traceback, whose text may have several lines."""
-    lines = message.strip().splitlines()
-    frames = [i for i, line in enumerate(lines) if line.startswith("  ")]
-    after = lines[frames[-1] + 1 :] if frames and lines[0].startswith("Traceback") else lines
-    return one_line(" ".join(after) or lines[-1])

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusttune.report.words import NARROWING_CURES, duration, too_few
+from robusttune.report.words import duration, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.report import Report
@@ -56,7 +56,7 @@ def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
     causes_of = {region.rule: region.dominant_cause for region in regions}
     for suggestion in report.suggest_space():
         found = causes_of[suggestion.region]
-        first = found is None or found in NARROWING_CURES
+        first = found is None or found.narrowing
         lead = "To leave out" if first else "Or else, to leave out"
         console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
         code = suggestion.code.get(report.host or "", suggestion.keras_tuner)

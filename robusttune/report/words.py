@@ -13,18 +13,6 @@ from robusttune.report.suggest import Suggestion
 
 # With fewer trials than this, even a clear region is often missed.
 FEW_TRIALS = 30
-# Causes that lie in the range of a hyperparameter; others have a cure that keeps the range.
-NARROWING_CURES = frozenset(
-    {
-        FailureCause.DIVERGENT_LEARNING_RATE,
-        FailureCause.INSUFFICIENT_CAPACITY,
-        FailureCause.INVALID_MODEL,
-        FailureCause.LEARNING_RATE_TOO_LOW,
-        FailureCause.OUT_OF_MEMORY,
-        FailureCause.TIMEOUT,
-        FailureCause.UNKNOWN,
-    }
-)
 
 
 def verdict(
@@ -51,7 +39,7 @@ def verdict(
         cause = region.dominant_cause or FailureCause.UNKNOWN
         where = f"{region.failures} of them where {region.rule}: {named(region, records)}"
         narrowing = [s.text for s in suggestions if s.region == region.rule]
-        advice = narrowing[0] if narrowing and cause in NARROWING_CURES else cause.advice
+        advice = narrowing[0] if narrowing and cause.narrowing else cause.advice
         return f"{first}; {where}{end}", advice
     if not counts:
         return first + end, ""

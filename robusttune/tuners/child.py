@@ -28,6 +28,7 @@ import cloudpickle
 
 from robusttune.findings import Findings
 from robusttune.guard.clock import TrialClock
+from robusttune.random_states import RandomStates, capture_random_states, restore_random_states
 from robusttune.records import TrialRecord, text_of
 from robusttune.tuners.garbage import collecting_only_what_is_new
 
@@ -60,7 +61,7 @@ class Outcome:
     hyperparameters: Any
     asked: frozenset[str] | None
     adjustments: Sequence[Any]
-    random_states: dict[str, Any] = field(repr=False)
+    random_states: RandomStates = field(repr=False)
 
 
 class Board:
@@ -225,7 +226,6 @@ def _run(
     from robusttune.trial_run import TrialRun
     from robusttune.tuners.declarations import names_asked_for
     from robusttune.tuners.host import TunerTrial, watched
-    from robusttune.tuners.random_states import random_states, set_random_states
 
     class ChildTrial(TunerTrial):
         def siblings(self) -> Sequence[TrialRecord]:
@@ -235,7 +235,7 @@ def _run(
     host = ChildTrial(tuner, trial)
     run = TrialRun(host, tuner.robust_policy)
     run.clock = clock = BoardClock(run.policy.trial_seconds, board)
-    set_random_states(states)
+    restore_random_states(states)
     results = error = None
     text = ""
     try:
@@ -258,7 +258,7 @@ def _run(
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,
         adjustments=tuner._robust_space.adjustments[known:],
-        random_states=random_states(),
+        random_states=capture_random_states(),
     )
 
 

@@ -28,11 +28,11 @@ import cloudpickle
 from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import RobustTuneError, TrialFailure
 from robusttune.findings import Findings
+from robusttune.random_states import capture_random_states, restore_random_states
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
 from robusttune.tuners.host import TunerTrial
 from robusttune.tuners.parcel import pack
-from robusttune.tuners.random_states import random_states, set_random_states
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -110,7 +110,7 @@ class Isolation:
         self._began = time.monotonic()
         kills = out_of_memory_kills()
         try:
-            self._send((host.trial, random_states()))
+            self._send((host.trial, capture_random_states()))
             while True:
                 message = self._receive()
                 if message is not None and message[0] == "done":
@@ -124,7 +124,7 @@ class Isolation:
                     raise self._failure(*failure)
         except (EOFError, ConnectionError):
             raise self._failure(*self._why_it_ended(kills)) from None
-        set_random_states(outcome.random_states)
+        restore_random_states(outcome.random_states)
         self._rest()
         return outcome
 

@@ -111,10 +111,11 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _not_a_project(root: Path) -> str:
-    inside = sorted(path.parent.name for path in root.glob("*/oracle.json"))[:3]
+    inside = sorted(path.parent.name for path in root.glob(f"*/{STATE_FILE}"))[:3]
     hint = f" Did you mean {' or '.join(str(root / name) for name in inside)}?" if inside else ""
     return (
-        f"{root} is not a Keras Tuner project: it has no oracle.json and no trial_* folder.{hint}"
+        f"{root} is not a Keras Tuner project: it has no {STATE_FILE} and no {TRIAL_PREFIX}*"
+        f" folder.{hint}"
     )
 
 
