@@ -14,8 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
 
+from robusttune._compat.keras import (
+    all_layers,
+    global_seed_generator,
+    set_global_seed_generator,
+    variables_trained_by,
+)
 from robusttune.diagnosis.arrays import Array
 from robusttune.diagnosis.replay import (
     CannotReplayError,
@@ -26,9 +31,6 @@ from robusttune.diagnosis.replay import (
     slots_of,
     training_loop,
 )
-
-# Where Keras keeps its own generator; its name for that has moved between versions.
-_SEED_GENERATOR = "global_seed_generator"
 
 
 class OwnStepProgram:
@@ -97,7 +99,7 @@ class OwnStepProgram:
 
 def _optimizers(model: Any) -> Iterator[tuple[Any, str, Any]]:
     """Yield (owner, attribute, optimizer) for all that the model and its parts hold."""
-    for layer in [model, *model._flatten_layers(include_self=False)]:
+    for layer in [model, *all_layers(model, include_self=False)]:
         for name, value in vars(layer).items():
             if name.startswith("_") or isinstance(value, str):
                 continue
@@ -113,7 +115,7 @@ def _trained_by(optimizer: Any, model: Any) -> list[Any]:
     """Return the variables that an optimizer updates."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.built:
-        return list(inner._trainable_variables)
+        return variables_trained_by(inner)
     if optimizer is not model.optimizer or len(list(_optimizers(model))) > 1:
         raise CannotReplayError("the model's optimizers were never used")
     return list(model.trainable_variables)
@@ -122,12 +124,12 @@ def _trained_by(optimizer: Any, model: Any) -> list[Any]:
 @contextlib.contextmanager
 def _put_back(model: Any) -> Iterator[None]:
     """Restore all that a step may change: variables, attributes and the global random state."""
-    layers = [model, *model._flatten_layers(include_self=False)]
+    layers = [model, *all_layers(model, include_self=False)]
     attributes = [(layer, dict(vars(layer))) for layer in layers]
     variables = {id(v): v for v in (*model.variables, *model.metrics_variables)}
     for _, kept in attributes:
         variables |= {id(v): v for v in kept.values() if isinstance(v, tf.Variable)}
-    seeds = global_state.get_global_attribute(_SEED_GENERATOR)
+    seeds = global_seed_generator()
     if seeds is not None:
         variables[id(seeds.state)] = seeds.state
     values = [(v, np.array(v.numpy())) for v in variables.values()]
@@ -139,4 +141,4 @@ def _put_back(model: Any) -> Iterator[None]:
             vars(layer).update(kept)
         for variable, value in values:
             variable.assign(value)
-        global_state.set_global_attribute(_SEED_GENERATOR, seeds)
+        set_global_seed_generator(seeds)

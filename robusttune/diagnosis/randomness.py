@@ -12,27 +12,15 @@ import numpy as np
 
 @contextlib.contextmanager
 def untouched_randomness() -> Iterator[None]:
-    """Restore the random states of Python, NumPy and TensorFlow, and Keras's name counters."""
+    """Restore the random states of Python, NumPy and TensorFlow."""
     python, numpy = random.getstate(), np.random.get_state()
     with contextlib.ExitStack() as kept:
         if "tensorflow" in sys.modules:
-            kept.enter_context(_tensorflow())
+            from robusttune._compat.tensorflow import random_state_kept
+
+            kept.enter_context(random_state_kept())
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-
-
-@contextlib.contextmanager
-def _tensorflow() -> Iterator[None]:
-    """Operations without a seed draw one from the eager context."""
-    from tensorflow.python.eager import context
-
-    generator = getattr(context.context(), "_rng", None)  # made when a seed is set
-    state = None if generator is None else generator.getstate()
-    try:
-        yield
-    finally:
-        if generator is not None and state is not None:
-            generator.setstate(state)

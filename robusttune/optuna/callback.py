@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 import threading
-import weakref
 from pathlib import Path
 
 from optuna.storages.journal import JournalFileOpenLock
@@ -14,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from robusttune import arguments
+from robusttune._compat.optuna import source_of
 from robusttune.optuna.records import record_of, records_of
 from robusttune.records import TrialRecord
 
@@ -51,7 +51,7 @@ class FailureReportCallback:
         """Add a trial that has ended, if it failed."""
         with self._thread_lock:
             record = record_of(trial)
-            source = (weakref.ref(study._storage), study._study_id)
+            source = source_of(study)
             news = record.cause is not None or trial.number in self._failures
             if source == self._source and not self._behind and not news:
                 return

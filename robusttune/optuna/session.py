@@ -12,6 +12,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from robusttune._compat.optuna import stored_trial
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import Verdict, judge
 from robusttune.diagnosis.trace import failure_record
@@ -185,7 +186,7 @@ class TrialSession:
 def _recorded_failure(trial: BaseTrial) -> TrialRecord | None:
     """Return what was recorded elsewhere: another process, or another fit without `robust`."""
     # A Trial knows only the attributes that it has set itself.
-    latest = trial.storage.get_trial(trial._trial_id) if isinstance(trial, optuna.Trial) else trial
+    latest = stored_trial(trial) if isinstance(trial, optuna.Trial) else trial
     stored = stored_record(latest)
     return None if stored is None or stored.cause is None else stored
 

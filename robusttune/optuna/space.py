@@ -19,6 +19,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
+from robusttune._compat.optuna import contains, drawn_distributions, values_of_fixed
 from robusttune.arguments import instance
 from robusttune.optuna.sampler import given_values
 from robusttune.optuna.session import SESSION_KEYS
@@ -154,7 +155,7 @@ class _StudySpace:
 
     def __call__(self, asked: Parameter) -> Parameter:
         """Return what is suggested instead; what was asked for itself if that is sound."""
-        drawn = self.trial._cached_frozen_trial.distributions.get(asked.name)
+        drawn = drawn_distributions(self.trial).get(asked.name)
         if drawn is not None and _is(drawn, asked):
             return asked
         if self._known is None:
@@ -230,7 +231,7 @@ def _is(distribution: BaseDistribution, parameter: Parameter) -> bool:
 def _holds(parameter: Parameter, value: Any) -> bool:
     distribution = _distribution(parameter)
     try:
-        return distribution._contains(distribution.to_internal_repr(value))
+        return contains(distribution, value)
     except ValueError:
         return False
 
@@ -263,9 +264,10 @@ def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
 def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
     """Return the sanitized range where it holds the fixed value, so that a replay is accepted."""
     mended, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
-    if not changes or policy.sanitize != "fix" or asked.name not in trial._params:
+    given = values_of_fixed(trial)
+    if not changes or policy.sanitize != "fix" or asked.name not in given:
         return asked
-    return mended if _holds(mended, trial._params[asked.name]) else asked
+    return mended if _holds(mended, given[asked.name]) else asked
 
 
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:

@@ -17,8 +17,8 @@ import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
-from keras_tuner.src.distribute.utils import is_chief_oracle
 
+from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune.arguments import require
 from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
 from robusttune.guard.fits import guard_every_fit

@@ -326,7 +326,8 @@ def keras_settings() -> Callable[[], None]:
     """Return a function that makes Keras and TensorFlow in another process work as they do here."""
     import keras
     import tensorflow as tf
-    from tensorflow.python.framework import config as tensorflow_config
+
+    from robusttune._compat.tensorflow import op_determinism_is_enabled
 
     return partial(
         _set_keras,
@@ -335,7 +336,7 @@ def keras_settings() -> Callable[[], None]:
         image_data_format=keras.config.image_data_format(),
         dtype_policy=keras.config.dtype_policy().get_config(),
         eager=tf.config.functions_run_eagerly(),
-        deterministic=tensorflow_config.is_op_determinism_enabled(),
+        deterministic=op_determinism_is_enabled(),
     )
 
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
-from keras_tuner.src.engine import metrics_tracking
-from keras_tuner.src.tuners.gridsearch import LinkedList
 
+from robusttune._compat.keras_tuner import MetricsTracker, set_grid_order
 from robusttune.errors import InstabilityWarning, StoreError
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
@@ -198,7 +197,7 @@ def settle(oracle: RobustOracle, trial: Any) -> None:
         give_up(oracle, trial)
         return
     # A run that was cut short may have reported, which would be taken for the next run's report.
-    trial.metrics = metrics_tracking.MetricsTracker()
+    trial.metrics = MetricsTracker()
     trial.score, trial.best_step = None, 0
     oracle._retry_queue.append(trial.trial_id)
 
@@ -243,12 +242,7 @@ def _restore_grid(oracle: Any) -> None:
             for hp in space
         ]
 
-    ordered = sorted(values, key=position)
-    oracle._ordered_ids = LinkedList()
-    for trial_id in ordered:
-        oracle._ordered_ids.insert(trial_id)
-    # Each may have a next combination that was not tried; those that were are skipped.
-    oracle._populate_next = list(ordered)
+    set_grid_order(oracle, sorted(values, key=position))
 
 
 def _index(values: list[Any], value: Any) -> int:

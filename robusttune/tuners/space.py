@@ -11,6 +11,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
+from robusttune._compat.keras_tuner import default_as_given, is_declared, replace_declared
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
 from robusttune.space.parameters import Adjustment, Choice, Condition, Float, Int, Parameter, Value
@@ -32,7 +33,7 @@ CLIP_NORM = "robusttune/clip_norm"
 def neutral(hp: Any) -> Parameter | None:
     """Return a Keras Tuner hyperparameter in neutral terms; None for Fixed and Boolean."""
     conditions = tuple(Condition(c.name, tuple(c.values)) for c in hp.conditions)
-    given = hp._default  # hp.default is never None, and is copied as if the user had given it
+    given = default_as_given(hp)  # hp.default would be copied as if the user had given it
     if isinstance(hp, hp_types.Choice):
         default = None if given is None or given == hp.values[0] else given
         return Choice(hp.name, tuple(hp.values), default, conditions)
@@ -202,7 +203,7 @@ class SpaceSanitizer:
             if declared is None:
                 return hp
             self._compare_declarations(hp, declared)
-            new = mend and not container._exists(hp.name, hp.conditions)
+            new = mend and not is_declared(container, hp)
             return self._admit(hp, declared) if new else hp
 
         return declarations_heard(hear)
@@ -302,8 +303,7 @@ class SpaceSanitizer:
 
 
 def _replace(hyperparameters: keras_tuner.HyperParameters, old: Any, new: Any) -> None:
-    for held in (hyperparameters._space, hyperparameters._hps[old.name]):
-        held[next(i for i, hp in enumerate(held) if hp is old)] = new
+    replace_declared(hyperparameters, old, new)
     value = hyperparameters.values.get(old.name)
     if value is not None and not _holds(new, value):
         hyperparameters.values[old.name] = new.default
