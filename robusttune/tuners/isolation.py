@@ -27,6 +27,7 @@ import cloudpickle
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import RobustTuneError, TrialFailure
+from robusttune.processes import out_of_memory_kills, own_memory
 from robusttune.records import TrialRecord
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
 from robusttune.tuners.parcel import pack
@@ -67,8 +68,6 @@ class Isolation:
     def __init__(self, tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         if os.name != "posix":
             raise RobustTuneError("policy.isolate needs a POSIX system, such as Linux or macOS.")
-        if tuner.robust_policy.memory_limit is not None and own_memory(os.getpid()) is None:
-            raise RobustTuneError("policy.memory_limit needs Linux, where /proc tells the memory.")
         self._tuner = tuner
         self._policy = tuner.robust_policy
         self._parts = {
@@ -359,26 +358,6 @@ def _set_keras(
     tf.config.run_functions_eagerly(eager)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-def own_memory(pid: int) -> int | None:
-    """Return the resident anonymous memory of a process, in bytes; None where it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            line = next(line for line in file if line.startswith("RssAnon:"))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1]) * 1024
-
-
-def out_of_memory_kills() -> int | None:
-    """Return how many processes the kernel has ended so far for want of memory; None off Linux."""
-    try:
-        with open("/proc/vmstat", encoding="ascii") as file:
-            line = next(line for line in file if line.startswith("oom_kill "))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1])
 
 
 def _ending(code: int) -> tuple[str, dict[str, Any]]:

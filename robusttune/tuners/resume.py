@@ -16,8 +16,9 @@ from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 
 from robusttune._compat.keras_tuner import MetricsTracker, set_grid_order
 from robusttune.errors import InstabilityWarning, StoreError
+from robusttune.files import remove_stale_files
 from robusttune.records import TrialRecord
-from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
+from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.runs import times_begun
 from robusttune.tuners.stored_state import (
     STATE_FILE,
