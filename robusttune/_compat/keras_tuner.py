@@ -45,7 +45,6 @@ __all__ = [
     "OracleClient",
     "OracleServicer",
     "declare",
-    "default_as_given",
     "get_service",
     "get_service_grpc",
     "is_chief_oracle",
@@ -75,11 +74,6 @@ def is_declared(container: Any, hp: Any) -> bool:
     The public `name in container` is of the active ones, whatever their conditions.
     """
     return bool(container._exists(hp.name, hp.conditions))
-
-
-def default_as_given(hp: Any) -> Any:
-    """Return the default that the user gave a hyperparameter; `hp.default` is never None."""
-    return hp._default
 
 
 def replace_declared(container: Any, old: Any, new: Any) -> None:

@@ -237,7 +237,7 @@ def _robust_class(tuner_class: Any) -> Any:
             "__module__": tuner_class.__module__,
             "__qualname__": tuner_class.__qualname__,
             "__signature__": _signature(tuner_class),
-            "robust_of": tuner_class,
+            "robust_made_by": (robust, (tuner_class,)),  # how a child process gets it
         },
     )
 

@@ -36,8 +36,8 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
         return _ORACLE if obj is self._oracle else None
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type) and "robust_of" in vars(obj):
-            return _robust, (vars(obj)["robust_of"],)
+        if isinstance(obj, type) and "robust_made_by" in vars(obj):
+            return vars(obj)["robust_made_by"]
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is not None and isinstance(obj, tensorflow.data.Dataset):
             return _dataset_from, _graph_of(obj)
@@ -146,9 +146,3 @@ def _dataset_from(graph: bytes, element_spec: Any) -> Any:
 
     variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
     return tf.data.experimental.from_variant(variant, element_spec)
-
-
-def _robust(tuner_class: Any) -> Any:
-    from robusttune.tuners.adapter import robust
-
-    return robust(tuner_class)

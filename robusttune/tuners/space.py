@@ -11,7 +11,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
-from robusttune._compat.keras_tuner import default_as_given, is_declared, replace_declared
+from robusttune._compat.keras_tuner import is_declared, replace_declared
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
 from robusttune.space.parameters import Adjustment, Choice, Condition, Float, Int, Parameter, Value
@@ -33,9 +33,8 @@ CLIP_NORM = "robusttune/clip_norm"
 def neutral(hp: Any) -> Parameter | None:
     """Return a Keras Tuner hyperparameter in neutral terms; None for Fixed and Boolean."""
     conditions = tuple(Condition(c.name, tuple(c.values)) for c in hp.conditions)
-    given = default_as_given(hp)  # hp.default would be copied as if the user had given it
     if isinstance(hp, hp_types.Choice):
-        default = None if given is None or given == hp.values[0] else given
+        default = None if hp.default == hp.values[0] else hp.default
         return Choice(hp.name, tuple(hp.values), default, conditions)
     if not isinstance(hp, (hp_types.Float, hp_types.Int)):
         return None
@@ -46,7 +45,8 @@ def neutral(hp: Any) -> Parameter | None:
         hp.max_value,
         log=hp.sampling != "linear",
         step=hp.step,
-        default=None if given == hp.min_value else given,
+        # What nobody gave is the lowest value in Keras Tuner; `in`, for a bound that is NaN.
+        default=None if hp.default in [hp.min_value] else hp.default,
         reverse=hp.sampling == "reverse_log",
         conditions=conditions,
     )
