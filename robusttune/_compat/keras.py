@@ -119,7 +119,8 @@ def variables_trained_by(optimizer: Any) -> list[Any]:
 def global_seed() -> tuple[int | None, Any]:
     """Return the global seed, and the state (an array) of the generator that layers draw from.
 
-    keras.utils.set_random_seed sets it, and nothing public shows it. None: not set; not used.
+    keras.utils.set_random_seed sets it, and nothing public shows it. None: not set, or a Keras that
+    draws the generator's start from Python's random numbers; not used yet.
     """
     import numpy as np
     from keras.src.backend.common import global_state
