@@ -19,7 +19,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,6 +29,7 @@ from robusttune.errors import RobustTuneError, TrialFailure
 from robusttune.processes import out_of_memory_kills, own_memory
 from robusttune.records import TrialRecord
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
+from robusttune.tuners.keras_settings import keras_settings
 from robusttune.tuners.parcel import pack
 from robusttune.tuners.random_states import random_states, set_random_states
 from robusttune.tuners.session import TrialSession
@@ -319,45 +319,6 @@ class ChildTraceback(Exception):  # noqa: N818 - it is shown above the error tha
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
-
-
-def keras_settings() -> Callable[[], None]:
-    """Return a function that makes Keras and TensorFlow in another process work as they do here."""
-    import keras
-    import tensorflow as tf
-
-    from robusttune._compat.tensorflow import op_determinism_is_enabled
-
-    return partial(
-        _set_keras,
-        floatx=keras.config.floatx(),
-        epsilon=keras.config.epsilon(),
-        image_data_format=keras.config.image_data_format(),
-        dtype_policy=keras.config.dtype_policy().get_config(),
-        eager=tf.config.functions_run_eagerly(),
-        deterministic=op_determinism_is_enabled(),
-    )
-
-
-def _set_keras(
-    *,
-    floatx: str,
-    epsilon: float,
-    image_data_format: str,
-    dtype_policy: dict[str, Any],
-    eager: bool,
-    deterministic: bool,
-) -> None:
-    import keras
-    import tensorflow as tf
-
-    keras.config.set_floatx(floatx)
-    keras.config.set_epsilon(epsilon)
-    keras.config.set_image_data_format(image_data_format)
-    keras.config.set_dtype_policy(dtype_policy["name"])
-    tf.config.run_functions_eagerly(eager)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
 
 
 def _ending(code: int) -> tuple[str, dict[str, Any]]:
