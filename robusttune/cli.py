@@ -98,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from robusttune.demo import TRIALS
+
     parser = argparse.ArgumentParser(prog="robusttune", description=__doc__)
     parser.add_argument("--version", action="version", version=f"robusttune {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -120,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo = commands.add_parser("demo", help="run an unstable search on real data")
     demo.add_argument("directory", nargs="?", default="robusttune-demo", metavar="DIR")
-    demo.add_argument("--trials", metavar="N", type=_count, help="how many trials; 20 by default")
+    demo.add_argument(
+        "--trials", metavar="N", type=_count, help=f"how many trials; {TRIALS} by default"
+    )
     return parser
 
 
@@ -147,7 +151,7 @@ def _report(arguments: argparse.Namespace) -> int:
     console = Console()
     report = _read(arguments.source, arguments.study)
     width = console.width if console.is_terminal else 100
-    print(report.summary(width=width, colour=console.is_terminal))  # noqa: T201 - its output
+    print(report.summary(width=width, color=console.is_terminal))  # noqa: T201 - its output
     written = [] if csv is None else report.to_csv(csv)
     written += [] if html is None else [report.to_html(html)]
     for file in written:

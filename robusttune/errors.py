@@ -8,8 +8,9 @@
         DataError            the data that was handed over cannot be used
         StoreError           a project folder cannot be written, or is another search's
     RobustTuneWarning
-        SearchSpaceWarning   the search space was, or should be, changed
-        InstabilityWarning   something stored was damaged; a search goes on
+        SearchSpaceWarning            the search space was, or should be, changed
+        InstabilityWarning            something stored was damaged; a search goes on
+        RobustTuneDeprecationWarning  an old name was used, which goes in a coming version
 """
 
 from __future__ import annotations
@@ -74,3 +75,11 @@ class SearchSpaceWarning(RobustTuneWarning):
 
 class InstabilityWarning(RobustTuneWarning):
     """Something that a search had stored was damaged and set aside; the search goes on."""
+
+
+class RobustTuneDeprecationWarning(RobustTuneWarning, FutureWarning):
+    """A name was used that has changed; the message has the new one, and when the old one goes.
+
+    A FutureWarning, as those of pandas, scikit-learn and Optuna are, and no DeprecationWarning:
+    Python shows the latter only for lines of the main script, and old imports are in modules.
+    """

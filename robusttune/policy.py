@@ -46,7 +46,8 @@ class Policy:
             TF_FORCE_GPU_ALLOW_GROWTH=true, since the search's own process holds it too.
         memory_limit: Memory that the child process of a trial may have of its own, in bytes (> 0):
             its resident anonymous pages, of which TensorFlow itself takes about 0.4e9. The data of
-            the search do not count until they are copied. None is no limit. Needs `isolate`.
+            the search do not count until they are copied. Off Linux, where this is not tested: what
+            it shares with no other process. None is no limit. Needs `isolate`.
         interruptions: Times that the process may end in one and the same Keras Tuner trial (kill,
             crash, power cut; Ctrl-C does not count) before that trial counts as crashed and is not
             given out again when the search goes on (>= 1); None: without limit.

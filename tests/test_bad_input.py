@@ -102,7 +102,7 @@ REPORTS: list[Row] = [
     ("path", ValueError, lambda at: at.report.to_html("")),
     ("width", ValueError, lambda at: at.report.summary(width=0)),
     ("width", ValueError, lambda at: at.report.summary(width="wide")),
-    ("colour", ValueError, lambda at: at.report.summary(colour="red")),
+    ("color", ValueError, lambda at: at.report.summary(color="red")),
     ("embedded", ValueError, lambda at: at.report.html(embedded="yes")),
     ("report", TypeError, lambda at: visualization.plot_regions(at.study)),
     ("report", TypeError, lambda at: visualization.plot_marginals(None)),  # type: ignore[arg-type]

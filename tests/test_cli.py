@@ -169,3 +169,12 @@ def test_command_loads_no_tensorflow(project):
     )
     run = subprocess.run([sys.executable, "-c", code, "report", str(project)], check=False)
     assert run.returncode == 0
+
+
+def test_help_of_the_demo_says_how_many_trials_it_runs(capsys):
+    """As many as it runs."""
+    from robusttune.demo import TRIALS
+
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    assert f"how many trials; {TRIALS} by default" in capsys.readouterr().out

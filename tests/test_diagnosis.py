@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
-from robusttune.diagnosis import Verdict, judge
+from robusttune.diagnosis import Verdict, confidence, judge
 from robusttune.diagnosis.arrays import shapes
 from robusttune.diagnosis.baseline import quick_baseline
 from robusttune.diagnosis.changes import Change, Outcome
@@ -317,3 +319,15 @@ def test_importing_the_diagnosis_loads_no_tensorflow():
     """Only a diagnosis with a model to look at needs TensorFlow."""
     code = "import robusttune.diagnosis, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_confidences_that_are_set_by_hand_are_in_one_place() -> None:
+    """And the page that explains confidences has each of them."""
+    package = Path(confidence.__file__).parent
+    by_hand = re.compile(r"confidence=\d")
+    assert [p.name for p in package.glob("*.py") if by_hand.search(p.read_text())] == []
+    page = (package.parents[1] / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    told = page[page.index("set by hand") :].partition("###")[0]
+    for name, value in vars(confidence).items():
+        if name.isupper() and isinstance(value, float):
+            assert str(value) in told, name

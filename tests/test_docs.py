@@ -134,3 +134,35 @@ def test_docs_links() -> None:
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert "://" in target or (page.parent / target).exists(), (page.name, target)
+
+
+def _dataclasses() -> list[tuple[str, ast.ClassDef]]:
+    """Return the dataclasses of the package that document their fields."""
+    return [
+        (path.stem, node)
+        for path in sorted((ROOT / "robusttune").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+        and "Args:" in (ast.get_docstring(node) or "")
+    ]
+
+
+@pytest.mark.parametrize(
+    "node", [pytest.param(node, id=f"{module}.{node.name}") for module, node in _dataclasses()]
+)
+def test_documented_fields_are_those_of_the_class(node: ast.ClassDef) -> None:
+    """None is documented that does not exist, and none that is public is left out."""
+    sections = re.split(r"\n(?=\w+:\n)", ast.get_docstring(node) or "")
+    documented = {
+        name
+        for section in sections
+        if section.startswith(("Args:", "Attributes:"))
+        for name in re.findall(r"^    (\w+):", section, flags=re.MULTILINE)
+    }
+    fields = {
+        item.target.id
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+    assert documented == {name for name in fields if not name.startswith("_")}

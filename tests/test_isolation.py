@@ -25,8 +25,8 @@ from test_tuners import build, search, stored
 
 import robusttune
 from robusttune import Policy
+from robusttune.processes import own_memory
 from robusttune.tuners import isolation
-from robusttune.tuners.isolation import own_memory
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="isolation needs POSIX")
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from robusttune._compat.keras import global_state_apart
 from robusttune.random_states import (
     capture_random_states,
     restore_random_states,
-    separate_keras_state,
     untouched_keras_generator,
     untouched_randomness,
 )
@@ -103,10 +103,10 @@ def test_keras_keeps_its_own_generator() -> None:
     assert get("global_seed_generator") is generator
 
 
-def test_separate_keras_state_leaves_no_trace() -> None:
+def test_global_state_apart_leaves_no_trace() -> None:
     """Names of layers, generator and dtype policy are those from before."""
     before = keras.layers.Dense(1).name
-    with separate_keras_state():
+    with global_state_apart():
         keras.utils.clear_session()
         keras.config.set_dtype_policy("mixed_float16")
         assert keras.layers.Dense(1).name == "dense"

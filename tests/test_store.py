@@ -18,8 +18,9 @@ from cheap_search import EXPECTED, TUNERS, Power, open_tuner, outcome, search
 
 from robusttune import InstabilityWarning, Policy, Report, RobustTuneError
 from robusttune.errors import StoreError
+from robusttune.files import remove_stale_files
 from robusttune.tuners import oracle as oracle_module
-from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
+from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.oracle import make_robust, robust_oracle_class
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and limits of POSIX")

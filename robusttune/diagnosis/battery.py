@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from robusttune._compat.keras import all_layers
 from robusttune.diagnosis.arrays import (
     Array,
     is_float,
@@ -366,7 +367,7 @@ def _setting(model: Any, seen: Observation, change: Change) -> Iterator[None]:
 def _activations(model: Any, seen: Observation, name: str) -> Iterator[None]:
     """Give all hidden layers another activation for a while."""
     hidden = {view.name for view in seen.layers if is_hidden_activation(view, seen)}
-    layers = [layer for layer in model._flatten_layers() if layer.name in hidden]
+    layers = [layer for layer in all_layers(model) if layer.name in hidden]
     function = keras.activations.get(name)
     kept = []
     try:

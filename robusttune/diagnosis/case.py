@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robusttune._compat.keras import all_layers
 from robusttune.causes import Symptom
 from robusttune.diagnosis.arrays import (
     Array,
@@ -162,7 +163,7 @@ class Case:
     @property
     def half_precision(self) -> bool:
         """Whether any layer computes in float16 or bfloat16."""
-        layers: list[Any] = list(self.model._flatten_layers()) if self.model is not None else []
+        layers = [] if self.model is None else all_layers(self.model)
         return any(str(getattr(layer, "compute_dtype", "")).endswith("float16") for layer in layers)
 
     def observe(self) -> None:

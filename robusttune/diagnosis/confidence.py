@@ -1,4 +1,4 @@
-"""How sure a verdict is, by what it rests on: counted, not guessed."""
+"""How sure a verdict is, by what it rests on: counted where there are grounds, else set by hand."""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ class Grounds(StrEnum):
         right, verdicts = _COUNTS[self]
         return round((right + 0.5) / (verdicts + 1), 2)
 
+
+# Set by hand, where a verdict has no grounds that were counted. What the operating system or the
+# clock says by itself (a limit that has passed, a process that has ended) is sure as well, at 0.95
+# to 1, and says so where it is found.
+BY_CLOCK = 0.99
+# Nothing was shown: the cause is unknown.
+NOTHING_SHOWN = 0.2
+# NaN out of the blue, of which the batch was not kept: under the loss of integer labels they are
+# the likeliest; else the data and a loss of the user's own are.
+SUDDEN_AT_LABELS = 0.6
+SUDDEN = 0.5
+# What other trials of the search say moves a confidence by so much, within these bounds; a verdict
+# that is taken over from another trial is no surer than AS_EARLIER.
+BY_SEARCH = 0.05
+LEAST, MOST = 0.05, 0.99
+AS_EARLIER = 0.9
 
 # (right, verdicts) on 216 trials, 130 of them failing, that were written without knowledge of the
 # rules (benchmarks/diagnosis_corpus/held_out), the first time that they were diagnosed; a false

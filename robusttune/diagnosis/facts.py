@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from robusttune._compat.keras import gives_list_of_outputs, loss_options
+
 # The learning rates that Keras itself starts with (optimizers/*.py), except where a paper's
 # own default differs by orders of magnitude: Adadelta 1.0 (arXiv 1212.5701), Adagrad 0.01.
 _DEFAULT_RATES = {
@@ -109,8 +111,8 @@ def _optimizer_facts(optimizer: Any) -> ModelFacts:
 
 def output_names(model: Any) -> tuple[str, ...]:
     """Return the names of outputs that a model gives as a list, in their order; else nothing."""
-    as_list = isinstance(getattr(model, "_outputs_struct", None), (list, tuple))
-    return tuple(getattr(model, "output_names", None) or ()) if as_list else ()
+    names = getattr(model, "output_names", None) or ()
+    return tuple(names) if gives_list_of_outputs(model) else ()
 
 
 def by_output(structure: Any, names: Sequence[str | None]) -> Any:
@@ -171,7 +173,7 @@ def _losses(loss: Any) -> list[LossFacts]:
     function = getattr(loss, "fn", loss)
     module = getattr(function, "__module__", None) or type(loss).__module__
     name = getattr(function, "__name__", None) or _snake(type(loss).__name__)
-    options = getattr(loss, "_fn_kwargs", None) or {}
+    options = loss_options(loss)
     return [
         LossFacts(
             name=_ALIASES.get(name, name),

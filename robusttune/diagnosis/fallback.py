@@ -6,7 +6,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.confidence import NOTHING_SHOWN, SUDDEN, SUDDEN_AT_LABELS, Grounds
 from robusttune.diagnosis.rules import UNSCALED
 from robusttune.diagnosis.verdict import Verdict
 
@@ -25,7 +25,7 @@ def suspect(case: Case) -> Verdict:
         rate_factor = 0.0
     if max(rate_factor, scale_factor) <= 1:
         return _sudden(case) or Verdict(
-            cause=FailureCause.UNKNOWN, confidence=0.2, advice=FailureCause.UNKNOWN.advice
+            cause=FailureCause.UNKNOWN, confidence=NOTHING_SHOWN, advice=FailureCause.UNKNOWN.advice
         )
     rate_verdict = Verdict(
         cause=FailureCause.DIVERGENT_LEARNING_RATE,
@@ -67,21 +67,21 @@ def _sudden(case: Case) -> Verdict | None:
         return Verdict(
             cause=FailureCause.LABEL_MISMATCH,
             other_causes=(FailureCause.NON_FINITE_DATA,),
-            confidence=0.6,
+            confidence=SUDDEN_AT_LABELS,
             advice="Look for labels outside 0..classes-1, which give NaN without an error in a"
             " compiled step, and for NaN in the data: robusttune.check_data(x, y).",
         )
     if all(loss.built_in for loss in case.facts.losses):
         return Verdict(
             cause=FailureCause.NON_FINITE_DATA,
-            confidence=0.5,
+            confidence=SUDDEN,
             advice="Look for NaN or inf in the data (robusttune.check_data): an ordinary loss"
             " became NaN without having risen.",
         )
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         other_causes=(FailureCause.NON_FINITE_DATA,),
-        confidence=0.5,
+        confidence=SUDDEN,
         advice="The loss became NaN without having risen: look for a division, logarithm or root in"
         " it, then for NaN in the data.",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import fallback, rules
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
 from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
 from robusttune.diagnosis.trace import FitTrace
@@ -114,8 +114,6 @@ def _with_grounds(verdict: Verdict) -> Verdict:
     return replace(verdict, evidence={**verdict.evidence, "grounds": str(verdict.grounds)})
 
 
-# A verdict that is taken over from another trial is no surer than this.
-_AS_EARLIER = 0.9
 _OUTRIGHT = {
     Symptom.TIMEOUT: FailureCause.TIMEOUT,
     Symptom.CRASHED: FailureCause.CRASHED,
@@ -125,7 +123,7 @@ _OUTRIGHT = {
 def _judge(case: Case, error: BaseException | None) -> Verdict:
     if case.symptom in _OUTRIGHT:
         cause = _OUTRIGHT[case.symptom]
-        return Verdict(cause=cause, confidence=0.99, advice=cause.advice)
+        return Verdict(cause=cause, confidence=BY_CLOCK, advice=cause.advice)
     if error is not None:
         found = classify_error(error)
         if found is not None:
@@ -139,7 +137,7 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
     if case.symptom is Symptom.STALLED and case.model is not None:
         quiet = quiet_verdict(case)
         return quiet or Verdict(
-            cause=FailureCause.UNKNOWN, confidence=0.2, advice=FailureCause.UNKNOWN.advice
+            cause=FailureCause.UNKNOWN, confidence=NOTHING_SHOWN, advice=FailureCause.UNKNOWN.advice
         )
     case.observe()
     for rule in rules.CONCLUSIVE:
@@ -159,7 +157,7 @@ def _replayed(case: Case) -> Verdict:
         return Verdict(
             cause=earlier.cause,
             other_causes=earlier.other_causes,
-            confidence=min(earlier.confidence or 0.0, _AS_EARLIER),
+            confidence=min(earlier.confidence or 0.0, AS_EARLIER),
             advice=f"As trial {earlier.trial_id}: {earlier.advice}",
             evidence={**evidence, "as_trial": earlier.trial_id},
         )

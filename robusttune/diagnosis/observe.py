@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from robusttune._compat.keras import all_layers, computing_in_float32, takes_training_argument
 from robusttune.diagnosis.arrays import (
     Array,
     is_float,
@@ -214,25 +215,14 @@ def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:
 
 
 def _call(model: Any, x: Any, training: bool) -> Any:
-    if getattr(model, "_call_has_training_arg", True):
+    if takes_training_argument(model):
         return model(x, training=training)
     return model(x)
 
 
-@contextlib.contextmanager
-def in_float32(model: Any) -> Iterator[None]:
+def in_float32(model: Any) -> contextlib.AbstractContextManager[None]:
     """Let all layers of the model compute in float32 for a while; variables keep their dtype."""
-    layers = list(model._flatten_layers())
-    policies = [layer._dtype_policy for layer in layers]
-    for layer in layers:
-        policy = keras.DTypePolicy("float32")
-        policy._variable_dtype = layer.variable_dtype
-        layer._dtype_policy = policy
-    try:
-        yield
-    finally:
-        for layer, policy in zip(layers, policies, strict=True):
-            layer._dtype_policy = policy
+    return computing_in_float32(all_layers(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +243,7 @@ def _recording(model: Any, views: list[_Call]) -> Iterator[None]:
     """
     layers = [
         layer
-        for layer in model._flatten_layers(include_self=False)
+        for layer in all_layers(model, include_self=False)
         if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
         and "call" not in vars(layer)
     ]

@@ -15,6 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from robusttune._compat.keras import (
+    all_layers,
+    variables_trained_by,
+)
 from robusttune.diagnosis.arrays import Array
 from robusttune.diagnosis.replay import (
     CannotReplayError,
@@ -94,7 +98,7 @@ class OwnStepProgram:
 
 def _optimizers(model: Any) -> Iterator[tuple[Any, str, Any]]:
     """Yield (owner, attribute, optimizer) for all that the model and its parts hold."""
-    for layer in [model, *model._flatten_layers(include_self=False)]:
+    for layer in [model, *all_layers(model, include_self=False)]:
         for name, value in vars(layer).items():
             if name.startswith("_") or isinstance(value, str):
                 continue
@@ -110,7 +114,7 @@ def _trained_by(optimizer: Any, model: Any) -> list[Any]:
     """Return the variables that an optimizer updates."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.built:
-        return list(inner._trainable_variables)
+        return variables_trained_by(inner)
     if optimizer is not model.optimizer or len(list(_optimizers(model))) > 1:
         raise CannotReplayError("the model's optimizers were never used")
     return list(model.trainable_variables)
@@ -119,7 +123,7 @@ def _trained_by(optimizer: Any, model: Any) -> list[Any]:
 @contextlib.contextmanager
 def _put_back(model: Any) -> Iterator[None]:
     """Restore what a step may change of the model: variables and attributes."""
-    layers = [model, *model._flatten_layers(include_self=False)]
+    layers = [model, *all_layers(model, include_self=False)]
     attributes = [(layer, dict(vars(layer))) for layer in layers]
     variables = {id(v): v for v in (*model.variables, *model.metrics_variables)}
     for _, kept in attributes:

@@ -15,6 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from robusttune._compat.keras import (
+    learning_rate_as_given,
+    learning_rate_set_aside,
+    takes_training_argument,
+)
+from robusttune._compat.tensorflow import without_retracing_warning
 from robusttune.diagnosis.arrays import Array
 
 Losses = np.ndarray[Any, np.dtype[np.float64]]
@@ -133,7 +139,7 @@ class Program:
         """Return loss and penalties at the shadow weights, and the scope with the new state."""
         mapping = [(v, s.value) for v, s in zip(self._variables, self._shadows, strict=True)]
         with keras.StatelessScope(mapping, collect_losses=True) as state:
-            knows = getattr(self.model, "_call_has_training_arg", True)
+            knows = takes_training_argument(self.model)
             predictions = self.model(x, **({"training": training} if knows else {}))
             penalty = penalties(self.model)
             if self._loss is None:
@@ -169,10 +175,9 @@ def training_loop(step: Callable[[Any, Any, Any], Any]) -> Any:
         taken, losses, _ = tf.while_loop(going, body, state)
         return losses.stack()[:taken]
 
-    loop = tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
-    # Each diagnosis traces loops of its own, and TensorFlow would warn the user of that.
-    loop._omit_frequent_tracing_warning = True
-    return loop
+    return without_retracing_warning(
+        tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
+    )
 
 
 def curve(taken: Any, steps: int) -> Losses:
@@ -205,7 +210,7 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
 def slots_of(optimizer: Any) -> list[Any]:
     """Return the variables of an optimizer without its learning rate, which a replay sets."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    rate = getattr(inner, "_learning_rate", None)
+    rate = learning_rate_as_given(inner)
     return [variable for variable in optimizer.variables if variable is not rate]
 
 
@@ -225,17 +230,15 @@ def copied(optimizer: Any, factor: Any) -> Any:
             dynamic_growth_steps=optimizer.dynamic_growth_steps,
             name=optimizer.name,
         )
-    base = optimizer._learning_rate
+    base = learning_rate_as_given(optimizer)
     schedule = isinstance(base, keras.optimizers.schedules.LearningRateSchedule)
+    # A user's schedule need not be serializable: it is left out of the config.
+    aside = learning_rate_set_aside(optimizer) if schedule else contextlib.nullcontext()
     try:
-        if schedule:  # a user's schedule need not be serializable: leave it out of the config
-            optimizer._learning_rate = 1.0
-        config = {**optimizer.get_config(), "learning_rate": 1.0}
-        copy = type(optimizer).from_config(config)
+        with aside:
+            config = {**optimizer.get_config(), "learning_rate": 1.0}
+            copy = type(optimizer).from_config(config)
     except Exception as error:  # a user's own class: whatever it raises is the reason
         raise CannotReplayError(f"the optimizer cannot be made again: {error!r}") from error
-    finally:
-        if schedule:
-            optimizer._learning_rate = base
     copy.learning_rate = _Scaled(base if schedule else float(optimizer.learning_rate), factor)
     return copy

@@ -11,7 +11,7 @@ from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
 from robusttune.diagnosis.baseline import quick_baseline
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.confidence import NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.divergence import loss_limit
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
 from robusttune.diagnosis.verdict import Verdict
@@ -126,7 +126,7 @@ def objective(case: Case) -> Verdict | None:
     if case.model is None:
         return Verdict(
             cause=FailureCause.UNKNOWN,
-            confidence=0.2,
+            confidence=NOTHING_SHOWN,
             advice="The trial's result is not finite, and no keras.Model.fit was seen that might"
             " have failed: look at how the result is computed.",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.confidence import BY_SEARCH, LEAST, MOST
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.records import TrialRecord
 
@@ -15,7 +16,6 @@ from robusttune.records import TrialRecord
 _SAME_RATE = 1.5
 # Fewer trials than this on a side say nothing.
 _ENOUGH = 3
-_SHIFT = 0.05
 _NAMES = ("learning_rate", "lr", "rate", "eta", "step_size")
 
 
@@ -167,9 +167,9 @@ def weighed(verdict: Verdict, search: SearchEvidence) -> Verdict:
         return verdict
     rate = verdict.cause is FailureCause.DIVERGENT_LEARNING_RATE
     if search.speaks_for_rate:
-        shift = _SHIFT if rate else -_SHIFT
+        shift = BY_SEARCH if rate else -BY_SEARCH
     elif search.speaks_against_rate:
-        shift = -_SHIFT if rate else _SHIFT
+        shift = -BY_SEARCH if rate else BY_SEARCH
     else:
         return verdict
-    return replace(verdict, confidence=float(min(max(verdict.confidence + shift, 0.05), 0.99)))
+    return replace(verdict, confidence=float(min(max(verdict.confidence + shift, LEAST), MOST)))

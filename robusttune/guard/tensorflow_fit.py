@@ -13,6 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from robusttune._compat.keras import (
+    all_layers,
+    build_symbolically,
+    own_non_trainable_variables,
+)
 from robusttune.diagnosis.trace import Batch
 from robusttune.guard.tensorflow_graphs import forget_step_graphs
 from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
@@ -172,7 +177,7 @@ class ModelRecorder:
             batch = tf.nest.map_structure(
                 lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), iterator.element_spec
             )
-            model._symbolic_build(data_batch=batch)
+            build_symbolically(model, batch)
         except Exception:  # whatever it is, the step itself raises it in its own words
             _log.debug("the state of the fit is built by its first step", exc_info=True)
 
@@ -282,9 +287,9 @@ def _running_state(model: Any) -> list[Any]:
     """Return what the forward pass itself changes: the moving statistics of layers in training."""
     return [
         variable
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if layer.trainable
-        for variable in layer._non_trainable_variables
+        for variable in own_non_trainable_variables(layer)
         if "float" in str(variable.dtype)
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-from tensorflow.python.framework import ops
+from robusttune._compat.tensorflow import gradient_registry
 
 # What Keras calls the function that it traces for a step of fit, evaluate or predict, and what the
 # replay calls its own. They contain their gradients: nobody can differentiate them from outside.
@@ -20,7 +20,7 @@ def forget_step_graphs() -> None:
     Each operation with a custom gradient registers one under a name of its own, for good, and it
     holds the whole graph: 0.6 MB for each fit of a small model, 3 MB with the guard in it.
     """
-    registry = getattr(getattr(ops, "gradient_registry", None), "_registry", None)
+    registry = gradient_registry()
     if registry is None:  # another TensorFlow: its memory stays as it is
         return
     for name, entry in list(registry.items()):

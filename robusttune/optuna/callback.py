@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
-import weakref
 from pathlib import Path
 
 from optuna.storages.journal import JournalFileOpenLock
@@ -14,6 +12,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from robusttune import arguments
+from robusttune._compat.optuna import source_of
+from robusttune.files import write_file
 from robusttune.optuna.records import record_of, records_of
 from robusttune.records import TrialRecord
 
@@ -51,7 +51,7 @@ class FailureReportCallback:
         """Add a trial that has ended, if it failed."""
         with self._thread_lock:
             record = record_of(trial)
-            source = (weakref.ref(study._storage), study._study_id)
+            source = source_of(study)
             news = record.cause is not None or trial.number in self._failures
             if source == self._source and not self._behind and not news:
                 return
@@ -96,13 +96,11 @@ class FailureReportCallback:
         self.__init__(state["path"])  # type: ignore[misc]
 
     def _write(self) -> None:
-        from robusttune.report.files import write_csv
+        from robusttune.report.files import csv
         from robusttune.report.frames import trials_frame
 
         frame = trials_frame([self._failures[number] for number in sorted(self._failures)])
-        with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
-            (written,) = write_csv({"failures": frame}, folder)
-            os.replace(written, self.path)
+        write_file(self.path, csv(frame), durable=False)
         self._written = self._state()
 
     def _state(self) -> tuple[int, int, int] | None:

@@ -6,11 +6,10 @@ import json
 import math
 from datetime import datetime
 
-from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from robusttune._compat.optuna import id_of, stale_trial_ids
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
@@ -79,9 +78,9 @@ def records_of(study: Study) -> list[TrialRecord]:
         study: Any study; it need not have been watched.
     """
     instance("study", study, Study, "an Optuna study")
-    stale = _stale_trials(study)
+    stale = stale_trial_ids(study)
     return [
-        _record_of(trial, trial._trial_id in stale)
+        _record_of(trial, id_of(trial) in stale)
         for trial in study.get_trials(deepcopy=False)
         if trial.state in _STATUS
     ]
@@ -143,12 +142,3 @@ def _seconds(trial: FrozenTrial) -> float | None:
         return None
     end = trial.datetime_complete or datetime.now()
     return max((end - trial.datetime_start).total_seconds(), 0.0)
-
-
-def _stale_trials(study: Study) -> set[int]:
-    """Return the trials whose worker's heart stopped beating, where the storage listens."""
-    storage: BaseStorage = study._storage
-    if not is_heartbeat_enabled(storage):
-        return set()
-    assert isinstance(storage, BaseHeartbeat)
-    return set(storage._get_stale_trial_ids(study._study_id))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from robusttune._compat.optuna import grid_values, source_of, trials_for_sampling, unwrapped
 from robusttune.arguments import instance
 from robusttune.learning import is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
@@ -141,14 +141,13 @@ class CrashAwareSampler(BaseSampler):
     def _lesson(self, study: Study) -> StudyLesson | None:
         if isinstance(self._core, _EXHAUSTIVE):
             return None
-        trials = study._get_trials(deepcopy=False, use_cache=True)
+        trials = trials_for_sampling(study)
         finished = [trial for trial in trials if trial.state.is_finished()]
         if all(trial.state is not TrialState.FAIL for trial in finished):
             return None
         # Finished trials do not change: what they teach depends on which they are. Hyperband's
         # brackets are one study of the storage, each with trials of its own.
-        source = (weakref.ref(study._storage), study._study_id)
-        key = (*source, len(finished), finished[-1].number)
+        key = (*source_of(study), len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
             known = (key, lesson_of(finished, study.directions))
@@ -217,7 +216,7 @@ def given_values(sampler: BaseSampler, name: str) -> Sequence[Any]:
     core, held = _unwrapped(sampler)
     if name in held:
         return [held[name]]
-    return core._search_space.get(name, ()) if isinstance(core, GridSampler) else ()
+    return grid_values(core, name) if isinstance(core, GridSampler) else ()
 
 
 def _unwrapped(base: BaseSampler) -> tuple[BaseSampler, dict[str, Any]]:
@@ -227,6 +226,6 @@ def _unwrapped(base: BaseSampler) -> tuple[BaseSampler, dict[str, Any]]:
         if isinstance(base, CrashAwareSampler):
             base = base._base
         else:
-            held = {**base._fixed_params, **held}
-            base = base._base_sampler
+            base, fixed = unwrapped(base)
+            held = {**fixed, **held}
     return base, held

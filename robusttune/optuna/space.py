@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 
+from robusttune._compat.optuna import contains, drawn_distributions, values_of_fixed
 from robusttune.arguments import instance
 from robusttune.optuna.distributions import distribution_of, parameter_of
 from robusttune.optuna.host import RUN_KEYS
@@ -147,7 +148,7 @@ class _StudySpace:
 
     def __call__(self, asked: Parameter) -> Parameter:
         """Return what is suggested instead; what was asked for itself if that is sound."""
-        drawn = self.trial._cached_frozen_trial.distributions.get(asked.name)
+        drawn = drawn_distributions(self.trial).get(asked.name)
         if drawn is not None and _is(drawn, asked):
             return asked
         if self._known is None:
@@ -223,7 +224,7 @@ def _is(distribution: BaseDistribution, parameter: Parameter) -> bool:
 def _holds(parameter: Parameter, value: Any) -> bool:
     distribution = distribution_of(parameter)
     try:
-        return distribution._contains(distribution.to_internal_repr(value))
+        return contains(distribution, value)
     except ValueError:
         return False
 
@@ -247,9 +248,10 @@ def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
 def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
     """Return the sanitized range where it holds the fixed value, so that a replay is accepted."""
     mended, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
-    if not changes or policy.sanitize != "fix" or asked.name not in trial._params:
+    given = values_of_fixed(trial)
+    if not changes or policy.sanitize != "fix" or asked.name not in given:
         return asked
-    return mended if _holds(mended, trial._params[asked.name]) else asked
+    return mended if _holds(mended, given[asked.name]) else asked
 
 
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:

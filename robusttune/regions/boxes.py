@@ -148,8 +148,8 @@ class Atoms:
     Args:
         matrix: 1.0 where a trial satisfies a condition, shape (trials, conditions).
         feature: Index of the feature of each condition.
-        group: Feature and side of each condition; those of a group stand together.
-        starts: Where each group starts.
+        starts: Index of the first condition of each side of a feature; those of a side stand
+            together.
         cost: Of each condition, in nats.
         bounds: The conditions themselves.
     """

@@ -10,23 +10,30 @@ from pathlib import Path
 
 import pandas as pd
 
+from robusttune.files import write_output
+
 # A spreadsheet runs a cell that starts so. Source: OWASP, "CSV Injection".
 _FORMULA = re.compile(r"^[=+\-@\t\r\n]")
 _PLAIN_NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 
-def write_csv(frames: Mapping[str, pd.DataFrame], directory: str | os.PathLike[str]) -> list[Path]:
-    """Write each frame to <directory>/<name>.csv and return the paths.
+def csv(frame: pd.DataFrame) -> bytes:
+    """Return a frame as CSV.
 
     A text that a spreadsheet would run as a formula gets a leading apostrophe. Missing values are
     empty cells. Numbers are written with all their digits, so that they read back equal.
     """
+    return _without_formulas(frame).to_csv(index=False).encode("utf-8")
+
+
+def write_csv(frames: Mapping[str, pd.DataFrame], directory: str | os.PathLike[str]) -> list[Path]:
+    """Write each frame to <directory>/<name>.csv, as `csv` gives it, and return the paths."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, frame in frames.items():
         path = folder / f"{name}.csv"
-        _without_formulas(frame).to_csv(path, index=False)
+        write_output(path, csv(frame))
         paths.append(path)
     return paths
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robusttune import arguments
+from robusttune._deprecation import renamed_argument
 from robusttune.causes import FailureCause
+from robusttune.files import write_output
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
 from robusttune.report import frames, sources
@@ -285,11 +287,12 @@ class Report:
         """
         return write_csv(self.tables(), arguments.path("directory", directory))
 
-    def summary(self, *, width: int = 100, colour: bool = False) -> str:
+    @renamed_argument("colour", "color", until="0.3")
+    def summary(self, *, width: int = 100, color: bool = False) -> str:
         """Return the report as text for a terminal, `width` characters wide."""
         arguments.integer("width", width, least=1)
-        arguments.boolean("colour", colour)
-        return summary(self, width=width, colour=colour)
+        arguments.boolean("color", color)
+        return summary(self, width=width, color=color)
 
     def to_parquet(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Write all frames as <directory>/<frame>.parquet and return the paths.
@@ -309,11 +312,11 @@ class Report:
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as one self-contained page and return its path.
 
-        The page needs no network, is readable without JavaScript, and runs no text of a trial.
+        The page needs no network, is readable without JavaScript, and runs no text of a trial. It
+        is written as a whole: who reads it meanwhile sees the old page or the new one.
         """
         target = arguments.path("path", path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.html(), encoding="utf-8", errors="replace")
+        write_output(target, self.html().encode("utf-8", errors="replace"))
         return target
 
     def _repr_html_(self) -> str:

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from robusttune.report.report import Report
 
 
-def summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
+def summary(report: Report, *, width: int = 100, color: bool = False) -> str:
     """Return the report as text for a terminal.
 
     Args:
         report: The report.
         width: Characters a line.
-        colour: Whether to put in ANSI colours.
+        color: Whether to put in ANSI colors.
     """
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=colour, highlight=False)
+    console = Console(file=out, width=width, force_terminal=color, highlight=False)
     console.print(_shown(report.verdict), style="bold")
     causes = report.causes
     if len(causes):

@@ -16,8 +16,8 @@ import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
-from keras_tuner.src.distribute.utils import is_chief_oracle
 
+from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune.arguments import require
 from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
 from robusttune.policy import Policy
@@ -246,7 +246,7 @@ def _robust_class(tuner_class: Any) -> Any:
             "__module__": tuner_class.__module__,
             "__qualname__": tuner_class.__qualname__,
             "__signature__": _signature(tuner_class),
-            "robust_of": tuner_class,
+            "robust_made_by": (robust, (tuner_class,)),  # how a child process gets it
         },
     )
 

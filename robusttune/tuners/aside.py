@@ -7,7 +7,8 @@ import io
 import warnings
 from collections.abc import Iterator
 
-from robusttune.random_states import separate_keras_state, untouched_randomness
+from robusttune._compat.keras import global_state_apart
+from robusttune.random_states import untouched_randomness
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def aside() -> Iterator[None]:
     """
     with (
         untouched_randomness(),
-        separate_keras_state(),
+        global_state_apart(),
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
     ):

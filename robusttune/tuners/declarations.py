@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 
 import keras_tuner
 
+from robusttune._compat.keras_tuner import declare, replace_declare
+
 # Gets the container and the declared hyperparameter, and returns what is declared instead.
 Listener: TypeAlias = Callable[[keras_tuner.HyperParameters, Any], Any]
 
 _listeners = threading.local()
 _lock = threading.Lock()
 _blocks = 0  # that are open, in any thread
-_original = keras_tuner.HyperParameters._retrieve
 _original_get = keras_tuner.HyperParameters.get
 
 
@@ -60,7 +61,7 @@ def _open(change: int) -> None:
     global _blocks
     with _lock:
         _blocks += change
-        keras_tuner.HyperParameters._retrieve = _heard if _blocks else _original
+        replace_declare(_heard if _blocks else None)
         keras_tuner.HyperParameters.get = _read if _blocks else _original_get
 
 
@@ -74,4 +75,4 @@ def _read(container: keras_tuner.HyperParameters, name: str) -> Any:
 def _heard(container: keras_tuner.HyperParameters, hp: Any) -> Any:
     for listener in getattr(_listeners, "stack", ()):
         hp = listener(container, hp)
-    return _original(container, hp)
+    return declare(container, hp)

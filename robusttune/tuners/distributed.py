@@ -14,11 +14,10 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from keras_tuner import synchronized
 from keras_tuner.engine import trial as trial_module
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.engine.oracle import synchronized
 
+from robusttune._compat.keras_tuner import OracleServicer, get_service, get_service_grpc
 from robusttune.processes import this_process
 from robusttune.tuners.files import is_remote, write_atomically
 from robusttune.tuners.resume import give_up, settle
@@ -123,21 +122,21 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
                 self._leases.forget(worker)
         else:
             self._asked.pop(worker, None)
-        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+        return get_service().CreateTrialResponse(trial=trial.to_proto())
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Take a report on a trial."""
         if claim(self.oracle, _metadata(context).get(WORKER_KEY), request.trial_id):
             return super().UpdateTrial(request, context)
         trial = self.oracle.get_trial(request.trial_id)
-        return protos.get_service().UpdateTrialResponse(trial=trial.to_proto())
+        return get_service().UpdateTrialResponse(trial=trial.to_proto())
 
     def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """End a trial, with the reason that its worker left in the project folder."""
         trial = trial_module.Trial.from_proto(request.trial)
         if not claim(self.oracle, _metadata(context).get(WORKER_KEY), trial.trial_id):
             _log.warning("the result of trial %s came late, and is not used", trial.trial_id)
-            return protos.get_service().EndTrialResponse()
+            return get_service().EndTrialResponse()
         record = read_record(self.oracle._project_dir, trial.trial_id)
         if record is not None and record.status == "failed":
             trial.message = record.error or record.message()
@@ -145,7 +144,7 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
             self.oracle.end_trial(trial)
         except Exception as error:  # the user's limit of failures, say
             self._stop(error)
-        return protos.get_service().EndTrialResponse()
+        return get_service().EndTrialResponse()
 
     def is_over(self) -> bool:
         """Whether there is nothing left to do, and all workers were told so or are dead."""
@@ -186,7 +185,7 @@ def serve(oracle: RobustOracle) -> None:
         interceptors=[_Hearing(leases)],
         options=[("grpc.so_reuseport", 0)],  # a second chief shall not share the port
     )
-    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    get_service_grpc().add_OracleServicer_to_server(servicer, server)
     server.add_insecure_port(address)
     server.start()
     _note(oracle, address, ended=False)

@@ -1,20 +1,11 @@
-"""Files that a reader never sees half-written, and damaged ones out of the way."""
+"""A search's files: written whole, also where only TensorFlow knows the place; damaged ones."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import stat
-import time
-
-from keras_tuner.src.backend import io as keras_tuner_io
 
 from robusttune.errors import StoreError
-
-_SUFFIX = ".robusttune.tmp"
-# Older temporary files were left by a process that was killed: writing one takes milliseconds.
-_STALE_SECONDS = 3600.0
+from robusttune.files import write_file
 
 
 def is_remote(path: str) -> bool:
@@ -23,26 +14,21 @@ def is_remote(path: str) -> bool:
 
 
 def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
-    """Write a text file so that a reader sees the old file or the new one, never a part.
-
-    The file gets the permissions of the one that it replaces, else what the umask gives; while it
-    is written nobody else can write to it. A link in its place is replaced, not followed.
+    """Write a text file of a search so that a reader sees the old file or the new one.
 
     Args:
         path: The file. Its folder exists.
         text: Written as UTF-8.
-        durable: Whether the file must survive a power cut that comes right after. Costs two waits
-            for the disk; without, the file may be the old one after a power cut, or damaged.
+        durable: See robusttune.files.write_file.
 
     Raises:
         StoreError: The disk is full or the folder cannot be written to; the old file is as it was.
     """
     try:
         if is_remote(path):  # an object store shows an object when it is whole
-            with keras_tuner_io.File(path, "w") as remote:
-                remote.write(text)
+            _write_remote(path, text)
         else:
-            _write_and_rename(path, text.encode("utf-8"), durable)
+            write_file(path, text.encode("utf-8"), durable=durable)
     except OSError as error:
         raise StoreError(
             error.errno,
@@ -53,46 +39,11 @@ def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
         ) from error
 
 
-def _write_and_rename(path: str, content: bytes, durable: bool) -> None:
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{secrets.token_hex(8)}{_SUFFIX}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o664)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _take_permissions(descriptor, path)
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if durable:
-        _sync_directory(directory)
+def _write_remote(path: str, text: str) -> None:
+    import tensorflow as tf
 
-
-def _take_permissions(descriptor: int, path: str) -> None:
-    try:
-        old = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if stat.S_ISREG(old.st_mode) and hasattr(os, "fchmod"):
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o775)
-
-
-def _sync_directory(directory: str) -> None:
-    """Make a rename survive a power cut, where folders can be synchronized (POSIX)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory or ".", os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with tf.io.gfile.GFile(path, "w") as remote:
+        remote.write(text)
 
 
 def set_aside(path: str) -> str:
@@ -112,13 +63,3 @@ def set_aside(path: str) -> str:
             error.errno, f"{error.strerror}. A damaged file cannot be set aside", path
         ) from error
     return aside
-
-
-def remove_stale_files(directory: str) -> None:
-    """Remove temporary files that killed processes left in a folder, once they are an hour old."""
-    with os.scandir(directory) as entries:
-        left = [entry for entry in entries if entry.name.endswith(_SUFFIX)]
-    for entry in left:
-        with contextlib.suppress(OSError):  # another process may have removed it
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
-                os.unlink(entry.path)

@@ -18,8 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,10 +27,12 @@ import cloudpickle
 from robusttune.causes import FailureCause, Symptom
 from robusttune.errors import RobustTuneError, TrialFailure
 from robusttune.findings import Findings
+from robusttune.processes import out_of_memory_kills, own_memory
 from robusttune.random_states import capture_random_states, restore_random_states
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
 from robusttune.tuners.host import TunerTrial
+from robusttune.tuners.keras_settings import keras_settings
 from robusttune.tuners.parcel import pack
 
 _log = logging.getLogger("robusttune.tuners")
@@ -68,8 +69,6 @@ class Isolation:
     def __init__(self, tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         if os.name != "posix":
             raise RobustTuneError("policy.isolate needs a POSIX system, such as Linux or macOS.")
-        if tuner.robust_policy.memory_limit is not None and own_memory(os.getpid()) is None:
-            raise RobustTuneError("policy.memory_limit needs Linux, where /proc tells the memory.")
         self._tuner = tuner
         self._policy = tuner.robust_policy
         self._parts = {
@@ -301,64 +300,6 @@ class ChildTraceback(Exception):  # noqa: N818 - it is shown above the error tha
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
-
-
-def keras_settings() -> Callable[[], None]:
-    """Return a function that makes Keras and TensorFlow in another process work as they do here."""
-    import keras
-    import tensorflow as tf
-    from tensorflow.python.framework import config as tensorflow_config
-
-    return partial(
-        _set_keras,
-        floatx=keras.config.floatx(),
-        epsilon=keras.config.epsilon(),
-        image_data_format=keras.config.image_data_format(),
-        dtype_policy=keras.config.dtype_policy().get_config(),
-        eager=tf.config.functions_run_eagerly(),
-        deterministic=tensorflow_config.is_op_determinism_enabled(),
-    )
-
-
-def _set_keras(
-    *,
-    floatx: str,
-    epsilon: float,
-    image_data_format: str,
-    dtype_policy: dict[str, Any],
-    eager: bool,
-    deterministic: bool,
-) -> None:
-    import keras
-    import tensorflow as tf
-
-    keras.config.set_floatx(floatx)
-    keras.config.set_epsilon(epsilon)
-    keras.config.set_image_data_format(image_data_format)
-    keras.config.set_dtype_policy(dtype_policy["name"])
-    tf.config.run_functions_eagerly(eager)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-
-
-def own_memory(pid: int) -> int | None:
-    """Return the resident anonymous memory of a process, in bytes; None where it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            line = next(line for line in file if line.startswith("RssAnon:"))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1]) * 1024
-
-
-def out_of_memory_kills() -> int | None:
-    """Return how many processes the kernel has ended so far for want of memory; None off Linux."""
-    try:
-        with open("/proc/vmstat", encoding="ascii") as file:
-            line = next(line for line in file if line.startswith("oom_kill "))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1])
 
 
 def _ending(code: int) -> tuple[str, dict[str, Any]]:

@@ -7,18 +7,15 @@ import json
 import logging
 import math
 import os
-import threading
 import time
 import warnings
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from typing import Any, cast
 
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
-from keras_tuner.src.engine import metrics_tracking
-from keras_tuner.src.engine import oracle as oracle_module
 
+from robusttune._compat.keras_tuner import MetricsTracker, lock_released_on_error
 from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
@@ -62,7 +59,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         Raises:
             HopelessSearchError: No trial can succeed.
         """
-        with _lock_released_on_error(self):
+        with lock_released_on_error(self):
             if not self.robust_limit_is_set:
                 self._raise_if_hopeless()
             return super().create_trial(tuner_id)
@@ -81,12 +78,12 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def update_trial(self, *args: Any, **kwargs: Any) -> Any:
         """Update a trial."""
-        with _lock_released_on_error(self):
+        with lock_released_on_error(self):
             return super().update_trial(*args, **kwargs)
 
     def end_trial(self, *args: Any, **kwargs: Any) -> Any:
         """End a trial, and hand its record out where it is not tried again."""
-        with _lock_released_on_error(self):
+        with lock_released_on_error(self):
             result = super().end_trial(*args, **kwargs)
         self.hand_out_records()
         return result
@@ -132,7 +129,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     def _retry(self, trial: Any) -> bool:
         again = bool(super()._retry(trial))
         if again:  # what the failed run reported would be taken for the retry's own report
-            trial.metrics = metrics_tracking.MetricsTracker()
+            trial.metrics = MetricsTracker()
             trial.best_step = 0
         if trial.score is not None and math.isnan(trial.score):
             trial.score = None
@@ -270,20 +267,3 @@ def robust_oracle_class(oracle_class: Any) -> Any:
     """Return the subclass of an oracle class that is robust and learns; it keeps the name."""
     bases = (RobustOracle, learning_mixin(oracle_class), oracle_class)
     return type(oracle_class.__name__, bases, {"__doc__": oracle_class.__doc__})
-
-
-@contextmanager
-def _lock_released_on_error(oracle: Any) -> Iterator[None]:
-    """Release the oracle's lock if a synchronized method raises.
-
-    Keras Tuner's `synchronized` keeps it then, and every other thread waits for ever.
-    """
-    name = threading.current_thread().name
-    outermost = oracle_module.THREADS[oracle] != name
-    try:
-        yield
-    except BaseException:
-        if outermost and oracle_module.THREADS[oracle] == name:
-            oracle_module.THREADS[oracle] = None
-            oracle_module.LOCKS[oracle].release()
-        raise

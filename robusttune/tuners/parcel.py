@@ -36,8 +36,8 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
         return _ORACLE if obj is self._oracle else None
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type) and "robust_of" in vars(obj):
-            return _robust, (vars(obj)["robust_of"],)
+        if isinstance(obj, type) and "robust_made_by" in vars(obj):
+            return vars(obj)["robust_made_by"]
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is not None and isinstance(obj, tensorflow.data.Dataset):
             return _dataset_from, _graph_of(obj)
@@ -125,10 +125,14 @@ def _culprit(parts: Mapping[str, Any], oracle: Any) -> tuple[str, Exception] | N
 
 def _graph_of(dataset: Any) -> tuple[bytes, Any]:
     """Return a tf.data pipeline as a graph; raises where it calls Python code."""
-    from tensorflow.data.experimental import ExternalStatePolicy
+    import tensorflow as tf
 
     try:
-        graph = dataset._as_serialized_graph(external_state_policy=ExternalStatePolicy.FAIL)
+        graph = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=tf.data.experimental.to_variant(dataset),
+            external_state_policy=tf.data.experimental.ExternalStatePolicy.FAIL.value,
+            strip_device_assignment=True,
+        )
     except Exception as error:
         raise TypeError(
             "this tf.data pipeline calls Python (from_generator, py_function), which stays in its"
@@ -138,13 +142,7 @@ def _graph_of(dataset: Any) -> tuple[bytes, Any]:
 
 
 def _dataset_from(graph: bytes, element_spec: Any) -> Any:
-    from tensorflow.python.data.ops.dataset_ops import _VariantDataset
-    from tensorflow.python.ops.gen_experimental_dataset_ops import dataset_from_graph
+    import tensorflow as tf
 
-    return _VariantDataset(dataset_from_graph(graph), element_spec)
-
-
-def _robust(tuner_class: Any) -> Any:
-    from robusttune.tuners.adapter import robust
-
-    return robust(tuner_class)
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
+    return tf.data.experimental.from_variant(variant, element_spec)

@@ -2,24 +2,26 @@
 
 An oracle's state says which trials there are, which of them wait, and where the random numbers are.
 It may be missing, damaged, or older than the trials that lie beside it. So it is taken as far as it
-goes, and what the trials' own files say is put in its place where the two differ.
+goes, and what the trials' own files say is put in its place where the two differ. All oracles here
+are robust ones.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras_tuner
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
-from keras_tuner.src.engine import metrics_tracking
-from keras_tuner.src.tuners.gridsearch import LinkedList
 
+from robusttune._compat.keras_tuner import MetricsTracker, set_grid_order
 from robusttune.errors import InstabilityWarning, StoreError
+from robusttune.files import remove_stale_files
 from robusttune.findings import Findings
 from robusttune.records import TrialRecord
-from robusttune.tuners.files import remove_stale_files, set_aside, write_atomically
+from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.runs import times_begun
 from robusttune.tuners.stored_names import RECORD_FILE, STATE_FILE, TRIAL_FILE
 from robusttune.tuners.stored_state import OtherOracleError, read_state, trial_ids_of
@@ -31,14 +33,11 @@ from robusttune.tuners.stored_trials import (
     restored_trial,
 )
 
-if TYPE_CHECKING:
-    from robusttune.tuners.oracle import RobustOracle
-
 _Status = trial_module.TrialStatus
 _FINISHED = (_Status.COMPLETED, _Status.FAILED)
 
 
-def resume(oracle: RobustOracle) -> bool:
+def resume(oracle: keras_tuner.Oracle) -> bool:
     """Give an oracle the state that its project folder holds.
 
     Finished trials stay finished. A trial that had returned its result is ended with it; one that
@@ -78,7 +77,7 @@ def resume(oracle: RobustOracle) -> bool:
     return begun
 
 
-def _state(oracle: RobustOracle, stored: StoredTrials) -> dict[str, Any] | None:
+def _state(oracle: keras_tuner.Oracle, stored: StoredTrials) -> dict[str, Any] | None:
     """Return the state in oracle.json; None without one that can be used."""
     path = oracle._get_oracle_fname()
     try:
@@ -106,7 +105,7 @@ def _state(oracle: RobustOracle, stored: StoredTrials) -> dict[str, Any] | None:
     return None
 
 
-def _restore_lost(oracle: RobustOracle, stored: StoredTrials, state: dict[str, Any]) -> None:
+def _restore_lost(oracle: keras_tuner.Oracle, stored: StoredTrials, state: dict[str, Any]) -> None:
     """Put a trial in the place of each one that is known of and cannot be read."""
     known = [*trial_ids_of(state), *stored.lost]
     lost = dict.fromkeys(trial_id for trial_id in known if trial_id not in stored.trials)
@@ -128,7 +127,7 @@ def _by_id(trial_id: str) -> tuple[int, str]:
     return (int(trial_id), "") if trial_id.isdecimal() else (-1, trial_id)
 
 
-def _reconcile(oracle: RobustOracle) -> None:
+def _reconcile(oracle: keras_tuner.Oracle) -> None:
     """Make the oracle's lists agree with its trials, whose files are written first."""
     known = set(oracle.start_order)
     new = [trial_id for trial_id in oracle.trials if trial_id not in known]
@@ -159,7 +158,7 @@ def _reconcile(oracle: RobustOracle) -> None:
         _restore_brackets(oracle, changed=bool(new))
 
 
-def _when_ended(oracle: RobustOracle) -> Any:
+def _when_ended(oracle: keras_tuner.Oracle) -> Any:
     def when(trial_id: str) -> tuple[int, str]:
         path = os.path.join(oracle._get_trial_dir(trial_id), TRIAL_FILE)
         return os.stat(path).st_mtime_ns, trial_id
@@ -167,7 +166,7 @@ def _when_ended(oracle: RobustOracle) -> Any:
     return when
 
 
-def settle(oracle: RobustOracle, trial: Any) -> None:
+def settle(oracle: keras_tuner.Oracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
     # While a run is tried again, the file says INVALID, and the record may be the first run's.
@@ -193,12 +192,12 @@ def settle(oracle: RobustOracle, trial: Any) -> None:
         give_up(oracle, trial)
         return
     # A run that was cut short may have reported, which would be taken for the next run's report.
-    trial.metrics = metrics_tracking.MetricsTracker()
+    trial.metrics = MetricsTracker()
     trial.score, trial.best_step = None, 0
     oracle._retry_queue.append(trial.trial_id)
 
 
-def give_up(oracle: RobustOracle, trial: Any) -> None:
+def give_up(oracle: keras_tuner.Oracle, trial: Any) -> None:
     """End a trial whose processes have ended as one that has crashed."""
     record = read_record(oracle._project_dir, trial.trial_id)
     begun = times_begun(record)
@@ -208,13 +207,13 @@ def give_up(oracle: RobustOracle, trial: Any) -> None:
     _end(oracle, trial)
 
 
-def _end(oracle: RobustOracle, trial: Any) -> None:
+def _end(oracle: keras_tuner.Oracle, trial: Any) -> None:
     oracle._run_times[trial.trial_id] += 1
     oracle.end_order.append(trial.trial_id)
     oracle._save_trial(trial)
 
 
-def _write_crash(oracle: RobustOracle, record: TrialRecord, error: str) -> None:
+def _write_crash(oracle: keras_tuner.Oracle, record: TrialRecord, error: str) -> None:
     crashed = record.having(Findings.crashed(error=error), status="failed")
     path = os.path.join(oracle._get_trial_dir(record.trial_id), RECORD_FILE)
     write_atomically(path, crashed.to_stored_json())
@@ -238,12 +237,7 @@ def _restore_grid(oracle: Any) -> None:
             for hp in space
         ]
 
-    ordered = sorted(values, key=position)
-    oracle._ordered_ids = LinkedList()
-    for trial_id in ordered:
-        oracle._ordered_ids.insert(trial_id)
-    # Each may have a next combination that was not tried; those that were are skipped.
-    oracle._populate_next = list(ordered)
+    set_grid_order(oracle, sorted(values, key=position))
 
 
 def _index(values: list[Any], value: Any) -> int:

@@ -7,7 +7,9 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras_tuner
 
 from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
@@ -17,9 +19,6 @@ from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 from robusttune.tuners.stored_names import PROJECT_FILE
-
-if TYPE_CHECKING:
-    from robusttune.tuners.oracle import RobustOracle
 
 
 class SearchSpace:
@@ -46,7 +45,7 @@ class SearchSpace:
         """Watch what the block's builds declare; see SpaceSanitizer.watching."""
         return self._sanitizer.watching(mend=mend)
 
-    def begin(self, oracle: RobustOracle) -> None:
+    def begin(self, oracle: keras_tuner.Oracle) -> None:
         """Sanitize the initial space, or take that of a search that goes on as it is."""
         oracle.robust_space = self
         self._began = True
@@ -63,7 +62,7 @@ class SearchSpace:
             self._sanitizer.sanitize(oracle.hyperparameters)
         self._store(oracle)
 
-    def extend(self, oracle: RobustOracle) -> None:
+    def extend(self, oracle: keras_tuner.Oracle) -> None:
         """Sanitize what has been added to the space since."""
         if not self._began or self._busy:  # finding out what a parameter does builds models
             return
@@ -75,7 +74,7 @@ class SearchSpace:
             self._busy = False
 
     def fit_to_data(
-        self, oracle: RobustOracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+        self, oracle: keras_tuner.Oracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
     ) -> None:
         """Cap batch sizes at the rows of the data, and with `policy.probe` the learning rates."""
         if oracle.start_order:  # the space holds for the whole search, also on other data
@@ -90,7 +89,7 @@ class SearchSpace:
             )
         self._store(oracle)
 
-    def _store(self, oracle: RobustOracle) -> None:
+    def _store(self, oracle: keras_tuner.Oracle) -> None:
         path = _project_file(oracle)
         if len(self.adjustments) == self._stored and os.path.exists(path):
             return
@@ -99,7 +98,7 @@ class SearchSpace:
         write_atomically(path, json.dumps(body, indent=1))
 
 
-def _project_file(oracle: RobustOracle) -> str:
+def _project_file(oracle: keras_tuner.Oracle) -> str:
     return os.path.join(oracle._project_dir, PROJECT_FILE)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
+from robusttune._compat.keras_tuner import is_declared, replace_declared
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
 from robusttune.space.parameters import Adjustment, Parameter, Value
@@ -172,7 +173,7 @@ class SpaceSanitizer:
             if declared is None:
                 return hp
             self._compare_declarations(hp, declared)
-            new = mend and not container._exists(hp.name, hp.conditions)
+            new = mend and not is_declared(container, hp)
             return self._admit(hp, declared) if new else hp
 
         return declarations_heard(hear)
@@ -272,8 +273,7 @@ class SpaceSanitizer:
 
 
 def _replace(hyperparameters: keras_tuner.HyperParameters, old: Any, new: Any) -> None:
-    for held in (hyperparameters._space, hyperparameters._hps[old.name]):
-        held[next(i for i, hp in enumerate(held) if hp is old)] = new
+    replace_declared(hyperparameters, old, new)
     value = hyperparameters.values.get(old.name)
     if value is not None and not _holds(new, value):
         hyperparameters.values[old.name] = new.default

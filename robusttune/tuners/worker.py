@@ -13,9 +13,8 @@ from typing import Any
 
 import grpc
 from keras_tuner.engine.trial import TrialStatus
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_client import TIMEOUT, OracleClient
 
+from robusttune._compat.keras_tuner import CHIEF_SECONDS, OracleClient, get_service
 from robusttune.errors import RobustTuneError
 from robusttune.processes import is_gone
 from robusttune.stored import read_object
@@ -55,7 +54,7 @@ class RobustClient(OracleClient):  # type: ignore[misc,unused-ignore]
         over = threading.Event()
 
         def beat() -> None:
-            request = protos.get_service().GetSpaceRequest()
+            request = get_service().GetSpaceRequest()
             while not over.wait(self._silence / BEATS):
                 try:
                     self.stub.plain.GetSpace(
@@ -88,7 +87,7 @@ class RobustClient(OracleClient):  # type: ignore[misc,unused-ignore]
             RobustTuneError: Its process is gone, or nobody has heard of it for too long.
         """
         at = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-        if waited > TIMEOUT:
+        if waited > CHIEF_SECONDS:
             raise RobustTuneError(
                 f"No chief has answered at {at} for {waited:.0f} s. Start it, or correct"
                 " KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT."

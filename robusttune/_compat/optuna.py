@@ -1,0 +1,85 @@
+"""Optuna beyond its public API. Imports no TensorFlow.
+
+In use elsewhere: `Trial._is_fixed_param` and `Study._get_trials`, which subclasses of robusttune
+override (`_get_trials` is what samplers read a study by).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial
+
+
+def source_of(study: Study) -> tuple[Hashable, int]:
+    """Return what tells a study from all others, also from those of its name elsewhere.
+
+    Hyperband's brackets are one study each to their samplers, and the same study here.
+    """
+    return weakref.ref(study._storage), study._study_id
+
+
+def stale_trial_ids(study: Study) -> set[int]:
+    """Return the ids of trials whose worker's heart stopped beating, where the storage listens.
+
+    The public `fail_stale_trials` would change them.
+    """
+    storage = study._storage
+    if not is_heartbeat_enabled(storage):
+        return set()
+    assert isinstance(storage, BaseHeartbeat)
+    return set(storage._get_stale_trial_ids(study._study_id))
+
+
+def id_of(trial: FrozenTrial) -> int:
+    """Return a trial's id in its storage; `trial.number` counts within the study."""
+    return trial._trial_id
+
+
+def stored_trial(trial: optuna.Trial) -> FrozenTrial:
+    """Return a running trial as its storage has it now.
+
+    A `Trial` knows only the attributes that it has set itself.
+    """
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def drawn_distributions(trial: optuna.Trial) -> Mapping[str, BaseDistribution]:
+    """Return what a running trial was drawn from so far, without asking the storage each time."""
+    return trial._cached_frozen_trial.distributions
+
+
+def values_of_fixed(trial: FixedTrial) -> Mapping[str, Any]:
+    """Return the values that a FixedTrial was given, those not asked for yet as well."""
+    return trial._params
+
+
+def trials_for_sampling(study: Study) -> list[FrozenTrial]:
+    """Return a study's trials as samplers read them: once for each proposal, and not copied."""
+    return study._get_trials(deepcopy=False, use_cache=True)
+
+
+def grid_values(sampler: GridSampler, name: str) -> Sequence[Any]:
+    """Return the values that a grid has of a parameter; empty for one that it does not know."""
+    return sampler._search_space.get(name, ())
+
+
+def unwrapped(sampler: PartialFixedSampler) -> tuple[BaseSampler, dict[str, Any]]:
+    """Return the sampler inside, and the parameters that are fixed around it."""
+    return sampler._base_sampler, dict(sampler._fixed_params)
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value could have been drawn from a distribution.
+
+    Raises:
+        ValueError: It is of a kind that the distribution does not have.
+    """
+    return distribution._contains(distribution.to_internal_repr(value))
