@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from robusttune._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from robusttune.causes import FailureCause, Symptom
     from robusttune.data import DataFinding, check_data
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
         robust,
     )
 
-__version__ = "0.1.0"
 
 # Public name -> the module that defines it.
 _HOMES = {

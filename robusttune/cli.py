@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robusttune import __version__
+from robusttune._version import __version__
 from robusttune.arguments import path
 
 if TYPE_CHECKING:

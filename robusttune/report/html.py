@@ -34,7 +34,7 @@ from robusttune.report.suggest import Suggestion
 from robusttune.report.words import counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
-    from robusttune.report.report import Report
+    from robusttune.report.contents import Contents
 
 # What a page shows at most; the tables have all of it.
 _MOST_ROWS = 1000
@@ -55,7 +55,7 @@ _TRIAL_COLUMNS = (
 )
 
 
-def render(report: Report, *, embedded: bool = False) -> str:
+def render(report: Contents, *, embedded: bool = False) -> str:
     """Return the report as HTML.
 
     Everything that came from a user or an exception is escaped, and the page's own policy lets no
@@ -65,7 +65,7 @@ def render(report: Report, *, embedded: bool = False) -> str:
         report: The report.
         embedded: Whether to return a part of a page, for a notebook, without the long parts.
     """
-    from robusttune import __version__
+    from robusttune._version import __version__
 
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -109,7 +109,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(_asset("report.html.jinja"))
 
 
-def _view(report: Report, embedded: bool) -> dict[str, Any]:
+def _view(report: Contents, embedded: bool) -> dict[str, Any]:
     """Return all that the template shows, as plain values and finished pictures."""
     records = report.records
     causes = report.causes.to_dict("records")
@@ -134,7 +134,7 @@ def _view(report: Report, embedded: bool) -> dict[str, Any]:
     }
 
 
-def _verdict(report: Report) -> dict[str, str]:
+def _verdict(report: Contents) -> dict[str, str]:
     what, advice = report.verdict_sentences
     return {"what": what, "advice": advice}
 
@@ -164,7 +164,7 @@ def _legend(records: Sequence[TrialRecord], marks: Marks) -> Markup:
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
 
 
-def _region(region: Region, report: Report, marks: Marks) -> dict[str, Any]:
+def _region(region: Region, report: Contents, marks: Marks) -> dict[str, Any]:
     suggestions = {suggestion.region: suggestion for suggestion in report.suggest_space()}
     suggestion = suggestions.get(region.rule)
     chart, note = region_chart(region, report.records, report.axes, marks)
@@ -195,7 +195,7 @@ def _code(suggestion: Suggestion, host: str | None) -> list[tuple[str, str]]:
     return [(known[name].title if name in known else name, code[name]) for name in names]
 
 
-def _region_note(report: Report) -> str:
+def _region_note(report: Contents) -> str:
     if report.find_regions():
         return ""
     note = too_few(report.records)
@@ -214,7 +214,7 @@ def _region_note(report: Report) -> str:
     return "No part of the search space fails more often than noise alone would make it seem."
 
 
-def _cause(row: Mapping[Any, Any], report: Report, marks: Marks) -> dict[str, Any]:
+def _cause(row: Mapping[Any, Any], report: Contents, marks: Marks) -> dict[str, Any]:
     cause = FailureCause(row["cause"])
     region = report.cause_regions.get(cause)
     return {
@@ -229,7 +229,7 @@ def _cause(row: Mapping[Any, Any], report: Report, marks: Marks) -> dict[str, An
     }
 
 
-def _marginals(report: Report) -> dict[str, Any]:
+def _marginals(report: Contents) -> dict[str, Any]:
     """Return a picture per hyperparameter, those that matter most first."""
     baseline = report.failure_rate
     if baseline in (0, 1):
@@ -309,7 +309,7 @@ def _adjustments(frame: pd.DataFrame) -> dict[str, Any] | None:
     return {"columns": list(frame.columns), "rows": rows}
 
 
-def _trials(report: Report, marks: Marks) -> dict[str, Any]:
+def _trials(report: Contents, marks: Marks) -> dict[str, Any]:
     """Return the table of all trials; of very many, the failing ones first."""
     frame = report.trials
     note = ""

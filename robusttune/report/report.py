@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robusttune import arguments
 from robusttune._deprecation import renamed_argument
-from robusttune.causes import FailureCause
 from robusttune.files import write_output
 from robusttune.records import TrialRecord
-from robusttune.regions import Axis, Region
-from robusttune.report import frames, sources
+from robusttune.report import sources
+from robusttune.report.contents import Contents
 from robusttune.report.files import write_csv, write_parquet
-from robusttune.report.locate import locate
-from robusttune.report.search import Search, has_ended, has_failed
-from robusttune.report.suggest import Suggestion, suggest
+from robusttune.report.search import Search
 from robusttune.report.summary import summary
-from robusttune.report.words import verdict
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-# A cause of fewer trials has no region.
-_FEWEST_OF_CAUSE = 3
 
 
-class Report:
+class Report(Contents):
     """What happened in a search for hyperparameters, as tables, pages and plain words.
 
     Make one with `from_tuner`, `from_directory`, `from_study`, `from_storage` or `from_records`.
@@ -45,11 +33,6 @@ class Report:
         >>> list(report.failures.trial_id)
         ['1']
     """
-
-    def __init__(self, search: Search) -> None:
-        arguments.instance("search", search, Search, "a Search", "Use one of Report.from_*().")
-        self._search = search
-        self._regions: dict[str, list[Region]] = {}
 
     @classmethod
     def from_records(
@@ -130,155 +113,6 @@ class Report:
             ValueError: The storage cannot be read, or which study is meant is not clear.
         """
         return cls(sources.reader("optuna").read(storage, study_name))
-
-    @property
-    def name(self) -> str:
-        """What the report calls the search."""
-        return self._search.name
-
-    @property
-    def host(self) -> str | None:
-        """The host that ran the search, such as "keras_tuner" or "optuna"; None: not known."""
-        return self._search.host
-
-    @property
-    def records(self) -> tuple[TrialRecord, ...]:
-        """The trials that the report is made from, in the order of their numbers."""
-        return self._search.records
-
-    @cached_property
-    def axes(self) -> dict[str, Axis]:
-        """Kind and scale of each hyperparameter, by name; inferred where it was not declared."""
-        return frames.axes_of(self.records, self._search.space)
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """One line for each record or file that could not be read."""
-        return self._search.problems + tuple(self._adjustments[1])
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        """All trials, one row each, in the order of their numbers.
-
-        Columns: trial_id, number (from 0), status (completed, failed, pruned, running), unstable,
-        symptom, cause, other_causes (joined by ";"), confidence (0..1), epoch and step (from 0),
-        value (the objective), seconds (the diagnosis included), seconds_saved (an estimate),
-        advice, fix_verified, error, evidence (JSON), then params_<name> for each hyperparameter.
-        """
-        return frames.trials_frame(self.records)
-
-    @cached_property
-    def failures(self) -> pd.DataFrame:
-        """The rows of `trials` that have a cause."""
-        return self.trials[self.trials["cause"].notna()]
-
-    @cached_property
-    def causes(self) -> pd.DataFrame:
-        """The causes, one row each, the most frequent first.
-
-        Columns: cause, trials, share (of the trials with a cause, 0..1), seconds_lost, advice.
-        """
-        return frames.causes_frame(self.records)
-
-    @cached_property
-    def marginals(self) -> pd.DataFrame:
-        """The failure rate per hyperparameter and bin, with 95 % intervals (Wilson).
-
-        Columns: parameter, bin (as text), low and high of it (<NA> for a choice), trials, failures,
-        failure_rate, ci_low and ci_high (0..1).
-        """
-        return frames.marginals_frame(self.records, self.axes)
-
-    @cached_property
-    def regions(self) -> pd.DataFrame:
-        """The unstable regions, one row each, the most important first.
-
-        Columns: region (its rule), trials, failures, failure_rate, baseline_rate (of the search),
-        ci_low and ci_high (95 %, Wilson), p_value, dominant_cause, seconds_lost, then for each
-        hyperparameter in any rule <name>_low and <name>_high, or <name>_values (a JSON list).
-        """
-        return frames.regions_frame(self.find_regions())
-
-    def find_regions(self, of: str = "unstable") -> list[Region]:
-        """Return the regions of the search space in which trials fail, the most important first.
-
-        Args:
-            of: "unstable" (failed, or went wrong at any time), "stalled", or a FailureCause.
-
-        Returns:
-            Regions that noise alone shows in less than 5 % of all searches; none where there are
-            too few trials to tell.
-
-        Raises:
-            ValueError: `of` is none of these.
-        """
-        if not isinstance(of, str) or of not in self._regions:
-            self._regions[of] = locate(self.records, self.axes, of)
-        return list(self._regions[of])
-
-    @cached_property
-    def cause_regions(self) -> dict[FailureCause, Region]:
-        """For each cause the main region of its failures, where there is one that is not noise.
-
-        The probability that noise shows any of them is 5 % for all causes together.
-        """
-        counts = Counter(record.cause for record in self.records if record.cause is not None)
-        found: dict[FailureCause, Region] = {}
-        for cause, count in counts.most_common():
-            if count < _FEWEST_OF_CAUSE:
-                break
-            regions = self.find_regions(cause if len(counts) > 1 else "unstable")
-            if regions and regions[0].p_value <= 0.05 / len(counts):
-                found[cause] = regions[0]
-        return found
-
-    def suggest_space(self) -> list[Suggestion]:
-        """Return what to change in the search space, one change per unstable region.
-
-        Regions whose failures no hyperparameter can avoid (broken data or code) give none.
-        """
-        return suggest(self.find_regions(), self.records, self.axes, self._search.space)
-
-    @property
-    def adjustments(self) -> pd.DataFrame:
-        """What the sanitizer changed in the search space, one row a change.
-
-        Columns: parameter, field (low, high, log, ...), before, after, reason; all of them text.
-        """
-        return self._adjustments[0]
-
-    @cached_property
-    def _adjustments(self) -> tuple[pd.DataFrame, list[str]]:
-        return frames.adjustments_frame(self._search.adjustments)
-
-    @property
-    def verdict(self) -> str:
-        """What happened and what to do, in two sentences."""
-        return " ".join(filter(None, self.verdict_sentences))
-
-    @property
-    def verdict_sentences(self) -> tuple[str, str]:
-        """What happened, and what to do; the second is empty where nothing failed."""
-        regions = self.find_regions()
-        by_cause = {} if regions else self.cause_regions
-        return verdict(self.records, regions, self.suggest_space(), by_cause)
-
-    @property
-    def failure_rate(self) -> float:
-        """Share of the ended trials that failed or became unstable, 0..1; 0 without any."""
-        ended = [record for record in self.records if has_ended(record)]
-        return sum(map(has_failed, ended)) / len(ended) if ended else 0.0
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Return all frames by name, in the order in which they are written."""
-        return {
-            "trials": self.trials,
-            "failures": self.failures,
-            "regions": self.regions,
-            "marginals": self.marginals,
-            "causes": self.causes,
-            "adjustments": self.adjustments,
-        }
 
     def to_csv(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Write all frames as <directory>/<frame>.csv and return the paths.

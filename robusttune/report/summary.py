@@ -12,10 +12,10 @@ from rich.table import Table
 from robusttune.report.words import duration, too_few
 
 if TYPE_CHECKING:
-    from robusttune.report.report import Report
+    from robusttune.report.contents import Contents
 
 
-def summary(report: Report, *, width: int = 100, color: bool = False) -> str:
+def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     """Return the report as text for a terminal.
 
     Args:
@@ -70,7 +70,7 @@ def summary(report: Report, *, width: int = 100, color: bool = False) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n")
 
 
-def _adjusted(report: Report) -> str:
+def _adjusted(report: Contents) -> str:
     """Return what the sanitizer changed, by hyperparameter."""
     changes: dict[str, list[str]] = {}
     for row in report.adjustments.fillna("?").to_dict("records"):
