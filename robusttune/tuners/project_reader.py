@@ -14,11 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from robusttune.findings import Findings
+from robusttune.processes import is_gone
 from robusttune.records import Status, TrialRecord, one_line
 from robusttune.report.search import Search, without_record
 from robusttune.space.parameters import Parameter
 from robusttune.stored import read_bytes, read_object
 from robusttune.tuners.parameters import stored_parameters, without_bookkeeping
+from robusttune.tuners.runs import times_begun
 from robusttune.tuners.stored_names import (
     PROJECT_FILE,
     RECORD_FILE,
@@ -145,6 +148,8 @@ def _merge(
         number=record.number if number is None else number,
         params=_values(record.params) or bare.params,
     )
+    if status == "running" == record.status and times_begun(record) and is_gone(record.evidence):
+        return known.having(Findings.crashed(), status="failed")
     if status == "running" or status == record.status:
         return known
     if status == "completed":
