@@ -170,23 +170,23 @@ MUTATIONS = [
     ),
     Mutation(
         "store: the record of a trial is lost",
-        "tuners/adapter.py",
-        "write_atomically(path, record.to_json(), durable=record.unstable)",
+        "tuners/host.py",
+        "write_atomically(path, record.to_stored_json(), durable=record.unstable)",
         "pass",
         ("tests/test_tuners.py::test_trial_records_round_trip",),
     ),
     Mutation(
         "store: a file is renamed before the disk has it",
-        "tuners/files.py",
-        "                os.fsync(descriptor)\n        os.replace",
-        "                pass\n        os.replace",
+        "files.py",
+        "                os.fsync(descriptor)\n        _replace",
+        "                pass\n        _replace",
         ("tests/test_files.py",),
     ),
     Mutation(
         "Optuna: a failed trial gets a value",
         "optuna/objective.py",
-        "        session.raise_if_hopeless(failure)\n        return math.nan",
-        "        session.raise_if_hopeless(failure)\n        return 0.0",
+        "            run.raise_if_hopeless(record)\n            return math.nan",
+        "            run.raise_if_hopeless(record)\n            return 0.0",
         ("tests/test_optuna_robust.py::test_a_failure_is_stored_as_fail_with_a_record",),
     ),
     Mutation(
@@ -306,9 +306,23 @@ MUTATIONS = [
     Mutation(
         "Optuna: a killed worker's trial runs for ever",
         "optuna/records.py",
-        "return record.crashed() if gone else record",
+        'return record.having(Findings.crashed(), status="failed") if gone else record',
         "return record",
         ("tests/test_optuna_robust.py::test_a_dead_workers_trial_has_crashed",),
+    ),
+    Mutation(
+        "trial: the least of its failures is told",
+        "trial_run.py",
+        "_gravity(found) > _gravity(self.found)",
+        "_gravity(found) < _gravity(self.found)",
+        ("tests/test_trial_run.py",),
+    ),
+    Mutation(
+        "Keras Tuner: records are handed out again by a later search",
+        "tuners/oracle.py",
+        "        except FileExistsError:\n            return False",
+        "        except FileExistsError:\n            return True",
+        ("tests/test_record_callbacks.py::test_tuner_each_trial_once_also_across_a_resume",),
     ),
 ]
 
