@@ -4,11 +4,11 @@
 guard is in each of the fits that `run_trial` makes. Run it with `python examples/custom_tuner.py`;
 it takes a quarter of a minute and prints:
 
-       params_rate     status                    cause    value
-    0         6.67  completed  divergent_learning_rate 8.69e+07
-    1      0.00879  completed                     <NA>    0.684
-    2         1.49  completed  divergent_learning_rate 6.12e+13
-    3      0.00807  completed                     <NA>    0.703
+       params_rate     status                    cause  value
+    0         6.67     failed  divergent_learning_rate   <NA>
+    1      0.00879  completed                     <NA>  0.684
+    2         1.49     failed  divergent_learning_rate   <NA>
+    3      0.00807  completed                     <NA>  0.703
     best: {'units': 16, 'rate': 0.008794119422257399}
 """
 

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 # What is the same on every machine of what an example prints.
 PHRASES = {
-    "custom_tuner.py": ("completed  divergent_learning_rate", "best: {'units': "),
+    "custom_tuner.py": ("failed  divergent_learning_rate", "best: {'units': "),
     "drop_in.py": ("trials failed", "unscaled_data", "params_rate"),
     "plain_fit.py": ("at step 5: divergent_learning_rate", "weights finite: True"),
     "report_gate.py": ("exits with 1:", "failure_rate is 0.", "trials failed"),
