@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -224,3 +227,28 @@ def test_missing_folder_is_refused(tmp_path):
     """A folder that does not exist is named in the error."""
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Report.from_directory(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("begun", "alive", "expected"),
+    [
+        (1, False, ("failed", True, "crashed")),
+        (1, True, ("running", False, None)),
+        (0, False, ("running", False, None)),  # Ctrl-C: the search goes on with it
+    ],
+)
+def test_a_dead_process_is_told_from_a_running_one(tmp_path, begun, alive, expected):
+    """The note that a run began says which process it is in."""
+    write_oracle(tmp_path)
+    folder = write_trial(tmp_path, "0", status="RUNNING", score=None, values={"lr": 0.1})
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    note = {"host": platform.node(), "pid": process.pid, "begun": begun}
+    if not alive:
+        process.communicate()
+    record = TrialRecord(trial_id="0", number=0, evidence=note)
+    (folder / "robusttune.json").write_text(record.to_stored_json())
+    read = Report.from_directory(tmp_path).records[0]
+    if alive:
+        process.communicate()
+    assert (read.status, read.unstable, read.cause) == expected
+    assert read.params == {"lr": 0.1}
