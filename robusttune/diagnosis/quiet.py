@@ -12,12 +12,13 @@ import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis import rules
-from robusttune.diagnosis.baseline import plain_targets, quick_baseline
+from robusttune.diagnosis.baseline import constant_loss, plain_targets
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.changes import limit
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.facts import last_layer, model_facts
+from robusttune.diagnosis.facts import model_facts
 from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.structure import last_layer
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
 
@@ -52,7 +53,7 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
 
 def labels_disagree(model: Any, trace: FitTrace) -> bool:
     """Whether labels, head and loss of a model with one plain output can never agree."""
-    facts, targets = model_facts(model), plain_targets(trace)
+    facts, targets = model_facts(model), plain_targets(trace.first_batches)
     if len(facts.losses) != 1 or targets is None:
         return False
     found = label_mismatch(targets, facts.losses[0], last_layer(model))
@@ -64,7 +65,7 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
     final = curve[-1] if curve else math.nan
     if not curve or not math.isfinite(final):
         return not curve
-    baseline = quick_baseline(model_facts(model), trace)
+    baseline = constant_loss(model, trace.first_batches)
     if baseline is None:
         baseline = trace.start_loss
     return baseline is None or final < limit(baseline, _MARGIN)
@@ -113,7 +114,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
     conclusive = rules.non_finite_data(case) or rules.labels(case) or _unmoved(case)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
-    sound = quick_baseline(case.facts, case.trace, start=True)
+    sound = constant_loss(case.model, case.trace.first_batches, start=True)
     far = sound is not None and max(_curve(case.trace)[-1:], default=0.0) > _FAR * abs(sound)
     structural = is_gaining(case.trace) and not far
     if structural and not signs(case).any and rules.mismatch(case) is None:

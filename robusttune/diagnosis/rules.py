@@ -9,7 +9,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
-from robusttune.diagnosis.baseline import quick_baseline
+from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.divergence import loss_limit
@@ -183,7 +183,7 @@ def _trained_well(case: Case) -> bool:
         return False
     if not losses.size:
         return True
-    baseline = quick_baseline(case.facts, case.trace)
+    baseline = constant_loss(case.model, case.trace.first_batches)
     limit = loss_limit(case.policy, start=case.trace.start_loss, baseline=baseline)
     return float(np.median(losses[-5:])) <= limit
 

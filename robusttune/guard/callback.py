@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -232,18 +231,14 @@ class FitGuard(keras.callbacks.Callback):
         That is the best constant prediction's on the batches at hand, the first and the latest, or
         the untrained model's own on the last of them, whichever is more.
         """
-        from robusttune.diagnosis.baseline import quick_baseline
-        from robusttune.diagnosis.facts import model_facts
+        from robusttune.diagnosis.baseline import constant_loss
 
         if self._recorder is None or self.trace is None:
             return None
         batches = [*self._recorder.batches, *self._recorder.latest]
         if not batches:
             return None
-        constant = quick_baseline(
-            model_facts(self.model), replace(self.trace, first_batches=batches)
-        )
-        losses = [constant, self._untrained_loss(batches[-1])]
+        losses = [constant_loss(self.model, batches), self._untrained_loss(batches[-1])]
         return max((loss for loss in losses if loss is not None), default=None)
 
     def _untrained_loss(self, batch: Batch) -> float | None:
