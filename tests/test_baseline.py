@@ -81,10 +81,10 @@ def _least(loss: Any, y: Any, units: int, head: Any, weights: Any = None) -> flo
         return float(loss(y, constant, sample_weight=weights))
 
     found = []
-    for seed in range(6):
+    for seed in range(2):
         start = np.random.default_rng(seed).normal(size=units)
         for _ in range(2):  # once more from where it stopped: corners hold it up
-            done = minimize(value, start, method="Nelder-Mead", options={"maxiter": 400})
+            done = minimize(value, start, method="Nelder-Mead", options={"maxiter": 200})
             start = done.x
         found.append(done.fun)
     return float(min(found))
@@ -121,9 +121,7 @@ def test_several_outputs_add_up_by_their_weights() -> None:
     x = keras.Input((3,))
     ends = [keras.layers.Dense(1, name="b")(x), keras.layers.Dense(4, "softmax", name="a")(x)]
     targets = {"a": CLASSES, "b": REALS[:, :1]}
-    entropy = constant_loss(
-        _model("sparse_categorical_crossentropy", 4), [Batch(None, CLASSES)]
-    )
+    entropy = constant_loss(_model("sparse_categorical_crossentropy", 4), [Batch(None, CLASSES)])
     spread = float(REALS[:, 0].var())
     model = keras.Model(x, ends)
     kinds = {"a": "sparse_categorical_crossentropy", "b": "mse"}

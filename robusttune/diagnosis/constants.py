@@ -28,9 +28,7 @@ _GRID_NUMBERS = 4096  # targets that the grid is searched with
 
 
 # Losses of class labels.
-SPARSE = frozenset(
-    {"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"}
-)
+SPARSE = frozenset({"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"})
 # So many classes, or as many as half of the rows, have shares that the rows do not tell.
 _FEW_CLASSES = 20
 

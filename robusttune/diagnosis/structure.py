@@ -23,7 +23,16 @@ _ACTIVATION_LAYERS = {
 }
 # Layers and operations that pass on what they get, in another shape at most.
 _SHAPES = frozenset(
-    {"Reshape", "Flatten", "Permute", "Identity", "Squeeze", "ExpandDims", "Transpose", "Cropping1D"}
+    {
+        "Reshape",
+        "Flatten",
+        "Permute",
+        "Identity",
+        "Squeeze",
+        "ExpandDims",
+        "Transpose",
+        "Cropping1D",
+    }
 )
 # Those through which an activation is still that of the layer before.
 _BETWEEN = re.compile(
@@ -46,16 +55,19 @@ _UNKNOWN = "Lambda"
 
 # From here on regularization may be too strong for the training data themselves: what Keras's
 # examples and published recipes use is at most 0.8 of dropout and 0.1 of a penalty's factor, and
-# noise of 1 is as large as standardized data.
-_DROPOUT, _PENALTY, _DECAY, _NOISE = 0.9, 1.0, 1.0, 1.0
+# noise of 1, the most that Keras takes, is as large as standardized data.
+_DROPOUT, _PENALTY, _DECAY, _NOISE = 0.9, 1.0, 1.0, 0.9
 
 
 def activation_name(layer: Any) -> str | None:
     """Return the name of the activation that a layer itself applies; None where it has none.
 
-    A linear layer whose output only goes into activation layers has none of its own: they have it.
-    One whose output goes into an operation (`keras.activations.relu(x)`) has that.
+    A linear layer whose output only goes into activation layers has none of its own: they have it,
+    as a layer has it that is the argument of another (`Dense(16, LeakyReLU())`). A layer whose
+    output goes into an operation (`keras.activations.relu(x)`) has that.
     """
+    if hasattr(getattr(layer, "activation", None), "call"):
+        return None
     own = _own_activation(layer)
     if own != "linear" or _is_activation(layer):
         return own
@@ -99,7 +111,7 @@ def _own_activation(layer: Any) -> str | None:
 
 def _by_class(layer: Any) -> str | None:
     name = _ACTIVATION_LAYERS.get(type(layer).__name__)
-    if name == "relu" and getattr(layer, "negative_slope", 0):
+    if name == "relu" and getattr(layer, "negative_slope", None):
         return "leaky_relu"
     return "relu6" if name == "relu" and getattr(layer, "max_value", None) else name
 
@@ -122,9 +134,8 @@ def _applied_after(operation: Any) -> Iterator[str | None]:
     """
     for user in users_of(operation):
         kind = type(user).__name__
-        if _is_activation(user) and _own_activation(user) != "linear":
-            yield None
-        elif kind == _UNKNOWN:
+        applies = _is_activation(user) and _own_activation(user) != "linear"
+        if applies or kind == _UNKNOWN:
             yield None
         elif kind in _OPERATIONS and not hasattr(user, "trainable"):
             yield _OPERATIONS[kind]
