@@ -64,6 +64,16 @@ def loss_options(loss: Any) -> Mapping[str, Any]:
     return getattr(loss, "_fn_kwargs", None) or {}
 
 
+def cached_logits_are_used() -> bool:
+    """Whether crossentropies take what went into a softmax or sigmoid, instead of its output.
+
+    Keras's TensorFlow backend does, whatever `from_logits` says; the others take the output.
+    """
+    import keras
+
+    return bool(keras.backend.backend() == "tensorflow")
+
+
 def loss_weights(model: Any) -> Any:
     """Return the weights of the outputs' losses as `compile` got them; None without any."""
     return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)

@@ -96,17 +96,6 @@ def _constant_loss(model: Any, batches: Sequence[Batch], start: bool) -> float |
     return total
 
 
-def plain_targets(batches: Sequence[Batch]) -> Array | None:
-    """Return the targets of the batches of a model with one output; None otherwise."""
-    found = [[array for _, array in leaves(batch.y)] for batch in batches]
-    if not found or any(len(each) != 1 for each in found):
-        return None
-    arrays = [each[0] for each in found if each[0].dtype.kind in "biuf"]
-    if not arrays or any(array.shape[1:] != arrays[0].shape[1:] for array in arrays):
-        return None
-    return np.concatenate(arrays)
-
-
 @dataclass(frozen=True, slots=True)
 class _Arrays:
     """Targets and sample weights of one output as the batches have them, and its shape."""

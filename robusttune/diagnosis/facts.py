@@ -46,12 +46,14 @@ class LossFacts:
         built_in: Whether it is one of Keras's own.
         from_logits: Whether it takes logits.
         ignore_class: A label that stands for "no label"; None without one.
+        axis: The axis of the classes.
     """
 
     name: str
     built_in: bool
     from_logits: bool = False
     ignore_class: int | None = None
+    axis: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def _facts_of(loss: Any) -> LossFacts:
         built_in=str(module).split(".")[0] == "keras" and not own,
         from_logits=bool(options.get("from_logits", False)),
         ignore_class=options.get("ignore_class"),
+        axis=options.get("axis", -1),
     )
 
 
