@@ -33,6 +33,8 @@ _BLOWN = 2.0
 _FAR = 10.0
 
 
+# Over all epochs a fit that learns falls by more than this share.
+_FELL = 0.02
 # A fit that gained more than this share on the best constant prediction has learned something.
 _LEARNED = 0.1
 # After one that gained little, a cure must end below this share of the constant prediction's loss.
@@ -148,9 +150,11 @@ def quiet_verdict(case: Case) -> Verdict | None:
 def _worse(case: Case) -> Verdict | None:
     """A doubtful head or loss, where the fit came to rest above the best constant prediction."""
     found, skill = rules.mismatch(case), case.trace.skill
-    if found is None or skill is None or skill >= 0 or is_gaining(case.trace):
+    if found is None or skill is None or skill >= 0:
         return None
-    return replace(rules.label_verdict(found), grounds=Grounds.SIGNS, confidence=0.0)
+    curve = _curve(case.trace)
+    fell = curve[-1] < (1 - _FELL) * curve[0] or len(curve) < 2
+    return None if fell and is_gaining(case.trace) else rules.label_verdict(found, Grounds.SIGNS)
 
 
 def _unmoved(case: Case) -> Verdict | None:

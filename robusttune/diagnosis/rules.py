@@ -135,11 +135,11 @@ def _gravest(found: Iterable[Mismatch | None]) -> Mismatch | None:
     return min(mismatches, key=lambda each: not each.certain, default=None)
 
 
-def label_verdict(found: Mismatch) -> Verdict:
+def label_verdict(found: Mismatch, grounds: Grounds = Grounds.RULE) -> Verdict:
     """Return the verdict of a disagreement."""
     return Verdict(
         cause=FailureCause.LABEL_MISMATCH,
-        grounds=Grounds.RULE,
+        grounds=grounds,
         advice=found.advice,
         evidence={"label_mismatch": found.reason},
     )

@@ -159,7 +159,9 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
     if not cures:
-        verdict = _extreme(found) or (None if structural else _capacity(battery, found))
+        verdict = _extreme(found)
+        if verdict is None and not structural:
+            verdict = _doubtful(case) or _capacity(battery, found)
         return None if verdict is None else replace(verdict, evidence=evidence)
     cause, outcome = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
@@ -257,6 +259,12 @@ def _extreme(found: Signs) -> Verdict | None:
         advice=f"{cause.advice} Seen: {told}.",
         fix_verified=None,
     )
+
+
+def _doubtful(case: Case) -> Verdict | None:
+    """Return the doubt about head and loss, where nothing else explains the stall."""
+    found = rules.mismatch(case)
+    return None if found is None else rules.label_verdict(found, Grounds.SIGNS)
 
 
 def _capacity(battery: Battery, found: Signs) -> Verdict | None:
