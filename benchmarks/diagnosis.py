@@ -31,7 +31,6 @@ from diagnosis_corpus.scenario import Scenario, Setup
 
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune.diagnosis import Verdict, judge
-from robusttune.diagnosis.trace import FitTrace
 
 SEED = 11
 

@@ -1,4 +1,4 @@
-"""What is wrong before the first step, as the optimizer and the first weights show by themselves."""
+"""What is wrong before the first step: the optimizer and the first weights show it."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def units_off(case: Case) -> Verdict | None:
                 cause=FailureCause.BAD_INITIALIZATION,
                 other_causes=(FailureCause.DEAD_RELU,),
                 grounds=Grounds.RULE,
-                advice=f"The biases of {view.name} start at {float(bias.mean()):.3g}, which switches"
-                f" {off:.0%} of its relu units off for every row: start them at 0.",
+                advice=f"The biases of {view.name} start at {float(bias.mean()):.3g}, which"
+                f" switches {off:.0%} of its relu units off for every row: start them at 0.",
             )
     return None
 

@@ -33,6 +33,9 @@ _BLOWN = 2.0
 _FAR = 10.0
 
 
+# A fit that ends so far above the loss of the best constant prediction, as a share of it, is worse
+# than the first batches' noise explains.
+_ABOVE = 0.05
 # Over all epochs a fit that learns falls by more than this share.
 _FELL = 0.02
 # A fit that gained more than this share on the best constant prediction has learned something.
@@ -150,7 +153,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
 def _worse(case: Case) -> Verdict | None:
     """A doubtful head or loss, where the fit came to rest above the best constant prediction."""
     found, skill = rules.mismatch(case), case.trace.skill
-    if found is None or skill is None or skill >= 0:
+    if found is None or skill is None or skill > -_ABOVE:
         return None
     curve = _curve(case.trace)
     fell = curve[-1] < (1 - _FELL) * curve[0] or len(curve) < 2

@@ -161,7 +161,7 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
     if not cures:
         verdict = _extreme(found)
         if verdict is None and not structural:
-            verdict = _doubtful(case) or _capacity(battery, found)
+            verdict = _doubtful(battery) or _capacity(battery, found)
         return None if verdict is None else replace(verdict, evidence=evidence)
     cause, outcome = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
@@ -261,10 +261,12 @@ def _extreme(found: Signs) -> Verdict | None:
     )
 
 
-def _doubtful(case: Case) -> Verdict | None:
+def _doubtful(battery: Battery) -> Verdict | None:
     """Return the doubt about head and loss, where nothing else explains the stall."""
-    found = rules.mismatch(case)
-    return None if found is None else rules.label_verdict(found, Grounds.SIGNS)
+    found = rules.mismatch(battery.case)
+    if found is None or not learnable(*battery.split):
+        return None
+    return rules.label_verdict(found, Grounds.SIGNS)
 
 
 def _capacity(battery: Battery, found: Signs) -> Verdict | None:
