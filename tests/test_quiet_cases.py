@@ -124,17 +124,31 @@ def test_the_wrong_head_is_named(layers: Any, loss: str, y: Any) -> None:
             Dense(1, kernel_initializer="zeros"),
         ],
         [Dense(16, "relu"), Dense(1, bias_initializer=Constant(1e5))],
-        [Dense(16, "relu", bias_initializer=Constant(-10.0)), Dense(1)],
-        [Dense(16, bias_initializer=Constant(-10.0)), Relu(), Dense(1)],
     ],
 )
 def test_first_weights_that_stop_learning_are_named(layers: Any) -> None:
-    """Units that stay alike, a bias far from all targets, units that never fire."""
+    """Units that stay alike, a bias far from all targets."""
     targets = np.abs(X[:, :1]) - 0.8  # not what a single unit learns
     record = fitted(layers, "mse", targets)
     assert record.cause == "bad_initialization"
     assert record.confidence is not None
     assert record.confidence > 0.9
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(16, "relu", bias_initializer=Constant(-10.0)), Dense(1)],
+        [Dense(16, bias_initializer=Constant(-10.0)), Relu(), Dense(1)],
+        [Dense(16, "relu"), Dense(16, "relu", bias_initializer=Constant(-30.0)), Dense(1)],
+    ],
+)
+def test_biases_that_switch_units_off_are_named(layers: Any) -> None:
+    """No row makes them fire, before the fit and after it."""
+    record = fitted(layers, "mse", Q)
+    assert (record.cause, record.other_causes) == ("dead_relu", ("bad_initialization",))
+    assert record.advice is not None
+    assert "biases" in record.advice
 
 
 def test_huge_embeddings_are_named() -> None:

@@ -121,8 +121,8 @@ def units_off(case: Case) -> Verdict | None:
         still = float(np.mean(~_fires(ends.get(view.name, view.output))))
         if off >= _OFF and still >= _OFF and without < _OFF and bias.mean() < 0:
             return Verdict(
-                cause=FailureCause.BAD_INITIALIZATION,
-                other_causes=(FailureCause.DEAD_RELU,),
+                cause=FailureCause.DEAD_RELU,
+                other_causes=(FailureCause.BAD_INITIALIZATION,),
                 grounds=Grounds.RULE,
                 advice=f"The biases of {view.name} start at {float(bias.mean()):.3g}, which"
                 f" switches {off:.0%} of its relu units off for every row: start them at 0.",
