@@ -281,6 +281,37 @@ def test_loss_options_are_those_that_were_given() -> None:
     assert keras_api.loss_options(keras.losses.mean_squared_error) == {}
 
 
+def test_loss_weights_are_those_of_compile() -> None:
+    """As they were given; None without any, and before."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
+    assert keras_api.loss_weights(model) is None
+    model.compile("sgd", "mse")
+    assert keras_api.loss_weights(model) is None
+    model.compile("sgd", "mse", loss_weights=[0.5])
+    assert keras_api.loss_weights(model) == [0.5]
+
+
+def test_the_graph_of_a_model_is_walked_both_ways() -> None:
+    """From a tensor to what made it, and from a layer to what was called on it."""
+    dense, x = keras.layers.Dense(1), keras.Input((2,))
+    out = keras.ops.tanh(dense(x))
+    ((operation, inputs),) = keras_api.makers_of([out])
+    assert type(operation).__name__ == "Tanh"
+    assert keras_api.users_of(dense) == [operation]
+    assert keras_api.makers_of(inputs)[0][0] is dense
+    assert keras_api.users_of(operation) == []
+
+
+def test_cached_logits_are_what_crossentropies_take() -> None:
+    """A softmax under from_logits=True gives the loss of its logits, where they are cached."""
+    logits = keras.ops.convert_to_tensor([[3.0, 0.0]])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    y = keras.ops.convert_to_tensor([[1.0, 0.0]])
+    once = float(loss(y, logits))
+    of_softmax = float(loss(y, keras.activations.softmax(logits)))
+    assert keras_api.cached_logits_are_used() == (abs(of_softmax - once) < 1e-4)
+
+
 def test_half_precision_is_lifted_for_a_while() -> None:
     """Layers compute in float32, their variables stay as they are, and all is put back."""
     layer = keras.layers.Dense(1, dtype="mixed_float16")

@@ -25,7 +25,8 @@ from robusttune.diagnosis.arrays import (
     non_finite_share,
     scale_of,
 )
-from robusttune.diagnosis.facts import Head, activation_name, output_names
+from robusttune.diagnosis.facts import Head, output_names
+from robusttune.diagnosis.structure import activation_name
 from robusttune.diagnosis.trace import Batch
 
 

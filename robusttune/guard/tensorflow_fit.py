@@ -18,9 +18,10 @@ from robusttune._compat.keras import (
     build_symbolically,
     own_non_trainable_variables,
 )
+from robusttune.diagnosis.arrays import leaves
 from robusttune.diagnosis.trace import Batch
 from robusttune.guard.tensorflow_graphs import forget_step_graphs
-from robusttune.guard.tensorflow_step import WARM_UP_STEPS, StepRecorder
+from robusttune.guard.tensorflow_step import WARM_UP_ROWS, WARM_UP_STEPS, StepRecorder
 from robusttune.records import one_line
 
 _log = logging.getLogger("robusttune.guard")
@@ -76,6 +77,7 @@ class ModelRecorder:
         self._abandoned = abandoned
         self._begun = False
         self._structure: Any = None
+        self._rows = 0  # of the first batches
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
         with model.distribute_strategy.scope():
@@ -244,8 +246,9 @@ class ModelRecorder:
             self.missing["failing_batch"] = f"more than {MAX_BATCH_BYTES >> 20} MiB a batch"
         elif failing:
             self.failing_batch = batch
-        elif len(self.batches) < WARM_UP_STEPS:  # several optimizers take several steps a batch
-            self.batches.append(batch)
+        elif len(self.batches) < WARM_UP_STEPS or self._rows < WARM_UP_ROWS:
+            self.batches.append(batch)  # several optimizers take several steps a batch
+            self._rows += next((len(x) for _, x in leaves(batch.x) if x.ndim), WARM_UP_ROWS)
 
     def _tap(self, iterator: Any) -> Any:
         """Return an iterator over what one call takes from this one, keeping its batches."""

@@ -26,6 +26,8 @@ import tensorflow as tf
 # Steps at the start that take the careful branch: they have no history to be compared with, and
 # their batches are kept for the diagnosis.
 WARM_UP_STEPS = 8
+# Of smaller batches more are kept, until there are so many rows to judge targets and replays by.
+WARM_UP_ROWS = 32
 # A gradient norm this many times above its recent peak is a spike. Ordinary steps stay below: none
 # of the healthy fits of benchmarks/healthy.py is clipped.
 SPIKE = 10.0
@@ -268,7 +270,8 @@ class StepRecorder:
         def careful() -> None:
             steps, clipped, failed = tf.unstack(self.rare.read_value())
             usable = tf.math.is_finite(row[Row.SIZE])
-            self._send_if(failed > 0, steps < WARM_UP_STEPS, usable)
+            kept = self._kept_steps()
+            self._send_if(failed > 0, steps < kept, usable)
 
             def accept() -> None:
                 finite = tf.math.is_finite(size)  # or a LossScaleOptimizer skips the step by itself
@@ -277,7 +280,7 @@ class StepRecorder:
                 warm = (steps < WARM_UP_STEPS) | (limit <= 0)
                 factor, gate, clips = self._clipped(known, peak, warm)
                 apply(factor)
-                armed = (steps + 1.0 >= WARM_UP_STEPS) & (gate[2] > 0)
+                armed = (steps + 1.0 >= kept) & (gate[2] > 0)
                 self.gate.assign(tf.where(armed, gate, [1.0, 1.0, -1.0] * gate))
                 count = clipped + tf.cast(clips & finite, tf.float32)
                 self.rare.assign([steps + 1.0, count, failed])
@@ -339,6 +342,14 @@ class StepRecorder:
         limit = float(self.clip) ** 2 / 2
         clips = size > limit
         return tf.where(clips, tf.sqrt(limit / size), one), tf.constant([0.0, 0.0, limit]), clips
+
+    def _kept_steps(self) -> Any:
+        """Return how many of the first steps are careful ones, whose batches are kept."""
+        batch = getattr(self._local, "batch", [])
+        if self.on_batch is None or not batch or batch[0].shape.rank == 0:
+            return tf.constant(float(WARM_UP_STEPS))
+        rows = tf.cast(tf.maximum(tf.shape(batch[0])[0], 1), tf.float32)
+        return tf.maximum(float(WARM_UP_STEPS), tf.math.ceil(WARM_UP_ROWS / rows))
 
     def _send_if(self, already: Any, warm: Any, usable: Any) -> None:
         """Hand the batch of a warm-up step, and of the failing one, to the host."""

@@ -1,0 +1,212 @@
+"""Fits that learn nothing, each as people write it, with the cause that Guard names; and twins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras.initializers import Constant, RandomUniform
+from keras.layers import Conv2D, Dense, Dropout, Embedding, Flatten, MaxPooling2D, Normalization
+from keras.layers import ReLU as Relu
+
+import robusttune
+from robusttune import TrialRecord
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(600, 8)).astype("float32")
+Q = np.tanh(X @ RNG.normal(size=(8, 1))).astype("float32")
+B = (Q[:, 0] > 0).astype(int)
+TOKENS = RNG.integers(0, 50, (600, 6))
+
+
+def fitted(
+    layers: Any, loss: Any, y: Any, x: Any = X, optimizer: Any = "adam", seed: int = 0, **fit: Any
+) -> TrialRecord:
+    """Return what Guard says of a fit."""
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    model.compile(optimizer, loss)
+    guard = robusttune.Guard(robusttune.Policy(diagnosis_seconds=60.0))
+    model.fit(x, y, verbose=0, callbacks=[guard], **{"epochs": 6, **fit})
+    assert guard.record is not None
+    return guard.record
+
+
+@pytest.mark.parametrize("rate", [-1e3, -1e-1, -1e-3, -1e-7])
+def test_a_negative_learning_rate_is_named(rate: float) -> None:
+    """However small: it goes uphill."""
+    optimizer = keras.optimizers.Adam(rate)
+    record = fitted([Dense(8, "relu"), Dense(1, "sigmoid")], "binary_crossentropy", B, X, optimizer)
+    assert record.cause == "divergent_learning_rate"
+    assert record.advice is not None
+    assert "negative" in record.advice
+
+
+def test_a_negative_learning_rate_is_named_in_a_fit_of_a_few_steps() -> None:
+    """No course is needed."""
+    optimizer = keras.optimizers.SGD(-0.01)
+    record = fitted([Dense(1)], "mse", Q, X, optimizer, epochs=1, batch_size=200)
+    assert record.cause == "divergent_learning_rate"
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer"),
+    [
+        ("categorical_crossentropy", "sgd"),
+        ("categorical_crossentropy", "adam"),
+        ("mean_squared_error", "sgd"),
+    ],
+)
+def test_several_labels_a_row_under_a_softmax(loss: str, optimizer: str) -> None:
+    """0 to 4 ones a row: whatever the loss does, and before any fit."""
+    x = RNG.integers(0, 2, (1000, 12)).astype("float32")
+    y = np.stack([x[:, 0], x[:, 1] * x[:, 2], np.maximum(x[:, 3], x[:, 4]), 1 - x[:, 5]], 1)
+    layers = [Dense(20, "relu"), Dense(4, "softmax")]
+    record = fitted(layers, loss, y, x, optimizer, batch_size=50)
+    assert record.cause == "label_mismatch"
+    assert record.advice is not None
+    assert "sigmoid" in record.advice
+
+
+@pytest.mark.parametrize(("size", "epochs"), [(1, 2), (4, 4), (32, 20)])
+def test_whole_prices_are_quantities_at_any_batch_size(size: int, epochs: int) -> None:
+    """Also where a batch is one row."""
+    y = np.round(180_000 + 60_000 * X[:, 0] + 30_000 * X[:, 1]).astype("float32")
+    layers = [Dense(20, "tanh"), Dense(20, "tanh"), Dense(1)]
+    record = fitted(layers, "mse", y, epochs=epochs, batch_size=size)
+    assert record.cause == "unscaled_data"
+    assert record.skill is not None
+    assert record.skill < -1
+
+
+def test_a_doubtful_head_counts_where_the_loss_ends_above_a_constants() -> None:
+    """A linear head under a loss of probabilities, raw pixels, and dropout."""
+    rng = np.random.default_rng(0)
+    kinds = rng.uniform(0, 255, (10, 16, 16, 3))
+    y = rng.integers(0, 10, 800)
+    x = np.clip(kinds[y] * rng.uniform(0.4, 1, (800, 1, 1, 1)), 0, 255).astype("float32")
+    layers = [
+        *(Conv2D(8, 3, activation="relu"), MaxPooling2D(), Dropout(0.8), Flatten()),
+        *(Dense(16, "relu"), Dropout(0.8), Dense(10)),
+    ]
+    record = fitted(layers, "sparse_categorical_crossentropy", y, x, batch_size=64)
+    assert record.cause == "label_mismatch"
+    assert record.skill is not None
+    assert record.skill < 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "y"),
+    [
+        ([Dense(8, "relu"), Dense(1), Relu()], "mse", 2 * Q),
+        ([Dense(8, "relu"), Dense(1, "tanh")], "binary_crossentropy", B),
+        ([Dense(8, "relu"), Dense(1), keras.layers.Softmax()], "mse", B),
+        ([Dense(8, "relu"), Dense(1, "sigmoid")], "mse", B + (Q[:, 0] > 0.5)),
+    ],
+)
+def test_the_wrong_head_is_named(layers: Any, loss: str, y: Any) -> None:
+    """A relu on negative targets, a tanh for probabilities, one unit for three classes."""
+    assert fitted(layers, loss, y).cause == "label_mismatch"
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(16, "relu", kernel_initializer="zeros"), Dense(1)],
+        [
+            Dense(16, "tanh", kernel_initializer=Constant(0.5)),
+            Dense(1, kernel_initializer=Constant(0.5)),
+        ],
+        [
+            Dense(16, "tanh", kernel_initializer="zeros"),
+            Dense(1, kernel_initializer="zeros"),
+        ],
+        [Dense(16, "relu"), Dense(1, bias_initializer=Constant(1e5))],
+    ],
+)
+def test_first_weights_that_stop_learning_are_named(layers: Any) -> None:
+    """Units that stay alike, a bias far from all targets."""
+    targets = np.abs(X[:, :1]) - 0.8  # not what a single unit learns
+    record = fitted(layers, "mse", targets)
+    assert record.cause == "bad_initialization"
+    assert record.confidence is not None
+    assert record.confidence > 0.9
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(16, "relu", bias_initializer=Constant(-10.0)), Dense(1)],
+        [Dense(16, bias_initializer=Constant(-10.0)), Relu(), Dense(1)],
+        [Dense(16, "relu"), Dense(16, "relu", bias_initializer=Constant(-30.0)), Dense(1)],
+    ],
+)
+def test_biases_that_switch_units_off_are_named(layers: Any) -> None:
+    """No row makes them fire, before the fit and after it."""
+    record = fitted(layers, "mse", Q)
+    assert (record.cause, record.other_causes) == ("dead_relu", ("bad_initialization",))
+    assert record.advice is not None
+    assert "biases" in record.advice
+
+
+def test_huge_embeddings_are_named() -> None:
+    """They saturate what comes after."""
+    layers = [
+        *(Embedding(50, 8, embeddings_initializer=RandomUniform(-1e4, 1e4)), Flatten()),
+        *(Dense(16, "tanh"), Dense(1, "sigmoid")),
+    ]
+    record = fitted(layers, "binary_crossentropy", TOKENS[:, 0] > 25, TOKENS)
+    assert record.cause == "bad_initialization"
+
+
+def test_nan_that_adapt_has_frozen_is_in_the_data() -> None:
+    """The initializer is not to blame."""
+    x = X.copy()
+    x[3, 2] = np.nan
+    layer = Normalization()
+    layer.adapt(x)
+    record = fitted([layer, Dense(8, "tanh"), Dense(1)], "mse", Q)
+    assert record.cause == "non_finite_data"
+    assert record.evidence["non_finite_columns"] == ["x column 2"]
+
+
+SOUND = {
+    "zeros that the head tells apart": (
+        [Dense(16, "tanh", kernel_initializer="zeros"), Dense(1)],
+        "mse",
+        Q,
+    ),
+    "head of zeros": ([Dense(16, "tanh"), Dense(1, kernel_initializer="zeros")], "mse", Q),
+    "bias at the mean": (
+        [Dense(16, "relu"), Dense(1, bias_initializer=Constant(1e3))],
+        "mse",
+        Q + 1000,
+    ),
+    "noise under a tanh": ([Dense(8, "relu"), Dense(1, "tanh")], "mse", RNG.uniform(size=600)),
+    "noise of classes": (
+        [Dense(8, "relu"), Dense(1, "sigmoid")],
+        "binary_crossentropy",
+        RNG.integers(0, 2, 600),
+    ),
+    "ordinal": ([Dense(8, "relu"), Dense(1)], "mse", B + (Q[:, 0] > 0.5)),
+    "soft labels": (
+        [Dense(8, "relu"), Dense(2, "softmax")],
+        "categorical_crossentropy",
+        np.eye(2)[B] * 0.8 + 0.1,
+    ),
+    "softmax and from_logits": (
+        [Dense(8, "relu"), Dense(2, "softmax")],
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        B,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_twins_stay_without_a_word(name: str) -> None:
+    """They train, or there is nothing to learn."""
+    layers, loss, y = SOUND[name]
+    record = fitted(layers, loss, y, epochs=8)
+    assert record.cause is None
