@@ -93,7 +93,7 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
     require(x is not None, "x", _RULE, x, error=TypeError)
     if is_dataset(x):
         x, y = _sample(x)
-    inputs, targets = list(_arrays(x, "x")), list(_arrays(y, "y"))
+    inputs, targets = list(named_arrays(x, "x")), list(named_arrays(y, "y"))
     found = [
         finding
         for name, array, columns in (*inputs, *targets)
@@ -121,7 +121,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 _Named = tuple[str, _Array, tuple[str | int, ...]]
 
 
-def _arrays(data: Any, name: str) -> Iterator[_Named]:
+def named_arrays(data: Any, name: str) -> Iterator[_Named]:
     """Yield (path, array, names of columns) for each array of nested data."""
     if data is None:
         return
@@ -137,10 +137,10 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
             yield name, values, tuple(str(names[place]) for place in numeric)
     elif isinstance(data, Mapping):
         for key, item in data.items():
-            yield from _arrays(item, f"{name}[{key!r}]")
+            yield from named_arrays(item, f"{name}[{key!r}]")
     elif isinstance(data, tuple) or (isinstance(data, list) and any(map(_is_table, data))):
         for index, item in enumerate(data):
-            yield from _arrays(item, f"{name}[{index}]")
+            yield from named_arrays(item, f"{name}[{index}]")
     else:
         yield name, _array(data, name), ()
 

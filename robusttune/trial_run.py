@@ -58,8 +58,9 @@ class TrialRun:
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """The trial's hyperparameter values."""
-        return self.host.params
+        """Values of the hyperparameters that the trial has asked for so far."""
+        params, asked = self.host.params, self.host.asked
+        return {n: v for n, v in params.items() if n in asked} if asked else params
 
     @property
     def siblings(self) -> Sequence[TrialRecord]:
@@ -183,6 +184,8 @@ class TrialRun:
             return seen
         if seen is None or seen.symptom is Symptom.STALLED:
             seen = self._of_error(error)
+        elif isinstance(error, NoObjectiveError) and seen.epoch is None and not seen.cut_short:
+            seen = seen.replace(symptom=Symptom.NON_FINITE_OBJECTIVE)  # a loss in validation only
         if isinstance(error, TrialFailure):
             return seen
         return seen.replace(error=self.host.error_text(error))
@@ -209,16 +212,13 @@ class TrialRun:
         return findings_of(symptom, verdict, trace)
 
     def _record(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
-        params, asked = self.host.params, self.host.asked
-        if asked is not None and status != "running":
-            params = {name: value for name, value in params.items() if name in asked}
         host = self.host
         return TrialRecord.of(
             found,
             trial_id=host.trial_id,
             number=host.number,
             status=status,
-            params=params,
+            params=host.params if status == "running" else self.params,
             **more,
         )
 

@@ -91,6 +91,11 @@ class Case:
         return weights if [array.shape for array in weights] == shapes_now else None
 
     @property
+    def trace_is_finite(self) -> bool:
+        """Whether the fit went wrong without a NaN or inf: it diverged."""
+        return self.symptom is Symptom.DIVERGED
+
+    @property
     def seen(self) -> Observation | None:
         """The first step that could be observed; None where none could."""
         return self.first if self.first is not None else self.last

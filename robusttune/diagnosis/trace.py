@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import Symptom
+from robusttune.diagnosis.fit_input import FitInput
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.findings import Findings
 from robusttune.records import COMPLETED_EPOCHS
@@ -50,6 +51,7 @@ class FitTrace:
         seconds: Wall time of the fit.
         seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
             The first step, which compiles, does not count; None where there is no other.
+        given: What the fit was called with; None: unknown, or nothing needs to be said of it.
     """
 
     symptom: Symptom | None = None
@@ -72,6 +74,7 @@ class FitTrace:
     steps_per_epoch: int | None = None
     seconds: float = 0.0
     seconds_per_epoch: float | None = None
+    given: FitInput | None = None
 
 
 def seconds_saved(trace: FitTrace) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from robusttune.regions import Condition
 from robusttune.space.parameters import Float, Parameter
@@ -50,10 +51,13 @@ class SpaceChange:
         conditions: Those of the region. To refuse a trial in which all of them hold is right in
             any space and on any host.
         optional: Names of the parameters that not every trial has.
+        present: For parameters that not every trial has, a condition on another one that holds in
+            just the trials that have it, as far as the trials tell.
         by: How a range leaves the region out, so that no trial is refused; None: no range does.
             A host that cannot write it so refuses the trials.
     """
 
     conditions: tuple[Condition, ...]
     optional: frozenset[str] = frozenset()
+    present: Mapping[str, Condition] = field(default_factory=dict, hash=False)
     by: Narrowing | ProductBound | None = None

@@ -74,7 +74,15 @@ def suggest(
         if cause is not None and cause.depends_on_parameters is False:
             continue
         by = _range_for(region, whole)
-        code = lines_of(SpaceChange(conditions=region.conditions, optional=optional, by=by))
+        names = {name for condition in region.conditions for name, _ in condition.factors}
+        present = {name: _presence(name, begun, optional) for name in names & optional}
+        change = SpaceChange(
+            conditions=region.conditions,
+            optional=optional,
+            present={name: condition for name, condition in present.items() if condition},
+            by=by,
+        )
+        code = lines_of(change)
         suggestions.append(
             Suggestion(
                 text=_sentence(region, by),
@@ -86,6 +94,24 @@ def suggest(
             )
         )
     return suggestions
+
+
+# A parameter with more values than this is no switch.
+_MOST_SWITCHED = 20
+
+
+def _presence(
+    name: str, trials: Sequence[Mapping[str, Any]], optional: frozenset[str]
+) -> Condition | None:
+    """Return which values of another hyperparameter switch one on; None where none does."""
+    for other in trials[0] if trials else ():
+        if other in optional:
+            continue
+        on = {repr(params[other]): params[other] for params in trials if name in params}
+        off = {repr(params[other]) for params in trials if name not in params}
+        if on and off and off.isdisjoint(on) and len(on) <= _MOST_SWITCHED:
+            return Condition(name=other, factors=((other, 1),), values=tuple(on.values()))
+    return None
 
 
 def _whole(axis: Axis, declared: Parameter | None, records: Iterable[TrialRecord]) -> Parameter:

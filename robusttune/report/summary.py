@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from robusttune.records import one_line
 from robusttune.report.words import duration, too_few
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         table.add_column("cause")
         for region in regions:
             failed = f"{region.failures} of {region.trials}"
-            cause = region.dominant_cause or ""
-            table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", cause)
+            cause = str(region.dominant_cause or "")
+            cause = f"{cause}: {one_line(region.exception, 60)}" if region.exception else cause
+            table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", _shown(cause))
         console.print()
         console.print(table)
     elif (note := too_few(report.records)) and not report.cause_regions:

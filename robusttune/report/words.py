@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from robusttune.causes import FailureCause
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Region
 from robusttune.report.search import has_ended, has_failed
 from robusttune.report.suggest import Suggestion
 
 # With fewer trials than this, even a clear region is often missed.
 FEW_TRIALS = 30
+# Characters of an exception in a sentence.
+_ERROR = 100
 
 
 def verdict(
@@ -57,6 +59,8 @@ def named(region: Region, records: Sequence[TrialRecord]) -> str:
     cause = region.dominant_cause
     if cause is None:
         return "no known cause"
+    if region.exception is not None:
+        return f"{spoken(cause)} ({one_line(region.exception, _ERROR).rstrip('.')})"
     alike = sum(record.cause is cause and region.contains(record.params) for record in records)
     return spoken(cause) if alike >= region.failures else f"mostly {spoken(cause)}"
 

@@ -136,6 +136,8 @@ class RobustBase(DurableTuner):
                 names_asked_for() as asked,
                 run.guarding(),
             ):
+                if self._robust_isolation is None:  # else the child listens
+                    host.asked = asked
                 self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status, trial.message = TrialStatus.COMPLETED, None
         except (FatalError, StoreError):  # no trial's fault: the tuner is misused, the disk full
@@ -148,8 +150,6 @@ class RobustBase(DurableTuner):
             del self.__dict__["run_trial"]
             if own is not None:
                 self.__dict__["run_trial"] = own
-        if self._robust_isolation is None:  # else the child has listened
-            host.asked = frozenset(asked) or None
         record = run.end(error, None if error is not None else host.value(host.results))
         if error is not None:
             trial.message = (

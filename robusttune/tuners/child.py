@@ -244,6 +244,7 @@ def _run(
             names_asked_for() as asked,
             run.guarding(),
         ):
+            host.asked = asked
             returned = watched(host, run, tuner.run_trial)(trial, *fit_args, **fit_kwargs)
             results = cloudpickle.dumps(portable(returned))  # here, where failing is the trial's
     except Exception as caught:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from robusttune.records import TrialRecord, text_of
@@ -26,7 +26,7 @@ class TunerTrial:
 
     Attributes:
         results: What `run_trial` returned; None before.
-        asked: Names of the hyperparameters that the trial asked for; None: nobody listened.
+        asked: Names of the hyperparameters that the trial asked for so far; None: nobody listened.
     """
 
     unwatched_advice = None
@@ -35,7 +35,7 @@ class TunerTrial:
         self._tuner = tuner
         self.trial = trial
         self.results: Any = None
-        self.asked: frozenset[str] | None = None
+        self.asked: Set[str] | None = None
 
     @property
     def trial_id(self) -> str:

@@ -30,7 +30,10 @@ def _refusal(change: SpaceChange) -> str:
     def read(name: str) -> tuple[str | None, str]:
         # A trial may have it without ever having assigned the variable.
         if name in change.optional:
-            return f"{name!r} in hp", f"hp.get({name!r})"
+            # Keras Tuner gives a trial values of what it never asks for.
+            parent = change.present.get(name)
+            asks = f"{replace(parent, name=f'hp.get({parent.name!r})')} and " if parent else ""
+            return f"{asks}{name!r} in hp", f"hp.get({name!r})"
         return None, variable(name)
 
     return (
