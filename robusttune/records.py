@@ -22,6 +22,8 @@ from robusttune.findings import Findings
 Status = Literal["completed", "failed", "pruned", "running"]
 
 SCHEMA = 1
+EXECUTIONS = "execution_scores"  # in the evidence: the objective's value of each execution
+DATA_VALUES = "data_values"  # in the evidence: values of the user's data that a text quotes
 COMPLETED_EPOCHS = "completed_epochs"  # in the evidence: of the fit that went wrong
 MAX_BYTES = 64_000
 _MAX_LINE = 2_000
@@ -45,6 +47,8 @@ COLUMNS = (
     "fix_verified",
     "error",
     "evidence",
+    "clipped_steps",
+    "execution",
 )
 
 
@@ -62,7 +66,8 @@ class TrialRecord:
         other_causes: Further causes, the likeliest first.
         confidence: Probability that `cause` is right, 0..1; None without a cause.
         epoch: Epoch of the failure, from 0; None where it was not in an epoch.
-        step: Training step of the failure, from 0, counted over the whole trial.
+        step: Training step of the failure, from 0, counted over the whole trial, or over the
+            execution where a trial has several.
         value: Objective value; None: the trial has no usable objective.
         seconds: Wall time of the trial, diagnosis included.
         seconds_saved: Estimate, epochs not run x seconds an epoch.
@@ -71,6 +76,8 @@ class TrialRecord:
             None: not tried.
         error: One line; None without an exception.
         evidence: Numbers behind the verdict, JSON-like.
+        clipped_steps: Steps whose gradients the guard clipped; None: no fit was watched.
+        execution: The failing execution, from 0; None where a trial has one.
         params: Hyperparameter values by name.
 
     Raises:
@@ -100,14 +107,17 @@ class TrialRecord:
     fix_verified: bool | None = None
     error: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    clipped_steps: int | None = None
+    execution: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
             _check_type(name, getattr(self, name), kind)
         one_of("status", self.status, get_args(Status))
-        if self.number is not None:
-            integer("number", self.number, least=0)
+        for name in ("number", "clipped_steps", "execution"):
+            if (value := getattr(self, name)) is not None:
+                integer(name, value, least=0)
         if self.confidence is not None:
             share("confidence", self.confidence)
         put = object.__setattr__
@@ -158,9 +168,27 @@ class TrialRecord:
         """Return the record of the same trial with other findings, its evidence kept."""
         return self.replace(unstable=True, **_of_findings(found, self.evidence), **changes)
 
+    def without_data_values(self) -> TrialRecord:
+        """Return the record without values of the user's data, as for what is sent elsewhere.
+
+        They are listed in the evidence, under "data_values", where the advice or the error quotes
+        any: a text that is no number, say.
+        """
+        quoted = self.evidence.get(DATA_VALUES)
+        if not isinstance(quoted, list):
+            return self
+        kept = {name: item for name, item in self.evidence.items() if name != DATA_VALUES}
+        texts = _dump({"advice": self.advice, "error": self.error, "evidence": kept})
+        for value in sorted(map(str, quoted), key=len, reverse=True):
+            texts = texts.replace(_dump(value)[1:-1], "(a value of the data)")
+        return self.replace(**json.loads(texts))
+
     def message(self) -> str:
         """Return one line for people: symptom, place, cause and advice."""
-        where = "" if self.epoch is None else f" in epoch {self.epoch}"
+        where = "" if self.execution is None else f" in execution {self.execution + 1}"
+        of = self.evidence.get(EXECUTIONS)
+        where += f" of {len(of)}," if where and isinstance(of, list) else "," * bool(where)
+        where += "" if self.epoch is None else f" in epoch {self.epoch}"
         where += "" if self.step is None else f" at step {self.step}"
         return one_line(f"{self.symptom}{where}: {self.cause}. {self.advice or ''}")
 
@@ -237,6 +265,8 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "fix_verified": (bool, "True or False"),
     "error": (str, "a str"),
     "evidence": (Mapping, "a mapping"),
+    "clipped_steps": (Integral, "an int"),
+    "execution": (Integral, "an int"),
     "params": (Mapping, "a mapping"),
 }
 # What a record has where nothing was told.

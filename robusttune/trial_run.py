@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from robusttune.arguments import collection
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import judge
-from robusttune.diagnosis.trace import findings_of
+from robusttune.diagnosis.fit_input import FitInput
+from robusttune.diagnosis.trace import FitTrace, findings_of
 from robusttune.errors import TrialFailure
 from robusttune.findings import Findings
 from robusttune.guard.clock import FitClock, TrialClock
@@ -43,6 +44,7 @@ class TrialRun:
     Attributes:
         clock: The trial's time against its limit.
         found: What its fits have shown so far: of several failures the gravest, then the first.
+        clipped_steps: Steps that the guards of its fits have clipped; None: no fit has ended.
     """
 
     def __init__(self, host: TrialHost, policy: Policy) -> None:
@@ -51,6 +53,9 @@ class TrialRun:
         self.clock = TrialClock(policy.trial_seconds)
         self.found: Findings | None = None
         self._last: FitGuardLike | None = None
+        self.clipped_steps: int | None = None
+        self._refused: FitInput | None = None
+        self._execution: int | None = None
         self._steps = 0  # of the fits that have ended
         self._began = time.perf_counter()
 
@@ -82,13 +87,18 @@ class TrialRun:
         """Take note of a fit."""
         self._last = guard
 
+    def fit_refused(self, given: FitInput) -> None:
+        """Take note of a fit that has raised before it began: of its data, perhaps."""
+        self._refused = given
+
     def fit_ended(self, guard: FitGuardLike) -> None:
         """Take note of what a fit has shown, however it ended."""
         trace, found = guard.trace, guard.findings
         if found is not None:
             step = None if found.step is None else self._steps + found.step
-            self.note(found.replace(step=step))
+            self.note(found.replace(step=step, execution=self._execution))
         if trace is not None:
+            self.clipped_steps = (self.clipped_steps or 0) + trace.clipped_steps
             self._steps += trace.first_step + len(trace.losses)
 
     def note(self, found: Findings) -> None:
@@ -97,6 +107,10 @@ class TrialRun:
             self.found = found
 
     # What a host asks of it.
+
+    def execution_begins(self, number: int) -> None:
+        """Count steps anew: a trial may train several models with the same hyperparameters."""
+        self._execution, self._steps = number, 0
 
     def guarding(self) -> AbstractContextManager[None]:
         """Give each Keras fit inside a block, in this thread, a guard that knows of the trial."""
@@ -139,20 +153,23 @@ class TrialRun:
             raise NoObjectiveError("a fit ended before its first epoch did")
         return self.host.value(result)
 
-    def end(self, error: Exception | None = None, value: float | None = None) -> TrialRecord:
+    def end(
+        self, error: Exception | None = None, value: float | None = None, **evidence: Any
+    ) -> TrialRecord:
         """Make the record of the trial, and store it.
 
         Args:
             error: What the trial failed with; None for one that completed.
             value: Objective value; None where there is not one number.
+            evidence: What the host wants to add.
         """
         with self.clock.paused():
             found = self.findings(error)
         if found is None and (earlier := self.host.read()) is not None:
             found = earlier.findings  # by another process that ran a fit of the trial
         if error is None:
-            return self.store(found, "completed", value=value)
-        return self.store(found, "failed")
+            return self.store(found, "completed", value=value, evidence=evidence)
+        return self.store(found, "failed", evidence=evidence)
 
     def pruned(self) -> TrialRecord:
         """Make the record of a trial that its host ends before its end, and store it."""
@@ -164,12 +181,10 @@ class TrialRun:
         found = Findings.crashed(advice=advice, error=text_of(error))
         return self.store(self.found or found, "failed")
 
-    def store(
-        self, found: Findings | None, status: Status, value: float | None = None
-    ) -> TrialRecord:
-        """Store a record with these findings, and return it."""
+    def store(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
+        """Store a record with these findings and fields, and return it."""
         seconds = time.perf_counter() - self._began
-        record = self._record(found, status, value=value, seconds=seconds)
+        record = self._record(found, status, seconds=seconds, **more)
         self.host.write(record)
         return record
 
@@ -200,6 +215,8 @@ class TrialRun:
             advice = self.host.unwatched_advice
             return Findings(symptom=symptom, cause=FailureCause.UNKNOWN, advice=advice)
         trace = None if guard is None else guard.trace
+        if trace is None and self._refused is not None:
+            trace = FitTrace(given=self._refused)
         verdict = judge(
             symptom,
             model=None if guard is None else guard.fitted,
@@ -218,6 +235,7 @@ class TrialRun:
             trial_id=host.trial_id,
             number=host.number,
             status=status,
+            clipped_steps=self.clipped_steps,
             params=host.params if status == "running" else self.params,
             **more,
         )

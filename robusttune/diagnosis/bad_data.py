@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause
-from robusttune.data import first_batches, named_arrays
+from robusttune.data import first_batches, first_text, named_arrays
 from robusttune.diagnosis.arrays import Array, is_float, leaves, non_finite_share
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.fit_input import FitInput
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
+from robusttune.records import DATA_VALUES, one_line
 
 # Rows, columns and classes that a message names.
 _NAMED = 5
@@ -189,6 +190,39 @@ def _indexed(pipeline: Any) -> Iterator[tuple[Any, ...]]:
 
 def _is_bad(parts: tuple[Any, ...]) -> bool:
     return any(bad_rows(part, "") for part in parts)
+
+
+def not_numeric(given: FitInput | None, error: BaseException) -> Verdict | None:
+    """Return the verdict on text among the data of a refused fit; None where there is none.
+
+    Args:
+        given: The data; None: unknown.
+        error: What refused them.
+    """
+    if given is None or given.is_pipeline or not isinstance(error, (ValueError, TypeError)):
+        return None
+    for part, name in ((given.x, "x"), (given.y, "y"), (given.sample_weight, "sample_weight")):
+        try:
+            arrays = list(named_arrays(part, name))
+        except (DataError, TypeError):
+            continue
+        for where, array, _ in arrays:
+            first = first_text(array)
+            if first is not None:
+                return _of_text(where, *first)
+    return None
+
+
+def _of_text(where: str, row: int, value: Any) -> Verdict:
+    quoted = one_line(repr(value), 40)
+    missing = "" if isinstance(value, str) else " (a missing value)"
+    return Verdict(
+        cause=FailureCause.CODE_ERROR,
+        grounds=Grounds.EXCEPTION,
+        advice=f"{where} holds {quoted}{missing} in row {row}, which is no number: encode such"
+        " values as numbers, or leave the column out.",
+        evidence={"not_numeric": {"where": where, "row": row}, DATA_VALUES: [quoted]},
+    )
 
 
 def validation_batches(given: FitInput, size: int) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -41,6 +41,12 @@ class FitInput:
         return is_dataset(self.x)
 
 
+def fit_input_of(arguments: Mapping[str, Any]) -> FitInput:
+    """Return what a fit was given that has not begun, from the arguments of its call."""
+    names = ("x", "y", "sample_weight", "class_weight", "validation_data", "validation_steps")
+    return FitInput(**{name: arguments.get(name) for name in names})
+
+
 def fit_input(model: Any) -> FitInput | None:
     """Return what the running fit of a model was given; None where that cannot be told."""
     given = arguments_of_fit(model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import fallback, rules
+from robusttune.diagnosis.bad_data import not_numeric
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
@@ -128,6 +129,9 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
         return Verdict(cause=cause, confidence=BY_CLOCK, advice=cause.advice)
     if error is not None:
         found = classify_error(error)
+        texts = None if found is None else not_numeric(case.trace.given, error)
+        if found is not None and texts is not None:
+            return replace(texts, evidence={"error": found.error, **texts.evidence})
         if found is not None:
             at = f" at {found.where}" if found.where else ""
             return Verdict(

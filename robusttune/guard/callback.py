@@ -56,6 +56,11 @@ class FitGuard(keras.callbacks.Callback):
             self.on_train_batch_end = self._on_step_from_logs
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a fit of this guard has come to its training."""
+        return self.trace is not None
+
+    @property
     def failed(self) -> bool:
         """Whether the last fit went wrong."""
         return self.trace is not None and self.trace.symptom is not None

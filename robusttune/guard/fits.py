@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from robusttune.diagnosis.fit_input import fit_input_of
 from robusttune.guard.callback import FitGuard
 
 _Make = Callable[[FitGuard | None], FitGuard]
@@ -85,6 +86,10 @@ def _patch() -> None:
                 call.arguments["callbacks"] = [guard, *others]
         try:
             return original(*call.args, **call.kwargs)
+        except Exception:
+            if guard.context is not None and not guard.has_begun:
+                guard.context.fit_refused(fit_input_of(call.arguments))
+            raise
         finally:
             guard.release()
             guard.context = context

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from robusttune.records import one_line
-from robusttune.report.words import duration, too_few
+from robusttune.report.words import clipping_note, duration, too_few, values_note
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
@@ -36,7 +36,7 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         table.add_column("what to do", ratio=1)
         for row in causes.to_dict("records"):
             lost = duration(row["seconds_lost"]) if row["seconds_lost"] else ""
-            table.add_row(row["cause"], str(row["trials"]), lost, row["advice"])
+            table.add_row(row["cause"], str(row["trials"]), lost, _shown(row["advice"]))
         console.print()
         console.print(table)
     regions = report.find_regions()
@@ -63,8 +63,13 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
         code = suggestion.code.get(report.host or "", suggestion.keras_tuner)
         console.print(_shown(code), soft_wrap=True)
+    for note in (values_note(report.records), clipping_note(report.records)):
+        if note is not None:
+            console.print(f"\n{note}")
     if len(report.adjustments):
         console.print(f"\nAdjusted in the search space: {_shown(_adjusted(report))}.")
+    if report.problems:
+        console.print(f"\n{len(report.problems)} could not be read.", style="dim")
     for problem in report.problems[:5]:
         console.print(f"Not read: {_shown(problem)}", style="dim")
     if len(report.problems) > 5:

@@ -284,7 +284,7 @@ def run_isolated(
 ) -> Any:
     """Run a trial in the child, where its `run_trial` is watched; return what that returned."""
     outcome = isolation.run(host)
-    run.found = outcome.findings
+    run.found, run.clipped_steps = outcome.findings, outcome.clipped_steps
     host.asked = outcome.asked
     trial.hyperparameters = outcome.hyperparameters
     isolation.note_adjustments(outcome.adjustments)
