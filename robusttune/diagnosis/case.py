@@ -227,6 +227,9 @@ class Case:
             found["losses"] = trace.losses
             found["gradient_norms"] = trace.gradient_norms
             found["first_step"] = trace.first_step
+        if not self.facts.losses:  # a train_step of the model's own: what it says itself
+            logs = [*trace.epoch_logs, *([trace.last_logs] if trace.last_logs else [])]
+            found["reported"] = logs[-3:] or None
         if trace.clipped_steps:
             found["clipped_steps"] = trace.clipped_steps
         if self.why_not:

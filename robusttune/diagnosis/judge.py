@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,12 @@ from robusttune.diagnosis.bad_data import not_numeric
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
-from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
+from robusttune.diagnosis.siblings import (
+    earlier_like_this,
+    rate_parameter,
+    search_evidence,
+    weighed,
+)
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.exception_causes import classify_error
@@ -150,8 +156,18 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
         verdict = rule(case)
         if verdict is not None:
             return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
-    verdict = _replayed(case)
+    verdict = _naming_the_rate(case, _replayed(case))
     return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
+
+
+def _naming_the_rate(case: Case, verdict: Verdict) -> Verdict:
+    """Return a verdict that says which hyperparameter its learning rate is, where it needs to."""
+    rate = case.facts.learning_rate
+    name = rate_parameter(case.params, rate)
+    if rate is None or name is None or name.split("/")[-1] in ("learning_rate", "lr"):
+        return verdict
+    told = re.compile(rf"(earning rate (?:from )?{re.escape(f'{rate:.3g}')})")
+    return replace(verdict, advice=told.sub(rf"\1 ({name})", verdict.advice, count=1))
 
 
 def _replayed(case: Case) -> Verdict:

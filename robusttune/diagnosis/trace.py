@@ -46,6 +46,7 @@ class FitTrace:
         initial_weights: Weights before the first step, in the order of model.get_weights().
         weights: Weights of the last good step, likewise; None: the model still has them.
         epoch_logs: One dict of metrics per epoch that was completed.
+        last_logs: What the epoch that was cut short reported; empty where none was.
         epochs: Epochs that the fit was to run.
         steps_per_epoch: Steps an epoch; None where unknown.
         seconds: Wall time of the fit.
@@ -70,6 +71,7 @@ class FitTrace:
     initial_weights: list[np.ndarray[Any, Any]] | None = None
     weights: list[np.ndarray[Any, Any]] | None = None
     epoch_logs: list[dict[str, float]] = field(default_factory=list)
+    last_logs: dict[str, float] = field(default_factory=dict)
     epochs: int | None = None
     steps_per_epoch: int | None = None
     seconds: float = 0.0

@@ -119,6 +119,8 @@ class FitGuard(keras.callbacks.Callback):
             if symptom is not None:
                 self._fail(symptom)
         if self.failed:
+            shown = {name: value for name, value in logs.items() if np.ndim(value) == 0}
+            self.trace.last_logs = {name: float(value) for name, value in shown.items()}
             for name in logs:
                 logs[name] = math.nan
             return

@@ -211,7 +211,7 @@ class RobustEntry:
 
     def _populate_initial_space(self) -> None:
         if not self.resumes_without_tuner_file():  # type: ignore[attr-defined]
-            super()._populate_initial_space()  # type: ignore[misc]
+            self._robust_space.populate(super()._populate_initial_space)  # type: ignore[misc]
 
     def report(self) -> Report:
         """Return the report of the search so far."""
