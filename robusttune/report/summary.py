@@ -14,6 +14,7 @@ from robusttune.report.words import clipping_note, duration, too_few, values_not
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
+    from robusttune.report.suggest import Suggestion
 
 
 def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
@@ -56,12 +57,16 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     elif (note := too_few(report.records)) and not report.cause_regions:
         console.print(f"\n{note}")
     causes_of = {region.rule: region.dominant_cause for region in regions}
-    for suggestion in report.suggest_space():
-        found = causes_of[suggestion.region]
-        first = found is None or found.narrowing
-        lead = "To leave out" if first else "Or else, to leave out"
-        console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
+    by_code: dict[str, list[Suggestion]] = {}
+    for suggestion in sorted(report.suggest_space(), key=lambda found: found.place):
         code = suggestion.code.get(report.host or "", suggestion.keras_tuner)
+        by_code.setdefault(code, []).append(suggestion)
+    for code, suggestions in by_code.items():
+        found = [causes_of[suggestion.region] for suggestion in suggestions]
+        first = any(cause is None or cause.narrowing for cause in found)
+        lead = "To leave out" if first else "Or else, to leave out"
+        rules = ", and ".join(suggestion.region for suggestion in suggestions)
+        console.print(f"\n[dim]{lead}[/dim] {_shown(rules)}")
         console.print(_shown(code), soft_wrap=True)
     for note in (values_note(report.records), clipping_note(report.records)):
         if note is not None:

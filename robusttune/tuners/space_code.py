@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from robusttune.regions import Condition
 from robusttune.report.python_code import expression, listed, number, variable
-from robusttune.report.space_change import Narrowing, SpaceChange
+from robusttune.report.space_change import Narrowing, SpaceChange, remark, together
 from robusttune.space.parameters import Choice, Int, Parameter
 from robusttune.tuners.parameters import sampling_of
 
@@ -18,11 +18,11 @@ def lines(change: SpaceChange) -> str:
     conditional scope names. Elsewhere the trials of the region are refused.
     """
     if isinstance(change.by, Narrowing):
-        narrowed, where = change.by.narrowed, change.by.where
+        narrowed, where = together(change), change.by.where
         if not where:
             return f"{variable(narrowed.name)} = {_declaration(narrowed)}"
         if len(where) == 1 and where[0].values is not None:
-            return _scope(narrowed, where[0])
+            return _scope(narrowed, where[0]) + remark(change)
     return _refusal(change)
 
 
