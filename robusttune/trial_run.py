@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from robusttune.arguments import collection
@@ -118,6 +119,14 @@ class TrialRun:
 
         return guard_every_fit(self.guard)
 
+    def noting_refusals(self) -> AbstractContextManager[None]:
+        """Hear of fits inside a block, in this thread, that raise before any callback is called."""
+        if "keras" not in sys.modules:
+            return nullcontext()
+        from robusttune.guard.fits import refusals_noted
+
+        return refusals_noted(self.fit_refused)
+
     def guard(self, found: Any = None) -> Any:
         """Return the guard of the next fit.
 
@@ -215,7 +224,7 @@ class TrialRun:
             advice = self.host.unwatched_advice
             return Findings(symptom=symptom, cause=FailureCause.UNKNOWN, advice=advice)
         trace = None if guard is None else guard.trace
-        if trace is None and self._refused is not None:
+        if self._refused is not None and not objective_only:
             trace = FitTrace(given=self._refused)
         verdict = judge(
             symptom,

@@ -94,7 +94,8 @@ class _RobustObjective:
 
     def _run(self, trial: BaseTrial, run: StudyRun) -> Any:
         try:
-            result = self._objective(trial)
+            with run.noting_refusals():
+                result = self._objective(trial)
             value = run.value(result)
         except optuna.TrialPruned:
             self._hand_out(trial, run.pruned())

@@ -49,6 +49,7 @@ class Outcome:
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say; None: nothing went wrong.
         clipped_steps: Steps that the guards clipped; None: no fit was watched.
+        scores: Single values of its executions, as evidence.
         hyperparameters: The trial's, with what was declared while it ran.
         asked: Names of those that the trial asked for; None: nobody knows.
         adjustments: What the sanitizer changed in it.
@@ -60,6 +61,7 @@ class Outcome:
     traceback: str
     findings: Findings | None
     clipped_steps: int | None
+    scores: dict[str, Any]
     hyperparameters: Any
     asked: frozenset[str] | None
     adjustments: Sequence[Any]
@@ -259,6 +261,7 @@ def _run(
         traceback=text,
         findings=findings,
         clipped_steps=run.clipped_steps,
+        scores=host.scores(),
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,
         adjustments=tuner._robust_space.adjustments[known:],

@@ -37,6 +37,7 @@ class TunerTrial:
         self.trial = trial
         self.results: Any = None
         self.asked: Set[str] | None = None
+        self.isolated_scores: dict[str, Any] | None = None  # what `scores` gave in a child process
 
     @property
     def trial_id(self) -> str:
@@ -83,6 +84,8 @@ class TunerTrial:
 
     def scores(self) -> dict[str, Any]:
         """Return the objective's values of single executions, as evidence; none where it is one."""
+        if self.isolated_scores is not None:
+            return self.isolated_scores
         if not isinstance(self.results, list) or len(self.results) < 2:
             return {}
         objective = self._tuner.oracle.objective
