@@ -89,8 +89,8 @@ class FailureCause(StrEnum):
     UNSAFE_LOSS = (
         "unsafe_loss",
         _Traits(
-            "Bound the loss away from where it is undefined: add an epsilon to divisors"
-            " and to the arguments of log and sqrt, or use the built-in loss.",
+            "Bound the loss, and what layers compute, away from where it is undefined: add an"
+            " epsilon to divisors and to the arguments of log and sqrt, or use a built-in loss.",
             depends_on_parameters=True,
             proven_by=Intervention.PLAIN_LOSS,
         ),
@@ -216,8 +216,8 @@ class FailureCause(StrEnum):
     CODE_ERROR = (
         "code_error",
         _Traits(
-            "Fix the exception that is named in the error column; where hyperparameters"
-            " do not go together, raise keras_tuner.errors.FailedTrialError instead.",
+            "Fix the exception that the trial's error names; where hyperparameters only do"
+            " not go together, leave that combination out of the search space.",
             depends_on_parameters=False,
             ends_search="code",
         ),
@@ -232,7 +232,8 @@ class FailureCause(StrEnum):
     CRASHED = (
         "crashed",
         _Traits(
-            "Look for the system's reason (out of memory, a signal) and run trials isolated.",
+            "Look for the system's reason (out of memory, a signal) before you run the"
+            " trial again.",
             depends_on_parameters=False,
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from numbers import Real
 from typing import Any, Literal
@@ -68,7 +68,14 @@ class DataFinding:
         return f"{self.where}: {self.message} {self.advice}".rstrip()
 
 
-def check_data(x: Any, y: Any = None) -> list[DataFinding]:
+def check_data(
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    class_weight: Mapping[Any, Any] | None = None,
+    validation_data: Any = None,
+) -> list[DataFinding]:
     """Return what is wrong with the data before any training, the worst first.
 
     Args:
@@ -76,6 +83,10 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
             tf.data.Dataset or other iterable dataset of (x, y) batches, of which the first 64 are
             read.
         y: Targets, likewise; None where there are none or where `x` brings them.
+        sample_weight: Weights of the rows, shape (n,); None: all 1.
+        class_weight: Weights of the classes, as for `model.fit`; None: all 1.
+        validation_data: As for `model.fit`: (x, y), (x, y, sample_weight) or a dataset; what is
+            wrong with them is found in "validation x" and so on.
 
     Returns:
         Findings; empty where nothing stands out.
@@ -93,7 +104,7 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
     require(x is not None, "x", _RULE, x, error=TypeError)
     if is_dataset(x):
         x, y = _sample(x)
-    inputs, targets = list(_arrays(x, "x")), list(_arrays(y, "y"))
+    inputs, targets = list(named_arrays(x, "x")), list(named_arrays(y, "y"))
     found = [
         finding
         for name, array, columns in (*inputs, *targets)
@@ -101,6 +112,13 @@ def check_data(x: Any, y: Any = None) -> list[DataFinding]:
     ]
     found += _lengths(inputs, targets)
     found += [finding for name, array, _ in targets for finding in _check_targets(name, array)]
+    found += _check_weights(sample_weight, class_weight, inputs)
+    if validation_data is not None:
+        dataset = is_dataset(validation_data)
+        parts = (validation_data,) if dataset else tuple(validation_data)
+        weight = parts[2] if len(parts) > 2 else None
+        held_out = check_data(*parts[:2], sample_weight=weight)
+        found += [replace(finding, where=f"validation {finding.where}") for finding in held_out]
     order = {cause: rank for rank, cause in enumerate(_ORDER)}
     return sorted(found, key=lambda finding: order.get(finding.kind, len(order)))
 
@@ -121,7 +139,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 _Named = tuple[str, _Array, tuple[str | int, ...]]
 
 
-def _arrays(data: Any, name: str) -> Iterator[_Named]:
+def named_arrays(data: Any, name: str) -> Iterator[_Named]:
     """Yield (path, array, names of columns) for each array of nested data."""
     if data is None:
         return
@@ -137,10 +155,10 @@ def _arrays(data: Any, name: str) -> Iterator[_Named]:
             yield name, values, tuple(str(names[place]) for place in numeric)
     elif isinstance(data, Mapping):
         for key, item in data.items():
-            yield from _arrays(item, f"{name}[{key!r}]")
+            yield from named_arrays(item, f"{name}[{key!r}]")
     elif isinstance(data, tuple) or (isinstance(data, list) and any(map(_is_table, data))):
         for index, item in enumerate(data):
-            yield from _arrays(item, f"{name}[{index}]")
+            yield from named_arrays(item, f"{name}[{index}]")
     else:
         yield name, _array(data, name), ()
 
@@ -166,12 +184,14 @@ def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[D
         yield DataFinding("empty", name, f"there are no values, shape {array.shape}.")
         return
     if array.dtype.kind not in "biuf":
-        example = one_line(repr(array.ravel().tolist()[0]), 40)
+        first = first_text(array)
+        row, value = (0, array.ravel().tolist()[0]) if first is None else first
         yield DataFinding(
             "not_numeric",
             name,
-            f"values are {array.dtype}, for example {example}.",
+            f"values are {array.dtype}, for example {one_line(repr(value), 40)} in row {row}.",
             FailureCause.CODE_ERROR,
+            first_rows=(row,),
             advice="Convert them, as by astype('float32')."
             if _are_numbers(array)
             else "Encode them as numbers.",
@@ -188,6 +208,21 @@ def _check(name: str, array: _Array, names: tuple[str | int, ...]) -> Iterator[D
     yield from _out_of_range(name, columns, finite)
     yield from _constant(name, columns, names)
     yield from _unscaled(name, columns, finite, names)
+
+
+def first_text(array: _Array) -> tuple[int, Any] | None:
+    """Return row and value of the first that is no number; None where all are, or it has no rows.
+
+    Args:
+        array: Of any dtype, shape (n, ...).
+    """
+    if array.dtype.kind in "biuf" or not array.size:
+        return None
+    width = array.size // len(array)
+    for place, value in enumerate(array.ravel().tolist()):
+        if not isinstance(value, Real):
+            return place // width, value
+    return None
 
 
 def _are_numbers(array: _Array) -> bool:
@@ -305,6 +340,31 @@ def _check_targets(name: str, array: _Array) -> Iterator[DataFinding]:
             advice="A loss or metric that divides by the target, or takes its logarithm, is"
             " undefined there.",
         )
+
+
+def _check_weights(
+    sample_weight: Any, class_weight: Mapping[Any, Any] | None, inputs: list[_Named]
+) -> list[DataFinding]:
+    weights = list(named_arrays(sample_weight, "sample_weight"))
+    found = [
+        finding
+        for name, array, columns in weights
+        for finding in _check(name, array, columns)
+        if finding.kind in ("empty", "not_numeric", "non_finite")
+    ]
+    found += _lengths(inputs, weights) if weights else []
+    for key, weight in (class_weight or {}).items():
+        if not np.isfinite(weight):
+            found.append(
+                DataFinding(
+                    "non_finite",
+                    "class_weight",
+                    f"the weight of class {key} is {float(weight)}.",
+                    FailureCause.NON_FINITE_DATA,
+                    advice="Give each class a finite weight.",
+                )
+            )
+    return found
 
 
 def _lengths(inputs: list[_Named], targets: list[_Named]) -> Iterator[DataFinding]:

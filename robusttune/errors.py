@@ -6,7 +6,8 @@
         TrialFailure         one trial failed; a search goes on
         HopelessSearchError  no trial can succeed, whatever the hyperparameters
         DataError            the data that was handed over cannot be used
-        StoreError           a project folder cannot be written, or is another search's
+        StoreError           a project folder cannot be written or resumed
+            OtherProjectError    it was begun by another kind of tuner
     RobustTuneWarning
         SearchSpaceWarning            the search space was, or should be, changed
         InstabilityWarning            something stored was damaged; a search goes on
@@ -63,6 +64,13 @@ class DataError(RobustTuneError, ValueError):
 
 class StoreError(RobustTuneError, OSError):
     """A search's project folder cannot be written, or cannot be gone on with."""
+
+
+class OtherProjectError(StoreError, RuntimeError):
+    """The project folder is that of a search by another kind of tuner.
+
+    Keras Tuner raises a RuntimeError there, and so is this.
+    """
 
 
 class RobustTuneWarning(UserWarning):

@@ -10,8 +10,9 @@ import builtins
 import re
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from robusttune.causes import FailureCause
 from robusttune.records import error_line, text_of
@@ -268,16 +269,46 @@ def _shown(message: str) -> str:
     return error_line(message).removesuffix(":")
 
 
+# The start of a message says what is wrong, the rest with what.
+_KIND_CHARACTERS = 48
+
+
+def kind_of_error(error: str, params: Mapping[str, Any]) -> str:
+    """Return what errors of one kind have in common, whatever the trial's values were.
+
+    Args:
+        error: Type and message on one line.
+        params: Hyperparameter values of the trial, which are left out, as all numbers are.
+
+    Example:
+        >>> kind_of_error("ValueError: no layer 7 of adam", {"optimizer": "adam"})
+        'ValueError: no layer # of #'
+    """
+    return without_values(error, params)[:_KIND_CHARACTERS]
+
+
+def without_values(error: str, params: Mapping[str, Any]) -> str:
+    """Return an error without the trial's hyperparameter values, other numbers and addresses."""
+    words = {re.escape(value) for value in params.values() if isinstance(value, str) and value}
+    if words:
+        choices = "|".join(sorted(words, key=len, reverse=True))
+        error = re.sub(rf"(?<!\w)({choices})(?!\w)", "#", error)
+    return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?", "#", error)
+
+
 def _user_line(chain: Sequence[_Link]) -> str | None:
     for link in chain:
         for file, line, function in reversed(link.frames):
-            parts = _parts(file)
-            foreign = any(library in parts for library in _LIBRARY) or file.startswith(
-                _STANDARD_LIBRARY
-            )
-            if parts[-1] and not foreign and "robusttune" not in parts[-3:-1]:
-                return f"{parts[-1]}:{line} in {function}"
+            if is_users_file(file):
+                return f"{_parts(file)[-1]}:{line} in {function}"
     return None
+
+
+def is_users_file(file: str) -> bool:
+    """Whether a file of a traceback is neither an installed package's nor Python's own."""
+    parts = _parts(file)
+    foreign = any(library in parts for library in _LIBRARY) or file.startswith(_STANDARD_LIBRARY)
+    return bool(parts[-1]) and not foreign and "robusttune" not in parts[-3:-1]
 
 
 def _raised_while_building(link: _Link) -> bool:

@@ -22,6 +22,7 @@ class Findings:
         confidence: Probability that `cause` is right, 0..1; None where nobody says.
         epoch: Epoch of the failure, from 0; None where it was not in an epoch.
         step: Training step of the failure, from 0; None where it was not in a step.
+        execution: Execution of the failure, from 0; None where a trial has one.
         seconds_saved: Estimate, epochs not run x seconds an epoch; None: unknown.
         advice: One line that says what to do; None: the cause's general advice.
         fix_verified: Whether a replay with the advised change was cured; None: not tried.
@@ -36,6 +37,7 @@ class Findings:
     confidence: float | None = None
     epoch: int | None = None
     step: int | None = None
+    execution: int | None = None
     seconds_saved: float | None = None
     advice: str | None = None
     fix_verified: bool | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from robusttune.exception_causes import without_values
 from robusttune.records import TrialRecord, one_line
 
 # What user code raises to say that these hyperparameters will not do, and that others may.
@@ -40,8 +41,8 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
         )
     if not first.error or first.error.startswith(_DECLARED):
         return None
-    same = {_signature(record.error) for record in records}
-    if len(records) >= 2 * after and len(same) == 1:
+    same = {without_values(record.error or "", record.params) for record in records}
+    if len(records) >= 2 * after and len(same) == 1 and not _names_a_value(records):
         return (
             f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
             f" {first.advice or first.cause.advice} {_WAY_OUT}"
@@ -49,6 +50,18 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     return None
 
 
-def _signature(error: str | None) -> str | None:
-    """The error without its numbers and addresses, which differ from trial to trial."""
-    return None if error is None else re.sub(r"0x[0-9a-f]+|\d+", "#", error)
+def _names_a_value(records: Sequence[TrialRecord]) -> bool:
+    """Whether each exception names the trial's own value of one hyperparameter, which differs.
+
+    Then it depends on that hyperparameter: with another value there may be none.
+    """
+    return any(
+        len({repr(record.params.get(name)) for record in records}) > 1
+        and all(_is_named(record.params.get(name), record.error or "") for record in records)
+        for name in records[0].params
+    )
+
+
+def _is_named(value: object, error: str) -> bool:
+    texts = {str(value)} | ({f"{value:g}"} if isinstance(value, float) else set())
+    return any(re.search(rf"(?<![\w.]){re.escape(text)}(?![\w]|\.\d)", error) for text in texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from robusttune.records import TrialRecord
@@ -28,8 +28,8 @@ class TrialHost(Protocol):
         """Values of the hyperparameters, by name, without the host's bookkeeping."""
 
     @property
-    def asked(self) -> frozenset[str] | None:
-        """Names of the hyperparameters that the trial asked for; None: all that it has.
+    def asked(self) -> Set[str] | None:
+        """Names of the hyperparameters that the trial asked for so far; None or empty: all.
 
         The others had no part in what happened, and are not in its record.
         """

@@ -25,7 +25,8 @@ class Policy:
 
     Args:
         clip: Gradient clipping where the user's optimizer has none of its own. "auto" follows the
-            history of the gradient norm and clips spikes only, "tune" adds the norm to the search
+            history of the gradient norm and clips spikes only, and only where the optimizer does
+            not bound its steps by itself (as Adam does); "tune" adds the norm to the search
             space, a float is a global norm (> 0, in units of the gradient), None is off.
         check_every: Training steps between two looks of the host at the state of the step
             (>= 1). The first non-finite step is latched in the step itself, whatever the interval.

@@ -22,6 +22,8 @@ from robusttune.findings import Findings
 Status = Literal["completed", "failed", "pruned", "running"]
 
 SCHEMA = 1
+EXECUTIONS = "execution_scores"  # in the evidence: the objective's value of each execution
+DATA_VALUES = "data_values"  # in the evidence: values of the user's data that a text quotes
 COMPLETED_EPOCHS = "completed_epochs"  # in the evidence: of the fit that went wrong
 MAX_BYTES = 64_000
 _MAX_LINE = 2_000
@@ -46,6 +48,8 @@ COLUMNS = (
     "error",
     "evidence",
     "skill",
+    "clipped_steps",
+    "execution",
 )
 
 
@@ -63,7 +67,8 @@ class TrialRecord:
         other_causes: Further causes, the likeliest first.
         confidence: Probability that `cause` is right, 0..1; None without a cause.
         epoch: Epoch of the failure, from 0; None where it was not in an epoch.
-        step: Training step of the failure, from 0, counted over the whole trial.
+        step: Training step of the failure, from 0, counted over the whole trial, or over the
+            execution where a trial has several.
         value: Objective value; None: the trial has no usable objective.
         seconds: Wall time of the trial, diagnosis included.
         seconds_saved: Estimate, epochs not run x seconds an epoch.
@@ -75,6 +80,8 @@ class TrialRecord:
         skill: 1 - mean training loss of the last epoch, without penalties / loss of the best
             constant prediction: 0 is no better than a constant, negative is worse. None where that
             loss is not positive, not finite or not known.
+        clipped_steps: Steps whose gradients the guard clipped; None: no fit was watched.
+        execution: The failing execution, from 0; None where a trial has one.
         params: Hyperparameter values by name.
 
     Raises:
@@ -105,14 +112,17 @@ class TrialRecord:
     error: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
     skill: float | None = None
+    clipped_steps: int | None = None
+    execution: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
             _check_type(name, getattr(self, name), kind)
         one_of("status", self.status, get_args(Status))
-        if self.number is not None:
-            integer("number", self.number, least=0)
+        for name in ("number", "clipped_steps", "execution"):
+            if (value := getattr(self, name)) is not None:
+                integer(name, value, least=0)
         if self.confidence is not None:
             share("confidence", self.confidence)
         put = object.__setattr__
@@ -163,9 +173,27 @@ class TrialRecord:
         """Return the record of the same trial with other findings, its evidence kept."""
         return self.replace(unstable=True, **_of_findings(found, self.evidence), **changes)
 
+    def without_data_values(self) -> TrialRecord:
+        """Return the record without values of the user's data, as for what is sent elsewhere.
+
+        They are listed in the evidence, under "data_values", where the advice or the error quotes
+        any: a text that is no number, say.
+        """
+        quoted = self.evidence.get(DATA_VALUES)
+        if not isinstance(quoted, list):
+            return self
+        kept = {name: item for name, item in self.evidence.items() if name != DATA_VALUES}
+        texts = _dump({"advice": self.advice, "error": self.error, "evidence": kept})
+        for value in sorted(map(str, quoted), key=len, reverse=True):
+            texts = texts.replace(_dump(value)[1:-1], "(a value of the data)")
+        return self.replace(**json.loads(texts))
+
     def message(self) -> str:
         """Return one line for people: symptom, place, cause and advice."""
-        where = "" if self.epoch is None else f" in epoch {self.epoch}"
+        where = "" if self.execution is None else f" in execution {self.execution + 1}"
+        of = self.evidence.get(EXECUTIONS)
+        where += f" of {len(of)}," if where and isinstance(of, list) else "," * bool(where)
+        where += "" if self.epoch is None else f" in epoch {self.epoch}"
         where += "" if self.step is None else f" at step {self.step}"
         return one_line(f"{self.symptom}{where}: {self.cause}. {self.advice or ''}")
 
@@ -243,6 +271,8 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "error": (str, "a str"),
     "evidence": (Mapping, "a mapping"),
     "skill": (Real, "a number"),
+    "clipped_steps": (Integral, "an int"),
+    "execution": (Integral, "an int"),
     "params": (Mapping, "a mapping"),
 }
 # What a record has where nothing was told.

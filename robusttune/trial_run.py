@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from robusttune.arguments import collection
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import judge
-from robusttune.diagnosis.trace import findings_of
+from robusttune.diagnosis.fit_input import FitInput
+from robusttune.diagnosis.trace import FitTrace, findings_of
 from robusttune.errors import TrialFailure
 from robusttune.findings import Findings
 from robusttune.guard.clock import FitClock, TrialClock
@@ -44,6 +46,7 @@ class TrialRun:
         clock: The trial's time against its limit.
         found: What its fits have shown so far: of several failures the gravest, then the first.
         skill: Of its last fit that has one; None before (see `TrialRecord`).
+        clipped_steps: Steps that the guards of its fits have clipped; None: no fit has ended.
     """
 
     def __init__(self, host: TrialHost, policy: Policy) -> None:
@@ -53,6 +56,9 @@ class TrialRun:
         self.found: Findings | None = None
         self._last: FitGuardLike | None = None
         self.skill: float | None = None
+        self.clipped_steps: int | None = None
+        self._refused: FitInput | None = None
+        self._execution: int | None = None
         self._steps = 0  # of the fits that have ended
         self._began = time.perf_counter()
 
@@ -60,8 +66,9 @@ class TrialRun:
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """The trial's hyperparameter values."""
-        return self.host.params
+        """Values of the hyperparameters that the trial has asked for so far."""
+        params, asked = self.host.params, self.host.asked
+        return {n: v for n, v in params.items() if n in asked} if asked else params
 
     @property
     def siblings(self) -> Sequence[TrialRecord]:
@@ -83,13 +90,18 @@ class TrialRun:
         """Take note of a fit."""
         self._last = guard
 
+    def fit_refused(self, given: FitInput) -> None:
+        """Take note of a fit that has raised before it began: of its data, perhaps."""
+        self._refused = given
+
     def fit_ended(self, guard: FitGuardLike) -> None:
         """Take note of what a fit has shown, however it ended."""
         trace, found = guard.trace, guard.findings
         if found is not None:
             step = None if found.step is None else self._steps + found.step
-            self.note(found.replace(step=step))
+            self.note(found.replace(step=step, execution=self._execution))
         if trace is not None:
+            self.clipped_steps = (self.clipped_steps or 0) + trace.clipped_steps
             self._steps += trace.first_step + len(trace.losses)
             self.skill = self.skill if trace.skill is None else trace.skill
 
@@ -100,11 +112,23 @@ class TrialRun:
 
     # What a host asks of it.
 
+    def execution_begins(self, number: int) -> None:
+        """Count steps anew: a trial may train several models with the same hyperparameters."""
+        self._execution, self._steps = number, 0
+
     def guarding(self) -> AbstractContextManager[None]:
         """Give each Keras fit inside a block, in this thread, a guard that knows of the trial."""
         from robusttune.guard.fits import guard_every_fit
 
         return guard_every_fit(self.guard)
+
+    def noting_refusals(self) -> AbstractContextManager[None]:
+        """Hear of fits inside a block, in this thread, that raise before any callback is called."""
+        if "keras" not in sys.modules:
+            return nullcontext()
+        from robusttune.guard.fits import refusals_noted
+
+        return refusals_noted(self.fit_refused)
 
     def guard(self, found: Any = None) -> Any:
         """Return the guard of the next fit.
@@ -141,12 +165,15 @@ class TrialRun:
             raise NoObjectiveError("a fit ended before its first epoch did")
         return self.host.value(result)
 
-    def end(self, error: Exception | None = None, value: float | None = None) -> TrialRecord:
+    def end(
+        self, error: Exception | None = None, value: float | None = None, **evidence: Any
+    ) -> TrialRecord:
         """Make the record of the trial, and store it.
 
         Args:
             error: What the trial failed with; None for one that completed.
             value: Objective value; None where there is not one number.
+            evidence: What the host wants to add.
         """
         with self.clock.paused():
             found = self.findings(error)
@@ -154,8 +181,8 @@ class TrialRun:
             found = found or earlier.findings  # by another process that ran a fit of the trial
             self.skill = earlier.skill if self.skill is None else self.skill
         if error is None:
-            return self.store(found, "completed", value=value)
-        return self.store(found, "failed")
+            return self.store(found, "completed", value=value, evidence=evidence)
+        return self.store(found, "failed", evidence=evidence)
 
     def pruned(self) -> TrialRecord:
         """Make the record of a trial that its host ends before its end, and store it."""
@@ -167,12 +194,10 @@ class TrialRun:
         found = Findings.crashed(advice=advice, error=text_of(error))
         return self.store(self.found or found, "failed")
 
-    def store(
-        self, found: Findings | None, status: Status, value: float | None = None
-    ) -> TrialRecord:
-        """Store a record with these findings, and return it."""
+    def store(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
+        """Store a record with these findings and fields, and return it."""
         seconds = time.perf_counter() - self._began
-        record = self._record(found, status, value=value, seconds=seconds)
+        record = self._record(found, status, seconds=seconds, **more)
         self.host.write(record)
         return record
 
@@ -187,6 +212,8 @@ class TrialRun:
             return seen
         if seen is None or seen.symptom is Symptom.STALLED:
             seen = self._of_error(error)
+        elif isinstance(error, NoObjectiveError) and seen.epoch is None and not seen.cut_short:
+            seen = seen.replace(symptom=Symptom.NON_FINITE_OBJECTIVE)  # a loss in validation only
         if isinstance(error, TrialFailure):
             return seen
         return seen.replace(error=self.host.error_text(error))
@@ -201,6 +228,8 @@ class TrialRun:
             advice = self.host.unwatched_advice
             return Findings(symptom=symptom, cause=FailureCause.UNKNOWN, advice=advice)
         trace = None if guard is None else guard.trace
+        if self._refused is not None and not objective_only:
+            trace = FitTrace(given=self._refused)
         verdict = judge(
             symptom,
             model=None if guard is None else guard.fitted,
@@ -213,17 +242,15 @@ class TrialRun:
         return findings_of(symptom, verdict, trace)
 
     def _record(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
-        params, asked = self.host.params, self.host.asked
-        if asked is not None and status != "running":
-            params = {name: value for name, value in params.items() if name in asked}
         host = self.host
         return TrialRecord.of(
             found,
             trial_id=host.trial_id,
             number=host.number,
             status=status,
-            params=params,
             skill=self.skill,
+            clipped_steps=self.clipped_steps,
+            params=host.params if status == "running" else self.params,
             **more,
         )
 

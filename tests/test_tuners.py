@@ -731,34 +731,31 @@ def test_tuner_reports_before_the_first_trial(tmp_path: Path) -> None:
     assert tuner.report().summary() == "The search has no trials yet."
 
 
-NEEDS_VALIDATION = (
-    "; what begins with val_ needs validation data in search(), and no validation_freq"
-)
-
-
 @pytest.mark.parametrize(
-    ("objective", "fit", "told"),
+    ("objective", "fit", "reported", "fix"),
     [
-        ("acc", {}, "loss"),
-        ("val_loss", {}, f"loss{NEEDS_VALIDATION}"),
-        ("val_acc", {"validation_split": 0.25}, "loss, val_loss"),
+        ("acc", {}, "loss", "choose one of these"),
+        ("val_loss", {}, "loss", "pass validation_data or validation_split to search()"),
+        ("val_acc", {"validation_split": 0.25}, "loss, val_loss", "choose one of these"),
         (
             "val_loss",
             {"validation_split": 0.25, "validation_freq": 2, "epochs": 2},
-            f"loss, val_loss{NEEDS_VALIDATION}",
+            "loss, val_loss",
+            "validate in every epoch, without validation_freq",
         ),
     ],
 )
 def test_tuner_says_what_an_objective_needs(
-    objective: str, fit: Any, told: str, tmp_path: Path, regression: Any
+    objective: str, fit: Any, reported: str, fix: str, tmp_path: Path, regression: Any
 ) -> None:
     """Keras Tuner's KeyError says neither what the fit reports nor that validation data lack."""
     wanted = keras_tuner.Objective(objective, "min")
     tuner = robusttune.RandomSearch(build, wanted, max_trials=1, directory=str(tmp_path))
     tuner.search(*regression, verbose=0, **fit)
-    (error,) = tuner.report().trials.error
-    missing = f"KeyError: '{objective}' is not in every epoch of the fit"
-    assert error == f"{missing}, which reports {told}"
+    trial = tuner.report().trials.iloc[0]
+    missing = f"{objective!r} is not in every epoch of the fit, which reports {reported}"
+    assert trial.error == f"KeyError: {missing}"
+    assert trial.advice.startswith(f"The objective {missing}: {fix}")
 
 
 def test_robust_is_idempotent_and_cached() -> None:

@@ -6,8 +6,10 @@ Nothing private is used elsewhere.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -219,3 +221,28 @@ def _copy(tracker: threading.local) -> threading.local:
         if name != _SEED_GENERATOR:  # the copy makes its own, on demand
             setattr(copied, name, value.copy() if isinstance(value, (dict, list)) else value)
     return copied
+
+
+# Fits
+
+
+def arguments_of_fit(model: Any) -> Mapping[str, Any] | None:
+    """Return what the fit of a model that is running in this thread was called with.
+
+    Keras tells a callback nothing of the data. What is returned are the variables of `Model.fit`
+    as they are when its callbacks are called: `x`, `y` and `sample_weight` without the rows that
+    `validation_split` has taken, `validation_data` with them, `class_weight` and the rest as given.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The variables by name; None outside of a fit.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        local = frame.f_locals if frame.f_code.co_name == "fit" else {}
+        if local.get("self") is model and "validation_data" in local and "class_weight" in local:
+            return dict(local)
+        frame = frame.f_back
+    return None

@@ -5,9 +5,14 @@ In use elsewhere: nothing, but for attributes that a graph may lack as well (`gr
 
 from __future__ import annotations
 
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.debug.lib import check_numerics_callback
 from tensorflow.python.eager import context as eager
 from tensorflow.python.framework import config, ops
 
@@ -55,3 +60,48 @@ def without_retracing_warning(function: Any) -> Any:
     """
     function._omit_frequent_tracing_warning = True
     return function
+
+
+@dataclass(frozen=True, slots=True)
+class NonFiniteOperation:
+    """The first operation of a computation whose result is NaN or inf.
+
+    Args:
+        kind: TensorFlow's name of it ("Exp", "SqrtGrad").
+        frames: File, line and function of the calls that led to it, the outermost first.
+    """
+
+    kind: str
+    frames: tuple[tuple[str, int, str], ...]
+
+
+_DETECTED = re.compile(r"of eagerly-executing op \"(\w+)\"|of graph op \"(\w+)\"")
+_FRAME = re.compile(r"^\s*File \"(.*)\", line (\d+), in (.*)$", re.MULTILINE)
+
+
+def first_non_finite_operation(run: Callable[[], Any]) -> NonFiniteOperation | None:
+    """Run something, and return its first operation that gives NaN or inf; None where none does.
+
+    `tf.debugging.enable_check_numerics` finds it, in this thread only; that it was on already, by
+    the user, is known to a private variable. What is traced meanwhile keeps the checks: `run` has
+    to trace its own functions.
+
+    Raises:
+        Exception: What `run` raises of another kind.
+    """
+    on = hasattr(check_numerics_callback._state, "check_numerics_callback")
+    tf.debugging.enable_check_numerics()
+    try:
+        run()
+    except tf.errors.InvalidArgumentError as error:
+        found = _DETECTED.search(str(error))
+        if found is None:
+            raise
+        text = str(error) if found[2] else "".join(traceback.format_exception(error))
+        text = text.partition("!!! Detected")[0] if found[2] else text
+        frames = tuple((file, int(line), name) for file, line, name in _FRAME.findall(text))
+        return NonFiniteOperation(found[1] or found[2], frames)
+    finally:
+        if not on:
+            tf.debugging.disable_check_numerics()
+    return None

@@ -105,6 +105,11 @@ class Case:
         return weights if [array.shape for array in weights] == shapes_now else None
 
     @property
+    def trace_is_finite(self) -> bool:
+        """Whether the fit went wrong without a NaN or inf: it diverged."""
+        return self.symptom is Symptom.DIVERGED
+
+    @property
     def seen(self) -> Observation | None:
         """The first step that could be observed; None where none could."""
         return self.first if self.first is not None else self.last
@@ -235,6 +240,9 @@ class Case:
             found["losses"] = trace.losses
             found["gradient_norms"] = trace.gradient_norms
             found["first_step"] = trace.first_step
+        if not self.facts.losses:  # a train_step of the model's own: what it says itself
+            logs = [*trace.epoch_logs, *([trace.last_logs] if trace.last_logs else [])]
+            found["reported"] = logs[-3:] or None
         if trace.clipped_steps:
             found["clipped_steps"] = trace.clipped_steps
         if self.why_not:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import fallback, initial_state, rules
+from robusttune.diagnosis.bad_data import not_numeric
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
-from robusttune.diagnosis.siblings import earlier_like_this, search_evidence, weighed
+from robusttune.diagnosis.siblings import (
+    earlier_like_this,
+    rate_parameter,
+    search_evidence,
+    weighed,
+)
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.exception_causes import classify_error
@@ -24,7 +31,9 @@ from robusttune.records import TrialRecord
 if TYPE_CHECKING:
     import keras
 
+    from robusttune.diagnosis.arrays import Array
     from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.undefined import Undefined
 
 _log = logging.getLogger("robusttune.diagnosis")
 
@@ -126,6 +135,9 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
         return Verdict(cause=cause, confidence=BY_CLOCK, advice=cause.advice)
     if error is not None:
         found = classify_error(error)
+        texts = None if found is None else not_numeric(case.trace.given, error)
+        if found is not None and texts is not None:
+            return replace(texts, evidence={"error": found.error, **texts.evidence})
         if found is not None:
             at = f" at {found.where}" if found.where else ""
             return Verdict(
@@ -144,8 +156,18 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
         verdict = rule(case)
         if verdict is not None:
             return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
-    verdict = _replayed(case)
+    verdict = _naming_the_rate(case, _replayed(case))
     return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
+
+
+def _naming_the_rate(case: Case, verdict: Verdict) -> Verdict:
+    """Return a verdict that says which hyperparameter its learning rate is, where it needs to."""
+    rate = case.facts.learning_rate
+    name = rate_parameter(case.params, rate)
+    if rate is None or name is None or name.split("/")[-1] in ("learning_rate", "lr"):
+        return verdict
+    told = re.compile(rf"(earning rate (?:from )?{re.escape(f'{rate:.3g}')})")
+    return replace(verdict, advice=told.sub(rf"\1 ({name})", verdict.advice, count=1))
 
 
 def _replayed(case: Case) -> Verdict:
@@ -166,7 +188,10 @@ def _replayed(case: Case) -> Verdict:
 
 
 def _own_step(battery: Battery) -> Verdict | None:
-    """Return the verdict on a train_step that is not finite where the predictions are ordinary."""
+    """Return the verdict on a train_step that is not finite where the predictions are ordinary.
+
+    For what no replay cures: predictions of another call than the step's own tell little.
+    """
     case = battery.case
     steps = (
         (case.first, case.initial_weights, "the first step of the model's own train_step"),
@@ -175,8 +200,29 @@ def _own_step(battery: Battery) -> Verdict | None:
     for seen, weights, what in steps:
         ordinary = seen is not None and seen.predictions_finite and not rules.overflows(case, seen)
         if ordinary and battery.undefined(weights):
-            return rules.unsafe_loss(case, what)
+            return rules.unsafe_loss(case, what, _undefined_in_own_step(battery, weights))
     return None
+
+
+def _undefined_in_own_step(battery: Battery, weights: list[Array] | None) -> Undefined | None:
+    """Return where the model's own train_step is undefined, traced anew to see it."""
+    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.undefined import metrics_reset, undefined_in
+
+    case = battery.case
+    with metrics_reset(case.model):  # which hold the NaN of the step that failed
+        return undefined_in(lambda: Battery(case, seconds=1.0).undefined(weights))
+
+
+def _naming_the_operation(battery: Battery, verdict: Verdict) -> Verdict:
+    """Return a verdict with what overflows in the model's own train_step: a cure may hide it."""
+    found = _undefined_in_own_step(battery, battery.case.trace.weights)
+    if found is None:
+        return verdict
+    evidence = {**verdict.evidence, **rules.undefined_evidence(found)}
+    return replace(
+        verdict, advice=f"{verdict.advice} {rules.capital(str(found))}.", evidence=evidence
+    )
 
 
 def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
@@ -191,14 +237,17 @@ def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
     began = time.monotonic()
     try:
         battery = Battery(case, case.policy.diagnosis_seconds)
-        if battery.own_step and (verdict := _own_step(battery)) is not None:
-            return verdict, {"diagnosis_seconds": time.monotonic() - began}
         unchanged = battery.outcome(Change())
         if unchanged is not None and unchanged.cured:  # not from the start: from where it failed
             battery = Battery(case, battery.clock.left, from_last=True)
             unchanged = battery.outcome(Change())
         reproduced = unchanged is not None and not unchanged.cured
         verdict = verdict_of(battery, find_cures(battery)) if reproduced else None
+        if battery.own_step and not case.trace_is_finite:
+            if verdict is None:
+                verdict = _own_step(battery)
+            elif verdict.cause is not FailureCause.DIVERGENT_LEARNING_RATE:
+                verdict = _naming_the_operation(battery, verdict)
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return fallback.suspect(case), {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
+from robusttune.diagnosis.arrays import Array, largest
+from robusttune.diagnosis.bad_data import non_finite_data as non_finite_data
 from robusttune.diagnosis.baseline import constant_loss, targets_by_output
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import NOTHING_SHOWN, Grounds
@@ -22,6 +24,7 @@ from robusttune.exception_causes import classify_error
 
 if TYPE_CHECKING:
     from robusttune.diagnosis.observe import Observation
+    from robusttune.diagnosis.undefined import Undefined
 
 # A prediction this many times larger than targets and first predictions has diverged by itself:
 # a loss that is non-finite there says nothing of the loss.
@@ -33,48 +36,6 @@ _HUGE = 1e4
 # Root mean square of a column above which data counts as unscaled (standardized data has 1; pixel
 # values, the commonest harmless case of raw data, reach 255 but train at ordinary rates).
 UNSCALED = 10.0
-
-
-def non_finite_data(case: Case) -> Verdict | None:
-    """NaN or inf in a batch that the model does not cope with."""
-    batches = case.batches
-    bad = {
-        f"{of}{name}": non_finite_share(array)
-        for of in ("x", "y", "sample_weight")
-        for batch in batches[-1:]
-        for name, array in leaves(getattr(batch, of))
-        if is_float(array)
-    }
-    bad = {name: share for name, share in bad.items() if share > 0}
-    if not bad or _copes(case, bad):
-        return None
-    columns = _bad_columns(case)
-    where = ", ".join(columns or bad)
-    return Verdict(
-        cause=FailureCause.NON_FINITE_DATA,
-        grounds=Grounds.RULE,
-        advice=f"Drop or impute the rows with NaN or inf in {where} before training;"
-        " robusttune.check_data(x, y) names them.",
-        evidence={"non_finite_share": bad, "non_finite_columns": columns},
-    )
-
-
-def _copes(case: Case, bad: Mapping[str, float]) -> bool:
-    """Whether the step was seen to be finite in spite of the data."""
-    seen = case.first
-    if seen is None or not seen.finite:
-        return False
-    return seen.loss is not None or all(name.startswith("x") for name in bad)
-
-
-def _bad_columns(case: Case) -> list[str]:
-    found: list[str] = []
-    for of in ("x", "y"):
-        for name, array in case.columns(of).items():
-            if is_float(array) and array.ndim == 2:
-                bad = np.flatnonzero(~np.isfinite(array).all(axis=0))
-                found += [f"{name} column {index}" for index in bad[:5]]
-    return found
 
 
 def raised(case: Case) -> Verdict | None:
@@ -167,27 +128,10 @@ def objective(case: Case) -> Verdict | None:
     if "loss" in names:
         return None
     if "val_loss" in names:
-        validation = {
-            name for logs in case.trace.epoch_logs for name in logs if name.startswith("val_")
-        }
-        plain = [name for name in validation if name != "val_loss"]
-        if plain and not set(plain) & set(names):
-            return Verdict(
-                cause=FailureCause.UNSAFE_LOSS,
-                other_causes=(FailureCause.NON_FINITE_DATA,),
-                grounds=Grounds.SUSPICION,
-                advice="The loss is non-finite on the validation data only: bound it away from"
-                " where it is undefined (add an epsilon to divisors, logarithms and roots).",
-                evidence=evidence,
-            )
-        return Verdict(
-            cause=FailureCause.NON_FINITE_DATA,
-            other_causes=(FailureCause.UNSAFE_LOSS,),
-            grounds=Grounds.SUSPICION,
-            advice="Training is finite and validation is not: look for NaN or inf in the"
-            " validation data (robusttune.check_data), then at the loss.",
-            evidence=evidence,
-        )
+        from robusttune.diagnosis.validation import lost_in_validation
+
+        found = lost_in_validation(case)
+        return replace(found, evidence={**evidence, **found.evidence})
     return Verdict(
         cause=FailureCause.UNSAFE_METRIC,
         grounds=Grounds.RULE if names else Grounds.SUSPICION,
@@ -238,7 +182,7 @@ def first_step(case: Case) -> Verdict | None:
     if overflows(case, seen):
         return _huge_start(case)
     quantity = "loss" if not seen.loss_finite else "gradient"
-    return unsafe_loss(case, f"the {quantity} of the first step")
+    return _undefined_at(case, seen, case.initial_weights, f"the {quantity} of the first step")
 
 
 def _first_predictions(case: Case) -> Verdict:
@@ -289,11 +233,17 @@ def failing_step(case: Case) -> Verdict | None:
     if case.half_precision and seen.loss_finite:
         return None
     quantity = "loss" if not seen.loss_finite else "gradient"
-    return unsafe_loss(case, f"the {quantity} of the failing step")
+    return _undefined_at(case, seen, case.trace.weights, f"the {quantity} of the failing step")
 
 
-def unsafe_loss(case: Case, what: str) -> Verdict:
-    """Return the verdict that the loss is undefined where the predictions are finite."""
+def unsafe_loss(case: Case, what: str, undefined: Undefined | None = None) -> Verdict:
+    """Return the verdict that the loss is undefined where the predictions are finite.
+
+    Args:
+        case: The case.
+        what: What is not finite, as the subject of a sentence.
+        undefined: Where it is undefined; None: not known.
+    """
     found = mismatch(case)
     names = ", ".join(loss.name for loss in case.facts.losses) or "the loss"
     if found is not None:
@@ -308,14 +258,70 @@ def unsafe_loss(case: Case, what: str) -> Verdict:
     zeros = sum(int(np.count_nonzero(array == 0)) for array in case.columns("y").values())
     are = "target is" if zeros == 1 else "targets are"
     detail = f" ({zeros} {are} 0)" if zeros and case.is_regression else ""
+    fix = "Add an epsilon to divisors and to the arguments of log and sqrt, or use a built-in loss."
+    if undefined is not None:
+        fix = f"{capital(str(undefined))}."
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,
         advice=f"Bound {names} away from where it is undefined{detail}: {what} is non-finite at"
-        " finite predictions. Add an epsilon to divisors and to the arguments of log and sqrt, or"
-        " use the built-in loss.",
-        evidence={"targets_equal_to_0": zeros},
+        f" finite predictions. {fix}",
+        evidence={"targets_equal_to_0": zeros, **undefined_evidence(undefined)},
     )
+
+
+def unsafe_layer(case: Case, what: str, undefined: Undefined | None) -> Verdict:
+    """Return the verdict that a layer's derivative is undefined, and the loss is innocent.
+
+    The gradient of the loss with respect to the predictions is finite, and only that with respect
+    to the weights is not.
+    """
+    fix = (
+        f"{capital(str(undefined))}."
+        if undefined is not None
+        else "Keep the arguments of roots, logarithms and divisions in layers away from 0."
+    )
+    return Verdict(
+        cause=FailureCause.UNSAFE_LOSS,
+        grounds=Grounds.RULE,
+        advice=f"A layer is at fault, and not the loss: {what} is non-finite though the loss and"
+        f" its derivative at the predictions are finite. {fix}",
+        evidence={"at_fault": "layer", **undefined_evidence(undefined)},
+    )
+
+
+def undefined_evidence(found: Undefined | None) -> dict[str, Any]:
+    """Return where a step is undefined, as evidence."""
+    if found is None:
+        return {}
+    known = {"operation": found.operation, "where": found.where, "layer": found.layer}
+    return {"undefined": {name: value for name, value in known.items() if value is not None}}
+
+
+def capital(text: str) -> str:
+    """Return a sentence that begins with a capital, unless it begins with code."""
+    word = text.split(" ")[0]
+    return text if "(" in word or "." in word else text[0].upper() + text[1:]
+
+
+def _undefined_at(
+    case: Case, seen: Observation, weights: list[Array] | None, what: str
+) -> Verdict | None:
+    """Return the verdict on a step that is not finite at ordinary predictions.
+
+    A loss of Keras's own is defined wherever predictions and labels are finite: it is at fault
+    only together with labels, which `mismatch` tells, or by something that is added to it.
+    """
+    from robusttune.diagnosis.undefined import undefined_in_step
+
+    batch = case.last_batch
+    found = None if batch is None else undefined_in_step(case.model, weights, batch)
+    if seen.loss_finite and np.isfinite(seen.pull):
+        return unsafe_layer(case, what, found)
+    own = found is not None and found.where is not None
+    if case.facts.losses and all(loss.built_in for loss in case.facts.losses) and not own:
+        return unsafe_loss(case, what) if mismatch(case) is not None else None
+    return unsafe_loss(case, what, found)
 
 
 def overflows(case: Case, seen: Observation) -> bool:

@@ -89,17 +89,19 @@ def search_evidence(
 
 
 def rate_parameter(params: Mapping[str, Any], rate: float | None) -> str | None:
-    """Return the hyperparameter that is the learning rate: by its name, else by its value."""
-    for name, value in params.items():
-        last = name.lower().split("/")[-1]
-        if isinstance(value, float) and any(last == n or last.endswith(f"_{n}") for n in _NAMES):
-            return name
-    if rate is None:
-        return None
-    for name, value in params.items():
-        if isinstance(value, float) and math.isclose(value, rate, rel_tol=1e-5):
-            return name
-    return None
+    """Return the hyperparameter that is the learning rate: by its name and value, or either."""
+    floats = {name: value for name, value in params.items() if isinstance(value, float)}
+    named = [name for name in floats if _is_rates_name(name)]
+    alike = [
+        n for n, v in floats.items() if rate is not None and math.isclose(v, rate, rel_tol=1e-5)
+    ]
+    both = [name for name in named if name in alike]
+    return next(iter([*both, *(alike if len(named) != 1 else []), *named, *alike]), None)
+
+
+def _is_rates_name(name: str) -> bool:
+    last = name.lower().split("/")[-1]
+    return any(last == n or last.endswith(f"_{n}") for n in _NAMES)
 
 
 def earlier_like_this(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import Symptom
+from robusttune.diagnosis.fit_input import FitInput
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.findings import Findings
 from robusttune.records import COMPLETED_EPOCHS
@@ -45,6 +46,7 @@ class FitTrace:
         initial_weights: Weights before the first step, in the order of model.get_weights().
         weights: Weights of the last good step, likewise; None: the model still has them.
         epoch_logs: One dict of metrics per epoch that was completed.
+        last_logs: What the epoch that was cut short reported; empty where none was.
         epochs: Epochs that the fit was to run.
         steps_per_epoch: Steps an epoch; None where unknown.
         penalty_before: Sum of the penalties on weights before the last epoch; None where that was
@@ -54,6 +56,7 @@ class FitTrace:
         seconds: Wall time of the fit.
         seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
             The first step, which compiles, does not count; None where there is no other.
+        given: What the fit was called with; None: unknown, or nothing needs to be said of it.
     """
 
     symptom: Symptom | None = None
@@ -72,12 +75,14 @@ class FitTrace:
     initial_weights: list[np.ndarray[Any, Any]] | None = None
     weights: list[np.ndarray[Any, Any]] | None = None
     epoch_logs: list[dict[str, float]] = field(default_factory=list)
+    last_logs: dict[str, float] = field(default_factory=dict)
     epochs: int | None = None
     steps_per_epoch: int | None = None
     penalty_before: float | None = None
     skill: float | None = None
     seconds: float = 0.0
     seconds_per_epoch: float | None = None
+    given: FitInput | None = None
 
 
 def seconds_saved(trace: FitTrace) -> float | None:

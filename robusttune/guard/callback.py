@@ -12,8 +12,10 @@ import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.fit_input import fit_input
 from robusttune.diagnosis.skill import skill, weight_penalty
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
+from robusttune.diagnosis.validation import validation_is_lost
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.findings import Findings
 from robusttune.guard.context import FitContext
@@ -54,6 +56,11 @@ class FitGuard(keras.callbacks.Callback):
             self.on_train_batch_end = self._on_step_from_logs
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a fit of this guard has come to its training."""
+        return self.trace is not None
+
+    @property
     def failed(self) -> bool:
         """Whether the last fit went wrong."""
         return self.trace is not None and self.trace.symptom is not None
@@ -75,7 +82,7 @@ class FitGuard(keras.callbacks.Callback):
         self._clock.require_time()
         self.findings, self._running, self._finished = None, True, False
         self.context.fit_begins(self)
-        self.trace = FitTrace(epochs=self.params.get("epochs"))
+        self.trace = FitTrace(epochs=self.params.get("epochs"), given=fit_input(self.model))
         self._watch = WatchState(find_baseline=self._find_baseline, ready=self._has_latest)
         self._began = self._epoch_began = time.perf_counter()
         self._compiled = self._stepped = self._began  # when the first and the last step were done
@@ -114,6 +121,8 @@ class FitGuard(keras.callbacks.Callback):
             if symptom is not None:
                 self._fail(symptom)
         if self.failed:
+            shown = {name: value for name, value in logs.items() if np.ndim(value) == 0}
+            self.trace.last_logs = {name: float(value) for name, value in shown.items()}
             for name in logs:
                 logs[name] = math.nan
             return
@@ -276,6 +285,7 @@ class FitGuard(keras.callbacks.Callback):
             trace.skill = self._skill(trace)
             self.findings = self._find(trace)
         self._finished = True
+        trace.given = None  # the data are the user's to keep or to drop
         if self.findings is None:  # what a diagnosis would need takes memory
             trace.first_batches, trace.initial_weights = [], None
 
@@ -321,6 +331,9 @@ class FitGuard(keras.callbacks.Callback):
             "siblings": context.siblings,
             "policy": self.policy,
         }
+        if trace.symptom is None and validation_is_lost(trace):
+            verdict = judge(Symptom.NON_FINITE_OBJECTIVE, **known)
+            return findings_of(Symptom.NON_FINITE_LOSS, verdict, trace)
         if trace.symptom is None:
             quiet = judge_quiet(**known)
             return None if quiet is None else findings_of(Symptom.STALLED, quiet, trace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from robusttune.diagnosis.fit_input import FitInput
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.findings import Findings
 from robusttune.guard.clock import TrialClock
@@ -50,6 +51,9 @@ class FitContext(Protocol):
 
     def fit_begins(self, guard: FitGuardLike) -> None:
         """Take note of a fit."""
+
+    def fit_refused(self, given: FitInput) -> None:
+        """Take note of a fit that has raised before it began."""
 
     def fit_ended(self, guard: FitGuardLike) -> None:
         """Take note of what a fit has shown."""

@@ -11,10 +11,13 @@ from typing import Any
 
 import keras
 
+from robusttune.diagnosis.fit_input import FitInput, fit_input_of
 from robusttune.guard.callback import FitGuard
 
 _Make = Callable[[FitGuard | None], FitGuard]
+_Note = Callable[[FitInput], None]
 _make_guard: ContextVar[_Make | None] = ContextVar("make_guard", default=None)
+_note_refusal: ContextVar[_Note | None] = ContextVar("note_refusal", default=None)
 _lock = threading.Lock()
 _users = 0
 
@@ -38,6 +41,22 @@ def guard_every_fit(make: _Make) -> Iterator[None]:
         yield
     finally:
         _make_guard.reset(token)
+        _uninstall()
+
+
+@contextmanager
+def refusals_noted(note: _Note) -> Iterator[None]:
+    """Tell of each `keras.Model.fit` in the block, in this thread, that raises before it begins.
+
+    Args:
+        note: Gets what the fit was given: no callback is called in such a fit.
+    """
+    _install()
+    token = _note_refusal.set(note)
+    try:
+        yield
+    finally:
+        _note_refusal.reset(token)
         _uninstall()
 
 
@@ -69,7 +88,7 @@ def _patch() -> None:
     def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
         make = _make_guard.get()
         if make is None:
-            return original(self, *args, **kwargs)
+            return _noted(original, signature, self, *args, **kwargs)
         call = signature.bind(self, *args, **kwargs)
         given = call.arguments.get("callbacks")
         found = _guard_among(given)
@@ -85,6 +104,10 @@ def _patch() -> None:
                 call.arguments["callbacks"] = [guard, *others]
         try:
             return original(*call.args, **call.kwargs)
+        except Exception:
+            if guard.context is not None and not guard.has_begun:
+                guard.context.fit_refused(fit_input_of(call.arguments))
+            raise
         finally:
             guard.release()
             guard.context = context
@@ -92,6 +115,16 @@ def _patch() -> None:
     fit.__doc__ = original.__doc__
     fit.__signature__ = signature  # type: ignore[attr-defined]
     keras.Model.fit = fit
+
+
+def _noted(original: Any, signature: inspect.Signature, *args: Any, **kwargs: Any) -> Any:
+    note = _note_refusal.get()
+    try:
+        return original(*args, **kwargs)
+    except Exception:
+        if note is not None:
+            note(fit_input_of(signature.bind(*args, **kwargs).arguments))
+        raise
 
 
 def _unpatch() -> None:

@@ -69,7 +69,8 @@ class StepRecorder:
 
     Args:
         optimizer: The optimizer whose `apply` is guarded.
-        clip: "auto", a global norm, or None; ignored where the optimizer clips by itself.
+        clip: "auto", a global norm, or None; ignored where the optimizer clips by itself, and
+            "auto" where it bounds its steps.
         history: Rows that the table keeps.
         rides: Whether the host sees the outputs of each step, so that no table is needed.
         on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
@@ -93,7 +94,8 @@ class StepRecorder:
         one_branch: bool = False,
     ) -> None:
         self.optimizer = optimizer
-        self.clip = None if clips_by_itself(optimizer) else clip
+        spared = clips_by_itself(optimizer) or (clip == "auto" and bounds_its_steps(optimizer))
+        self.clip = None if spared else clip
         self.rides = rides
         self.on_batch = on_batch
         self.one_branch = one_branch
@@ -401,6 +403,18 @@ def clips_by_itself(optimizer: Any) -> bool:
         getattr(inner, name, None) is not None
         for name in ("clipnorm", "clipvalue", "global_clipnorm")
     )
+
+
+# Optimizers that divide by a running size of the gradient, or take its sign: however large a
+# gradient is, a step is some learning rates long. Source: Adam, arXiv 1412.6980, section 2.1.
+_BOUNDED = ("Adam", "Adamax", "Adagrad", "Adadelta", "Adafactor", "RMSprop", "Lion", "Muon")
+
+
+def bounds_its_steps(optimizer: Any) -> bool:
+    """Whether a spike of the gradient cannot throw the weights far: plain training survives it."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    found = (getattr(keras.optimizers, name, None) for name in _BOUNDED)
+    return isinstance(inner, tuple(kind for kind in found if kind is not None))
 
 
 def _nan_unless_finite(loss: Any) -> Any:

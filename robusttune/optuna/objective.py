@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import BaseTrial
 
 from robusttune.arguments import require
+from robusttune.causes import FailureCause
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.optuna.host import StudyRun
 from robusttune.optuna.space import sanitize_trial
@@ -93,7 +94,8 @@ class _RobustObjective:
 
     def _run(self, trial: BaseTrial, run: StudyRun) -> Any:
         try:
-            result = self._objective(trial)
+            with run.noting_refusals():
+                result = self._objective(trial)
             value = run.value(result)
         except optuna.TrialPruned:
             self._hand_out(trial, run.pruned())
@@ -108,7 +110,7 @@ class _RobustObjective:
                 trial.number,
                 record.cause,
                 record.advice,
-                exc_info=None if isinstance(error, TrialFailure) else error,
+                exc_info=None if _is_told(error, record) else error,
             )
             run.raise_if_hopeless(record)
             return math.nan
@@ -120,3 +122,8 @@ class _RobustObjective:
 
     def _hand_out(self, trial: BaseTrial, record: TrialRecord) -> None:
         hand_out(self._record_callbacks, trial, record)
+
+
+def _is_told(error: Exception, record: TrialRecord) -> bool:
+    """Whether a record says all that a traceback would."""
+    return isinstance(error, TrialFailure) or record.cause is FailureCause.OUT_OF_MEMORY

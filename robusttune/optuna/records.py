@@ -79,11 +79,36 @@ def records_of(study: Study) -> list[TrialRecord]:
     """
     instance("study", study, Study, "an Optuna study")
     stale = stale_trial_ids(study)
+    trials = study.get_trials(deepcopy=False)
+    again = {number: trial.number for trial in trials for number in _repeated_by(trial)}
     return [
-        _record_of(trial, id_of(trial) in stale)
-        for trial in study.get_trials(deepcopy=False)
+        _record_of(trial, id_of(trial) in stale, again.get(trial.number))
+        for trial in trials
         if trial.state in _STATUS
     ]
+
+
+def _repeated_by(trial: FrozenTrial) -> list[int]:
+    """Return the numbers of the trials that Optuna's retry callback repeats with this one."""
+    history = trial.system_attrs.get("retry_history")
+    return [n for n in history if isinstance(n, int)] if isinstance(history, list) else []
+
+
+def _crashed(again: int | None) -> Findings:
+    """Return the findings on a trial whose worker is gone.
+
+    Args:
+        again: Number of the trial that repeats it; None: there is none.
+    """
+    next_step = (
+        "study.enqueue_trial(study.trials[number].params) tries its parameters again."
+        if again is None
+        else f"Trial {again} repeats it."
+    )
+    return Findings.crashed(
+        advice="The trial's worker ended without a word: look for the system's reason (out of"
+        f" memory, a signal). {next_step}"
+    )
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
@@ -91,7 +116,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     return _record_of(trial, stale=False)
 
 
-def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
+def _record_of(trial: FrozenTrial, stale: bool, again: int | None = None) -> TrialRecord:
     stored = stored_record(trial)
     left_running = stored is not None and stored.status == "running"
     record = TrialRecord.of(None, trial_id="", skill=None if stored is None else stored.skill)
@@ -105,10 +130,10 @@ def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
     )
     if trial.state is TrialState.RUNNING:
         gone = stale or (left_running and stored is not None and is_gone(stored.evidence))
-        return record.having(Findings.crashed(), status="failed") if gone else record
+        return record.having(_crashed(again), status="failed") if gone else record
     if trial.state is TrialState.FAIL:
         vanished = stored is not None and lost_its_worker(stored)
-        return record.having(Findings.crashed()) if vanished else _failed(record)
+        return record.having(_crashed(again)) if vanished else _failed(record)
     return _with_values(record, trial.values)
 
 

@@ -113,6 +113,8 @@ class Region:
             permuted and the whole search for regions is done again.
         dominant_cause: The most frequent cause of the failures; None where none has a cause.
         seconds_lost: Wall time of the failures.
+        exception: What the failures raised, on one line; None where they did not fail of one and
+            the same exception, or it is the only one of the search.
 
     Example:
         >>> condition = Condition(name="lr", factors=(("lr", 1),), low=0.1)
@@ -132,6 +134,7 @@ class Region:
     p_value: float
     dominant_cause: FailureCause | None = None
     seconds_lost: float = 0.0
+    exception: str | None = None
 
     @property
     def rule(self) -> str:

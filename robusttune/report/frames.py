@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from robusttune.causes import FailureCause
 from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
 from robusttune.regions.axes import axis_of, infer_axis, is_number
 from robusttune.regions.significance import wilson
 from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
+from robusttune.report.words import advice_on
 from robusttune.space.parameters import Parameter
 
 # pandas' nullable types: what is missing is <NA>, in any column.
@@ -38,6 +40,8 @@ TRIAL_TYPES = {
     "error": "string",
     "evidence": "string",
     "skill": "Float64",
+    "clipped_steps": "Int64",
+    "execution": "Int64",
 }
 CAUSE_TYPES = {
     "cause": "string",
@@ -126,27 +130,29 @@ def parameter_names(records: Iterable[TrialRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.params))
 
 
-def causes_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+def causes_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """Return one row a cause, the most frequent first.
 
     Returns:
         cause; trials (with it as their cause); share (of all trials with a cause, 0..1);
-        seconds_lost (wall time of those trials); advice.
+        seconds_lost (wall time of those trials); advice (what all of them were told, or else the
+        cause's general advice).
     """
     counts: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    advice: dict[str, str] = {}
+    causes: dict[str, FailureCause] = {}
     for record in records:
         if record.cause is None:
             continue
         name = record.cause.value
         counts[name] = counts.get(name, 0) + 1
         seconds[name] = seconds.get(name, 0.0) + (record.seconds or 0.0)
-        advice[name] = record.cause.advice
+        causes[name] = record.cause
     order = sorted(counts, key=lambda name: (-counts[name], name))
     total = sum(counts.values())
     rows = [
-        (name, counts[name], counts[name] / total, seconds[name], advice[name]) for name in order
+        (name, counts[name], counts[name] / total, seconds[name], advice_on(causes[name], records))
+        for name in order
     ]
     return typed(rows, CAUSE_TYPES)
 
@@ -325,6 +331,8 @@ _CELLS: dict[str, Callable[[TrialRecord], Any]] = {
     "error": lambda record: record.error,
     "evidence": _evidence,
     "skill": lambda record: record.skill,
+    "clipped_steps": lambda record: _whole(record.clipped_steps),
+    "execution": lambda record: _whole(record.execution),
 }
 
 

@@ -30,6 +30,8 @@ class Suggestion:
         region: The rule of the region that this leaves out.
         keras_tuner: Lines to paste into a build function, with `hp` as its hyperparameters.
         optuna: Lines to paste into an objective, with `trial` as its trial.
+        place: Place of the parameter that changes, in the order in which trials ask for them; lines
+            that refuse trials come after all of them.
         healthy_trials_lost: Trials of the search that were fine and would not be drawn any more.
         further: Lines for each further host that is registered, by its name.
     """
@@ -39,6 +41,7 @@ class Suggestion:
     keras_tuner: str
     optuna: str
     healthy_trials_lost: int
+    place: int = 0
     further: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -68,13 +71,30 @@ def suggest(
     healthy = [record for record in records if not record.unstable and record.status != "failed"]
     begun = [record.params for record in records if record.params and has_ended(record)]
     optional = frozenset(n for n, axis in axes.items() if not all(map(axis.active_in, begun)))
+    order = {name: place for place, name in enumerate(axes)}
+    avoidable = [
+        region
+        for region in regions
+        if region.dominant_cause is None or region.dominant_cause.depends_on_parameters is not False
+    ]
+    ranges = [_range_for(region, whole, order) for region in avoidable]
     suggestions = []
-    for region in regions:
-        cause = region.dominant_cause
-        if cause is not None and cause.depends_on_parameters is False:
-            continue
-        by = _range_for(region, whole)
-        code = lines_of(SpaceChange(conditions=region.conditions, optional=optional, by=by))
+    for region, by in zip(avoidable, ranges, strict=True):
+        names = {name for condition in region.conditions for name, _ in condition.factors}
+        present = {name: _presence(name, begun, optional) for name in names & optional}
+        change = SpaceChange(
+            conditions=region.conditions,
+            optional=optional,
+            present={name: condition for name, condition in present.items() if condition},
+            by=by,
+            others=tuple(
+                other
+                for other in ranges
+                if other is not None and other is not by and _are_alike(other, by)
+            ),
+            after=_asked_later(by, order),
+        )
+        code = lines_of(change)
         suggestions.append(
             Suggestion(
                 text=_sentence(region, by),
@@ -82,10 +102,47 @@ def suggest(
                 keras_tuner=code.pop("keras_tuner"),
                 optuna=code.pop("optuna"),
                 healthy_trials_lost=sum(region.contains(record.params) for record in healthy),
+                place=len(order) if by is None else order.get(by.parameter.name, len(order)),
                 further=code,
             )
         )
     return suggestions
+
+
+def _are_alike(one: Narrowing | ProductBound, other: Narrowing | ProductBound | None) -> bool:
+    """Whether two changes are of the range of one number."""
+    if other is None or one.parameter.name != other.parameter.name:
+        return False
+    return not isinstance(one.parameter, Choice)
+
+
+def _asked_later(by: Narrowing | ProductBound | None, order: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the names that a change needs and that a script asks for after its parameter."""
+    if by is None:
+        return ()
+    if isinstance(by, ProductBound):
+        needed = [by.other]
+    else:
+        needed = [name for condition in by.where for name, _ in condition.factors]
+    return tuple(name for name in needed if order[name] > order[by.parameter.name])
+
+
+# A parameter with more values than this is no switch.
+_MOST_SWITCHED = 20
+
+
+def _presence(
+    name: str, trials: Sequence[Mapping[str, Any]], optional: frozenset[str]
+) -> Condition | None:
+    """Return which values of another hyperparameter switch one on; None where none does."""
+    for other in trials[0] if trials else ():
+        if other in optional:
+            continue
+        on = {repr(params[other]): params[other] for params in trials if name in params}
+        off = {repr(params[other]) for params in trials if name not in params}
+        if on and off and off.isdisjoint(on) and len(on) <= _MOST_SWITCHED:
+            return Condition(name=other, factors=((other, 1),), values=tuple(on.values()))
+    return None
 
 
 def _whole(axis: Axis, declared: Parameter | None, records: Iterable[TrialRecord]) -> Parameter:
@@ -114,7 +171,9 @@ def _rounded(value: float, *, down: bool) -> float:
     return float(f"{whole * unit:.12g}")
 
 
-def _range_for(region: Region, space: Mapping[str, Parameter]) -> Narrowing | ProductBound | None:
+def _range_for(
+    region: Region, space: Mapping[str, Parameter], order: Mapping[str, int]
+) -> Narrowing | ProductBound | None:
     """Return how the range of one hyperparameter leaves a region out; None where none does.
 
     A number is narrowed rather than a choice, and one on a logarithmic scale rather than others:
@@ -122,7 +181,7 @@ def _range_for(region: Region, space: Mapping[str, Parameter]) -> Narrowing | Pr
     """
     products = [condition for condition in region.conditions if len(condition.factors) > 1]
     if products:
-        return _product_bound(region, products[0], space)
+        return _product_bound(region, products[0], space, order)
     first = min(
         region.conditions,
         key=lambda condition: (
@@ -186,7 +245,10 @@ def _next(parameter: Float | Int, value: float) -> float:
 
 
 def _product_bound(
-    region: Region, product: Condition, space: Mapping[str, Parameter]
+    region: Region,
+    product: Condition,
+    space: Mapping[str, Parameter],
+    order: Mapping[str, int],
 ) -> ProductBound | None:
     """Return how one factor of a product gets a bound that follows the other one.
 
@@ -195,7 +257,8 @@ def _product_bound(
     limit = product.low
     if limit is None or product.high is not None or len(region.conditions) > 1:
         return None
-    for (name, exponent), (other, other_exponent) in permutations(product.factors):
+    factors = sorted(product.factors, key=lambda factor: -order[factor[0]])  # the last one follows
+    for (name, exponent), (other, other_exponent) in permutations(factors):
         parameter = space[name]
         if exponent < 0 or not isinstance(parameter, Float) or parameter.step is not None:
             continue

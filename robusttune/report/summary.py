@@ -9,10 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusttune.report.words import below_constant, duration, too_few
+from robusttune.records import one_line
+from robusttune.report.words import (
+    below_constant,
+    clipping_note,
+    duration,
+    too_few,
+    values_note,
+)
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
+    from robusttune.report.suggest import Suggestion
 
 
 def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
@@ -37,7 +45,7 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         table.add_column("what to do", ratio=1)
         for row in causes.to_dict("records"):
             lost = duration(row["seconds_lost"]) if row["seconds_lost"] else ""
-            table.add_row(row["cause"], str(row["trials"]), lost, row["advice"])
+            table.add_row(row["cause"], str(row["trials"]), lost, _shown(row["advice"]))
         console.print()
         console.print(table)
     regions = report.find_regions()
@@ -49,22 +57,32 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         table.add_column("cause")
         for region in regions:
             failed = f"{region.failures} of {region.trials}"
-            cause = region.dominant_cause or ""
-            table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", cause)
+            cause = str(region.dominant_cause or "")
+            cause = f"{cause}: {one_line(region.exception, 60)}" if region.exception else cause
+            table.add_row(_shown(region.rule), failed, f"{region.p_value:.3f}", _shown(cause))
         console.print()
         console.print(table)
     elif (note := too_few(report.records)) and not report.cause_regions:
         console.print(f"\n{note}")
     causes_of = {region.rule: region.dominant_cause for region in regions}
-    for suggestion in report.suggest_space():
-        found = causes_of[suggestion.region]
-        first = found is None or found.narrowing
-        lead = "To leave out" if first else "Or else, to leave out"
-        console.print(f"\n[dim]{lead}[/dim] {_shown(suggestion.region)}")
+    by_code: dict[str, list[Suggestion]] = {}
+    for suggestion in sorted(report.suggest_space(), key=lambda found: found.place):
         code = suggestion.code.get(report.host or "", suggestion.keras_tuner)
+        by_code.setdefault(code, []).append(suggestion)
+    for code, suggestions in by_code.items():
+        found = [causes_of[suggestion.region] for suggestion in suggestions]
+        first = any(cause is None or cause.narrowing for cause in found)
+        lead = "To leave out" if first else "Or else, to leave out"
+        rules = ", and ".join(suggestion.region for suggestion in suggestions)
+        console.print(f"\n[dim]{lead}[/dim] {_shown(rules)}")
         console.print(_shown(code), soft_wrap=True)
+    for note in (values_note(report.records), clipping_note(report.records)):
+        if note is not None:
+            console.print(f"\n{note}")
     if len(report.adjustments):
         console.print(f"\nAdjusted in the search space: {_shown(_adjusted(report))}.")
+    if report.problems:
+        console.print(f"\n{len(report.problems)} could not be read.", style="dim")
     for problem in report.problems[:5]:
         console.print(f"Not read: {_shown(problem)}", style="dim")
     if len(report.problems) > 5:

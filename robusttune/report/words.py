@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from robusttune.causes import FailureCause
-from robusttune.records import TrialRecord
+from robusttune.records import TrialRecord, one_line
 from robusttune.regions import Region
 from robusttune.report.search import has_ended, has_failed
 from robusttune.report.suggest import Suggestion
 
 # With fewer trials than this, even a clear region is often missed.
 FEW_TRIALS = 30
+# What a verdict that was taken over from another trial begins with.
+_AS_ANOTHER = re.compile(r"^As trial \S+: ")
+# Characters of an exception in a sentence.
+_ERROR = 100
 
 
 def verdict(
@@ -32,6 +37,8 @@ def verdict(
     """
     counts = Counter(record.cause for record in records if record.cause is not None)
     first = headline(records)
+    if len(counts) > 1:
+        first += ": " + ", ".join(f"{spoken(name)} {n}" for name, n in counts.most_common())
     running = sum(record.status == "running" for record in records)
     end = f"; {running} still running." if running else "."
     if regions:
@@ -39,17 +46,47 @@ def verdict(
         cause = region.dominant_cause or FailureCause.UNKNOWN
         where = f"{region.failures} of them where {region.rule}: {named(region, records)}"
         narrowing = [s.text for s in suggestions if s.region == region.rule]
-        advice = narrowing[0] if narrowing and cause.narrowing else cause.advice
+        advice = narrowing[0] if narrowing and cause.narrowing else advice_on(cause, records)
         return f"{first}; {where}{end}", advice
     if not counts:
         return first + end, ""
-    cause, count = counts.most_common(1)[0]
+    ((cause, _),) = counts.most_common(1)
     if cause in cause_regions:
         place = cause_regions[cause]
-        where = f"; {place.failures} of them where {place.rule}: "
-    else:
-        where = ": " if len(counts) == 1 else f"; {count} of them: "
-    return f"{first}{where}{spoken(cause)}{end}", cause.advice
+        first += f"; {place.failures} of them where {place.rule}: {spoken(cause)}"
+    elif len(counts) == 1:
+        first += f": {spoken(cause)}"
+    return f"{first}{end}", advice_on(cause, records)
+
+
+def advice_on(cause: FailureCause, records: Iterable[TrialRecord]) -> str:
+    """Return the advice that all trials of a cause share, or else its general advice."""
+    alike = (record.advice or "" for record in records if record.cause is cause)
+    given = {_AS_ANOTHER.sub("", advice) for advice in alike}
+    shared = given.pop() if len(given) == 1 else None
+    return shared or cause.advice
+
+
+def clipping_note(records: Iterable[TrialRecord]) -> str | None:
+    """Return a sentence where completed trials were trained with clipped steps; else None."""
+    clipped = sum(record.status == "completed" and bool(record.clipped_steps) for record in records)
+    if not clipped:
+        return None
+    trials = f"{clipped} completed trial{'s' * (clipped != 1)}"
+    return f"Steps were clipped in {trials}; Policy(clip=None) leaves them alone."
+
+
+def values_note(records: Iterable[TrialRecord]) -> str | None:
+    """Return a sentence where every value is of a trial whose labels do not suit; else None."""
+    measured = [record for record in records if record.value is not None]
+    if not measured or any(r.cause is not FailureCause.LABEL_MISMATCH for r in measured):
+        return None
+    values = sorted(record.value for record in measured if record.value is not None)
+    span = f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} to {values[-1]:.4g}"
+    return (
+        f"The objective's values ({span}) are those of label mismatch: none of them says how good a"
+        " model is."
+    )
 
 
 def named(region: Region, records: Sequence[TrialRecord]) -> str:
@@ -57,6 +94,8 @@ def named(region: Region, records: Sequence[TrialRecord]) -> str:
     cause = region.dominant_cause
     if cause is None:
         return "no known cause"
+    if region.exception is not None:
+        return f"{spoken(cause)} ({one_line(region.exception, _ERROR).rstrip('.')})"
     alike = sum(record.cause is cause and region.contains(record.params) for record in records)
     return spoken(cause) if alike >= region.failures else f"mostly {spoken(cause)}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import inspect
@@ -19,13 +20,17 @@ from keras_tuner.errors import FailedTrialError, FatalError
 
 from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune.arguments import require
-from robusttune.errors import RobustTuneWarning, StoreError, TrialFailure
+from robusttune.causes import FailureCause
+from robusttune.errors import InstabilityWarning, RobustTuneWarning, StoreError, TrialFailure
 from robusttune.policy import Policy
+from robusttune.records import TrialRecord, text_of
+from robusttune.report.words import values_note
 from robusttune.trial_run import RecordCallback, TrialRun, checked_callbacks
 from robusttune.tuners.declarations import names_asked_for
 from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.garbage import collecting_only_what_is_new
 from robusttune.tuners.host import TunerTrial, watched
+from robusttune.tuners.objective_check import cannot_report_objective, warn_of_missing_objective
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 
@@ -48,6 +53,7 @@ class RobustBase(DurableTuner):
     robust_policy: Policy
     _robust_limit_is_set: bool
     _robust_isolation: Isolation | None = None
+    _robust_warned = False  # of labels
 
     def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(oracle, keras_tuner.Oracle):
@@ -72,15 +78,21 @@ class RobustBase(DurableTuner):
         if isinstance(self.oracle, RobustOracle):
             self.oracle.hand_out_records()  # of trials that an earlier process ended
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
+            self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
+            if not self.oracle.end_order:
+                warn_of_missing_objective(self, fit_args, fit_kwargs)
         if is_chief_oracle():
             self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
         elif self._is_worker():
             self._robust_work(fit_args, fit_kwargs)
         else:
             self._robust_search_here(fit_args, fit_kwargs)
-            if self.oracle.end_order and not self.oracle.get_best_trials():
+            best = self.oracle.get_best_trials() if self.oracle.end_order else [None]
+            if not best:
                 verdict = self.report().verdict
                 _log.warning("No trial has completed, so there is no best one. %s", verdict)
+            elif best[0] is not None and (note := values_note(_records_of(self.oracle))):
+                _log.warning("The best trial is %s. %s", best[0].trial_id, note)
 
     def _robust_serve(self, verbose: Any) -> None:
         from robusttune.tuners.distributed import serve
@@ -122,6 +134,19 @@ class RobustBase(DurableTuner):
 
         return functools.partial(run_isolated, self._robust_isolation, host, run)
 
+    def _robust_warn_of_labels(self, record: TrialRecord) -> None:
+        """Warn once where every trial so far has labels that do not suit: no score means much."""
+        others = [] if self._robust_warned else _records_of(self.oracle)
+        if self._robust_warned or any(other.cause is not record.cause for other in others):
+            return
+        self._robust_warned = True
+        warnings.warn(
+            f"Trial {record.trial_id} completed, and its value says nothing, nor will that of any"
+            f" trial whose labels do not suit. {record.advice}",
+            InstabilityWarning,
+            stacklevel=2,
+        )
+
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         host = TunerTrial(self, trial)
         run = TrialRun(host, self.robust_policy)
@@ -136,27 +161,31 @@ class RobustBase(DurableTuner):
                 names_asked_for() as asked,
                 run.guarding(),
             ):
+                if self._robust_isolation is None:  # else the child listens
+                    host.asked = asked
                 self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status, trial.message = TrialStatus.COMPLETED, None
         except (FatalError, StoreError):  # no trial's fault: the tuner is misused, the disk full
             raise
         except Exception as caught:
-            error = caught
+            error = host.explained(caught)
             failed = isinstance(error, FailedTrialError)  # what the user does not want tried again
             trial.status = TrialStatus.FAILED if failed else TrialStatus.INVALID
         finally:
             del self.__dict__["run_trial"]
             if own is not None:
                 self.__dict__["run_trial"] = own
-        if self._robust_isolation is None:  # else the child has listened
-            host.asked = frozenset(asked) or None
-        record = run.end(error, None if error is not None else host.value(host.results))
+        value = None if error is not None else host.value(host.results)
+        record = run.end(error, value, **host.scores())
         if error is not None:
             trial.message = (
                 record.message() if isinstance(error, TrialFailure) else _traceback(error)
             )
+        if record.cause is FailureCause.LABEL_MISMATCH and record.value is not None:
+            self._robust_warn_of_labels(record)
         if record.unstable:
-            shown = None if error is None or isinstance(error, TrialFailure) else error
+            told = isinstance(error, TrialFailure) or record.cause is FailureCause.OUT_OF_MEMORY
+            shown = None if told else error
             _log.warning("Trial %s: %s", trial.trial_id, record.message(), exc_info=shown)
 
 
@@ -164,6 +193,8 @@ class RobustEntry:
     """What is called first: our own arguments, and what the tuner's own class would break."""
 
     _robust_space: SearchSpace
+    robust_run: TrialRun | None = None  # of the trial that runs
+    _robust_executions: tuple[TrialRun | None, int] = (None, 0)  # that have begun, of which run
 
     def __init__(
         self,
@@ -180,7 +211,7 @@ class RobustEntry:
 
     def _populate_initial_space(self) -> None:
         if not self.resumes_without_tuner_file():  # type: ignore[attr-defined]
-            super()._populate_initial_space()  # type: ignore[misc]
+            self._robust_space.populate(super()._populate_initial_space)  # type: ignore[misc]
 
     def report(self) -> Report:
         """Return the report of the search so far."""
@@ -197,6 +228,21 @@ class RobustEntry:
                 f"{change.parameter}: {change.field} {change.before} -> {change.after}"
                 f" ({change.reason})\n"
             )
+
+    def _build_and_fit_model(self, *args: Any, **kwargs: Any) -> Any:
+        # Of which Keras Tuner calls one an execution.
+        run, (last, begun) = self.robust_run, self._robust_executions
+        if run is not None and getattr(self, "executions_per_trial", 1) > 1:
+            begun = begun if last is run else 0
+            run.execution_begins(begun)
+            self._robust_executions = (run, begun + 1)
+        return super()._build_and_fit_model(*args, **kwargs)  # type: ignore[misc]
+
+    def _deepcopy_callbacks(self, callbacks: Any) -> Any:
+        # Keras Tuner ends the search where a callback holds what cannot be copied, a lock, say.
+        if not isinstance(callbacks, (list, tuple)):
+            return super()._deepcopy_callbacks(callbacks)  # type: ignore[misc]
+        return [_copied(callback) for callback in callbacks]
 
     def _configure_tensorboard_dir(self, callbacks: Any, trial: Any, execution: int = 0) -> None:
         # Keras Tuner imports tensorboard here in every trial, and TensorFlow no longer brings it.
@@ -282,6 +328,30 @@ two more keyword arguments:
 def _doc(tuner_class: Any) -> str:
     own = inspect.getdoc(tuner_class) or ""
     return f"{own}\n\n{_OWN_DOC}"
+
+
+def _records_of(oracle: Any) -> list[TrialRecord]:
+    known = isinstance(oracle, RobustOracle)
+    return list(oracle.robusttune_records().values()) if known else []
+
+
+def _copied(callback: Any) -> Any:
+    try:
+        return copy.deepcopy(callback)
+    except Exception as error:
+        _warn_of_shared_callback(type(callback).__name__, text_of(error))
+        return callback
+
+
+@functools.cache
+def _warn_of_shared_callback(name: str, why: str) -> None:
+    warnings.warn(
+        f"The callback {name} cannot be copied ({why}), so all trials share the one object: what it"
+        " keeps of one trial it must reset in on_train_begin. A method __deepcopy__(self, memo)"
+        " that returns a fresh one gives each trial its own.",
+        RobustTuneWarning,
+        stacklevel=2,
+    )
 
 
 def _traceback(error: Exception) -> str:

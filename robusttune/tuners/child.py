@@ -49,6 +49,8 @@ class Outcome:
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say; None: nothing went wrong.
         skill: Of the trial's last fit that has one; None: none has.
+        clipped_steps: Steps that the guards clipped; None: no fit was watched.
+        scores: Single values of its executions, as evidence.
         hyperparameters: The trial's, with what was declared while it ran.
         asked: Names of those that the trial asked for; None: nobody knows.
         adjustments: What the sanitizer changed in it.
@@ -60,6 +62,8 @@ class Outcome:
     traceback: str
     findings: Findings | None
     skill: float | None
+    clipped_steps: int | None
+    scores: dict[str, Any]
     hyperparameters: Any
     asked: frozenset[str] | None
     adjustments: Sequence[Any]
@@ -246,6 +250,7 @@ def _run(
             names_asked_for() as asked,
             run.guarding(),
         ):
+            host.asked = asked
             returned = watched(host, run, tuner.run_trial)(trial, *fit_args, **fit_kwargs)
             results = cloudpickle.dumps(portable(returned))  # here, where failing is the trial's
     except Exception as caught:
@@ -258,6 +263,8 @@ def _run(
         traceback=text,
         findings=findings,
         skill=run.skill,
+        clipped_steps=run.clipped_steps,
+        scores=host.scores(),
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,
         adjustments=tuner._robust_space.adjustments[known:],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from robusttune.records import TrialRecord, text_of
+from robusttune.records import EXECUTIONS, TrialRecord, text_of
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.files import write_atomically
+from robusttune.tuners.objective_check import MissingObjectiveError, objective_names
 from robusttune.tuners.oracle import RobustOracle
 from robusttune.tuners.parameters import without_bookkeeping
 from robusttune.tuners.results import metric_names, objective_value, usable_results
@@ -26,7 +27,7 @@ class TunerTrial:
 
     Attributes:
         results: What `run_trial` returned; None before.
-        asked: Names of the hyperparameters that the trial asked for; None: nobody listened.
+        asked: Names of the hyperparameters that the trial asked for so far; None: nobody listened.
     """
 
     unwatched_advice = None
@@ -35,7 +36,8 @@ class TunerTrial:
         self._tuner = tuner
         self.trial = trial
         self.results: Any = None
-        self.asked: frozenset[str] | None = None
+        self.asked: Set[str] | None = None
+        self.isolated_scores: dict[str, Any] | None = None  # what `scores` gave in a child process
 
     @property
     def trial_id(self) -> str:
@@ -77,12 +79,24 @@ class TunerTrial:
         return value
 
     def error_text(self, error: Exception) -> str:
-        """Return what an exception says; that of a missing objective says what there is."""
-        name = self._tuner.oracle.objective.name
-        missing = self.results is not None and isinstance(error, KeyError) and error.args == (name,)
-        if missing:
-            return f"KeyError: {_what_is_missing(name, metric_names(self.results))}"
+        """Return what an exception says."""
         return text_of(error)
+
+    def scores(self) -> dict[str, Any]:
+        """Return the objective's values of single executions, as evidence; none where it is one."""
+        if self.isolated_scores is not None:
+            return self.isolated_scores
+        if not isinstance(self.results, list) or len(self.results) < 2:
+            return {}
+        objective = self._tuner.oracle.objective
+        return {EXECUTIONS: [objective_value(result, objective) for result in self.results]}
+
+    def explained(self, error: Exception) -> Exception:
+        """Return an error in words of its own where Keras Tuner only names a missing objective."""
+        missing = [n for n in objective_names(self._tuner.oracle.objective) if error.args == (n,)]
+        if self.results is None or not isinstance(error, KeyError) or not missing:
+            return error
+        return MissingObjectiveError.of(missing[0], metric_names(self.results))
 
     def read(self) -> TrialRecord | None:
         """Return what is stored of the trial."""
@@ -101,19 +115,13 @@ def watched(host: TunerTrial, run: TrialRun, run_trial: Callable[..., Any]) -> C
     """Return `run_trial` with its results noted, and without epochs that cannot be used."""
 
     def run_watched(*args: Any, **kwargs: Any) -> Any:
-        host.results = run_trial(*args, **kwargs)
+        host._tuner.robust_run = run
+        try:
+            host.results = run_trial(*args, **kwargs)
+        finally:
+            host._tuner.robust_run = None
         usable = usable_results(host.results, host._tuner.oracle.objective)
         run.value(host.results)
         return usable
 
     return run_watched
-
-
-def _what_is_missing(objective: str, reported: Sequence[str]) -> str:
-    """Say that an objective is not in every epoch of a fit, and what would help."""
-    what = f"{objective!r} is not in every epoch of the fit, which reports {', '.join(reported)}"
-    validated = any(name.startswith("val_") for name in reported)
-    if not objective.startswith("val_") or (validated and objective not in reported):
-        return what  # a wrong name
-    hint = "what begins with val_ needs validation data in search(), and no validation_freq"
-    return f"{what}; {hint}"

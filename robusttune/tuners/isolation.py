@@ -285,7 +285,8 @@ def run_isolated(
     """Run a trial in the child, where its `run_trial` is watched; return what that returned."""
     outcome = isolation.run(host)
     run.found, run.skill = outcome.findings, outcome.skill
-    host.asked = outcome.asked
+    run.clipped_steps = outcome.clipped_steps
+    host.asked, host.isolated_scores = outcome.asked, outcome.scores
     trial.hyperparameters = outcome.hyperparameters
     isolation.note_adjustments(outcome.adjustments)
     if outcome.error is not None:

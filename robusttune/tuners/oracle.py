@@ -9,7 +9,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 import keras_tuner
@@ -23,6 +23,7 @@ from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
 from robusttune.trial_run import RecordCallback, hand_out, handing_out
 from robusttune.tuners.files import is_remote, set_aside, write_atomically
+from robusttune.tuners.objective_check import MISSING
 from robusttune.tuners.oracles_learning import learning_mixin
 from robusttune.tuners.resume import resume
 from robusttune.tuners.search_space import SearchSpace
@@ -51,6 +52,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_saved_at: float
     record_callbacks: tuple[RecordCallback, ...]
     _robust_handed_out: int  # so many of the ended trials were handed out
+    cannot_report_objective: Callable[[], bool]  # whether no trial can report the objective
     resumed: bool  # whether `reload` found anything to go on with
 
     def create_trial(self, tuner_id: str) -> Any:
@@ -72,6 +74,11 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         records = self.robusttune_records()
         if all(id_ in records for id_ in ended):
             finished = [records[id_] for id_ in ended]
+            more = self.max_trials is None or len(self.trials) < self.max_trials
+            missing = more and any(MISSING in record.evidence for record in finished)
+            if missing and self.cannot_report_objective():
+                found = next(record for record in finished if MISSING in record.evidence)
+                raise HopelessSearchError(f"No trial can have a score. {found.advice}")
             reason = why_hopeless(finished, self.robust_policy.hopeless_after)
             if reason is not None:
                 raise HopelessSearchError(reason)
@@ -257,9 +264,14 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     robust._robust_read = robust._robust_began_at = robust._robust_unsaved = 0
     robust.record_callbacks = ()
     robust._robust_handed_out = 0
+    robust.cannot_report_objective = _never
     robust._robust_saved_at = -math.inf
     robust.resumed = False
     robust.robust_space = SearchSpace(None, policy)  # until a tuner begins the search
+
+
+def _never() -> bool:
+    return False
 
 
 @functools.cache

@@ -100,6 +100,8 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             failed = trial.status == TrialStatus.FAILED
             cause = record.cause if failed and record is not None else None
             tried = without_bookkeeping(trial.hyperparameters.values)
+            if record is not None and record.params:  # the others had no part in it
+                tried = {name: tried[name] for name in record.params if name in tried}
             outcomes.append(Outcome(tried, failed, cause))
         return finished, learn(parameters_of(self.hyperparameters.space).values(), outcomes)
 

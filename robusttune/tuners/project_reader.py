@@ -21,7 +21,7 @@ from robusttune.report.search import Search, without_record
 from robusttune.space.parameters import Parameter
 from robusttune.stored import read_bytes, read_object
 from robusttune.tuners.parameters import stored_parameters, without_bookkeeping
-from robusttune.tuners.runs import times_begun
+from robusttune.tuners.runs import CRASHED_ADVICE, times_begun
 from robusttune.tuners.stored_names import (
     PROJECT_FILE,
     RECORD_FILE,
@@ -62,7 +62,7 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
     folders, links = _trial_folders(root)
     problems += [f"{name}: a symbolic link, not followed" for name in links]
     has_state = (root / STATE_FILE).is_file()
-    if not folders and not has_state and not _is_new(root):
+    if not any(map(_is_trial, folders)) and not has_state and not _is_new(root):
         raise ValueError(_not_a_project(root))
     oracle = _read_object(root / STATE_FILE, problems, root) if folders or has_state else None
     oracle = oracle or {}
@@ -76,7 +76,9 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
         record = _read_record(folder / RECORD_FILE, problems, root)
         if trial is None and record is None:
             continue
-        trial_id = record.trial_id if record else str((trial or {}).get("trial_id", folder.name))
+        trial_id = folder.name.removeprefix(TRIAL_PREFIX)  # whatever a copied file says
+        if record is not None:
+            record = replace(record, trial_id=trial_id)
         merged = _merge(record, trial or {}, trial_id, numbers.get(trial_id))
         records.append(merged)
         if trial is not None:
@@ -90,6 +92,11 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
         problems=tuple(problems),
         host="keras_tuner",
     )
+
+
+def _is_trial(folder: Path) -> bool:
+    """Whether a folder holds a trial, and is not only called like one ("trial_notes")."""
+    return any(os.path.lexists(folder / name) for name in (TRIAL_FILE, RECORD_FILE))
 
 
 def _is_new(root: Path) -> bool:
@@ -149,7 +156,7 @@ def _merge(
         params=_values(record.params) or bare.params,
     )
     if status == "running" == record.status and times_begun(record) and is_gone(record.evidence):
-        return known.having(Findings.crashed(), status="failed")
+        return known.having(Findings.crashed(advice=CRASHED_ADVICE), status="failed")
     if status == "running" or status == record.status:
         return known
     if status == "completed":

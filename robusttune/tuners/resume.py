@@ -17,12 +17,12 @@ from keras_tuner.engine import trial as trial_module
 from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 
 from robusttune._compat.keras_tuner import MetricsTracker, set_grid_order
-from robusttune.errors import InstabilityWarning, StoreError
+from robusttune.errors import InstabilityWarning, OtherProjectError, StoreError
 from robusttune.files import remove_stale_files
 from robusttune.findings import Findings
 from robusttune.records import TrialRecord
 from robusttune.tuners.files import set_aside, write_atomically
-from robusttune.tuners.runs import times_begun
+from robusttune.tuners.runs import CRASHED_ADVICE, times_begun
 from robusttune.tuners.stored_names import RECORD_FILE, STATE_FILE, TRIAL_FILE
 from robusttune.tuners.stored_state import OtherOracleError, read_state, trial_ids_of
 from robusttune.tuners.stored_trials import (
@@ -88,11 +88,9 @@ def _state(oracle: keras_tuner.Oracle, stored: StoredTrials) -> dict[str, Any] |
     except FileNotFoundError:
         return None
     except OtherOracleError as error:
-        raise StoreError(
-            None,
-            f"This project was begun by another kind of tuner ({error}). Give this one another"
-            " project_name, or overwrite=True",
-            path,
+        raise OtherProjectError(
+            f"This project was begun by another kind of tuner ({error}). Change the `project_name`"
+            f" or pass `overwrite=True`: {path}"
         ) from error
     except StoreError as error:
         problem: Exception = error
@@ -214,7 +212,7 @@ def _end(oracle: keras_tuner.Oracle, trial: Any) -> None:
 
 
 def _write_crash(oracle: keras_tuner.Oracle, record: TrialRecord, error: str) -> None:
-    crashed = record.having(Findings.crashed(error=error), status="failed")
+    crashed = record.having(Findings.crashed(error=error, advice=CRASHED_ADVICE), status="failed")
     path = os.path.join(oracle._get_trial_dir(record.trial_id), RECORD_FILE)
     write_atomically(path, crashed.to_stored_json())
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 
+# Of a process that ended in a trial of the search's own process.
+CRASHED_ADVICE = (
+    f"{FailureCause.CRASHED.advice} With Policy(isolate=True) a crash ends the trial alone."
+)
 BEGUN = "begun"  # in the evidence of a record that was stored when a run began
 
 

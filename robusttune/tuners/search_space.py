@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,13 @@ from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
 from robusttune.space import Adjustment
 from robusttune.stored import read_object
+from robusttune.tuners.declarations import declarations_heard
 from robusttune.tuners.files import set_aside, write_atomically
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 from robusttune.tuners.stored_names import PROJECT_FILE
+
+_log = logging.getLogger("robusttune.tuners")
 
 
 class SearchSpace:
@@ -44,6 +48,36 @@ class SearchSpace:
     def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
         """Watch what the block's builds declare; see SpaceSanitizer.watching."""
         return self._sanitizer.watching(mend=mend)
+
+    def populate(self, build_all: Callable[[], None]) -> None:
+        """Build the initial space; where that fails at integers that are 0 by default, without 0.
+
+        Args:
+            build_all: Keras Tuner's own way to it.
+
+        Raises:
+            Exception: What the user's build function raises.
+        """
+        zero: set[str] = set()
+
+        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+            if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.default == 0:
+                zero.update({hp.name} - self.policy.keep)
+            return hp
+
+        try:
+            with declarations_heard(hear):
+                build_all()
+        except Exception:
+            if not zero or self.policy.sanitize != "fix":
+                raise
+            try:
+                with self._sanitizer.without_zero(zero):
+                    build_all()
+                return
+            except Exception:  # then it was not the zeros: the first one tells more
+                _log.debug("the space cannot be built without 0 either", exc_info=True)
+            raise
 
     def begin(self, oracle: keras_tuner.Oracle) -> None:
         """Sanitize the initial space, or take that of a search that goes on as it is."""

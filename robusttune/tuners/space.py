@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import keras_tuner
@@ -14,7 +15,7 @@ from keras_tuner.engine import hyperparameters as hp_types
 from robusttune._compat.keras_tuner import is_declared, replace_declared
 from robusttune.policy import Policy
 from robusttune.space.notices import announce, tell
-from robusttune.space.parameters import Adjustment, Parameter, Value
+from robusttune.space.parameters import Adjustment, Int, Parameter, Value
 from robusttune.space.questions import (
     COUNTS,
     cap_matters,
@@ -202,6 +203,32 @@ class SpaceSanitizer:
             seen.append((copy.deepcopy(hp.conditions), declared))
         elif str(first) != str(declared):
             self._note_conflict(first, declared)
+
+    @contextlib.contextmanager
+    def without_zero(self, names: Collection[str]) -> Iterator[None]:
+        """Let integers from 0, of these names, begin with their first step while a block builds.
+
+        For a build that fails at Keras Tuner's default, the lower bound: a layer of 0 units, say.
+        """
+        reason = "the model cannot be built with 0"
+        changed: dict[str, tuple[Parameter, Parameter]] = {}
+
+        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+            parameter = neutral(hp)
+            if hp.name not in names or not isinstance(parameter, Int) or parameter.low != 0:
+                return hp
+            mended = replace(parameter, low=parameter.step or 1, default=None)
+            changed[hp.name] = (parameter, mended)
+            return keras_tuner_hyperparameter(mended, hp)
+
+        with declarations_heard(hear):
+            yield
+        for parameter, mended in changed.values():
+            assert isinstance(parameter, Int)
+            assert isinstance(mended, Int)
+            made = (Adjustment(parameter.name, "low", parameter.low, mended.low, reason),)
+            announce(parameter, mended, made, self.policy)
+            self.adjustments.extend(made)
 
     def _note_conflict(self, first: Parameter, other: Parameter) -> None:
         if first.name in self.policy.keep or any(

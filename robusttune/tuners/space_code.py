@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from robusttune.regions import Condition
 from robusttune.report.python_code import expression, listed, number, variable
-from robusttune.report.space_change import Narrowing, SpaceChange
+from robusttune.report.space_change import Narrowing, SpaceChange, remark, together
 from robusttune.space.parameters import Choice, Int, Parameter
 from robusttune.tuners.parameters import sampling_of
 
@@ -18,11 +18,11 @@ def lines(change: SpaceChange) -> str:
     conditional scope names. Elsewhere the trials of the region are refused.
     """
     if isinstance(change.by, Narrowing):
-        narrowed, where = change.by.narrowed, change.by.where
+        narrowed, where = together(change), change.by.where
         if not where:
             return f"{variable(narrowed.name)} = {_declaration(narrowed)}"
         if len(where) == 1 and where[0].values is not None:
-            return _scope(narrowed, where[0])
+            return _scope(narrowed, where[0]) + remark(change)
     return _refusal(change)
 
 
@@ -30,7 +30,10 @@ def _refusal(change: SpaceChange) -> str:
     def read(name: str) -> tuple[str | None, str]:
         # A trial may have it without ever having assigned the variable.
         if name in change.optional:
-            return f"{name!r} in hp", f"hp.get({name!r})"
+            # Keras Tuner gives a trial values of what it never asks for.
+            parent = change.present.get(name)
+            asks = f"{replace(parent, name=f'hp.get({parent.name!r})')} and " if parent else ""
+            return f"{asks}{name!r} in hp", f"hp.get({name!r})"
         return None, variable(name)
 
     return (
