@@ -14,6 +14,7 @@ from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
 from robusttune.regions.axes import axis_of, infer_axis, is_number
 from robusttune.regions.significance import wilson
+from robusttune.report.advice import in_words_of
 from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
 from robusttune.space.parameters import Parameter
@@ -125,8 +126,12 @@ def parameter_names(records: Iterable[TrialRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.params))
 
 
-def causes_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+def causes_frame(records: Iterable[TrialRecord], host: str | None = None) -> pd.DataFrame:
     """Return one row a cause, the most frequent first.
+
+    Args:
+        records: The trials.
+        host: In whose words the advice is; see `robusttune.report.advice`.
 
     Returns:
         cause; trials (with it as their cause); share (of all trials with a cause, 0..1);
@@ -141,7 +146,7 @@ def causes_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
         name = record.cause.value
         counts[name] = counts.get(name, 0) + 1
         seconds[name] = seconds.get(name, 0.0) + (record.seconds or 0.0)
-        advice[name] = record.cause.advice
+        advice[name] = in_words_of(record.cause.advice, host)
     order = sorted(counts, key=lambda name: (-counts[name], name))
     total = sum(counts.values())
     rows = [

@@ -30,6 +30,9 @@ class Host:
             `robusttune.report.space_change.SpaceChange` as lines of code.
         reads: Whether a source of `robusttune report SOURCE` is one of this host's.
         has_studies: Whether a source may hold several searches, each with a name.
+        refusal: What user code does to refuse hyperparameters, as an imperative with a line of
+            code; "": nothing is known.
+        start: The line that starts a search.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Host:
     code: str
     reads: Callable[[str], bool]
     has_studies: bool = False
+    refusal: str = ""
+    start: str = ""
 
 
 def _is_storage(source: str) -> bool:
@@ -53,6 +58,8 @@ _HOSTS = {
             reader="robusttune.tuners.project_reader",
             code="robusttune.tuners.space_code",
             reads=lambda source: True,  # a folder; what is none is an error there
+            refusal="raise keras_tuner.errors.FailedTrialError",
+            start="tuner.search(x, y, validation_split=0.2)",
         ),
         Host(
             name="optuna",
@@ -61,6 +68,8 @@ _HOSTS = {
             code="robusttune.optuna.space_code",
             reads=_is_storage,
             has_studies=True,
+            refusal="raise optuna.TrialPruned",
+            start="study.optimize(robust(objective), n_trials=100)",
         ),
     )
 }
