@@ -25,7 +25,8 @@ _STRIP = 26.0
 
 # Healthy and pruned trials in one picture; of more a regular sample is drawn.
 _MOST_HEALTHY = 800
-_MOST_IN_SLICE = 300
+# Trials in the picture of a slice, which says that it shows a sample.
+MOST_IN_SLICE = 300
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
     return [(i + 0.5, fitted(names[i], room)) for i in range(0, count, every)]
 
 
-def timeline_chart(records: Sequence[TrialRecord], looks: Looks, objective: str) -> tuple[Markup, str]:
+def timeline_chart(
+    records: Sequence[TrialRecord], looks: Looks, objective: str
+) -> tuple[Markup, str]:
     """Return all trials in order, and a note on what is not drawn.
 
     Those with an objective are on its scale, with the best so far as a line; the others are in
@@ -210,7 +213,7 @@ def importance_chart(
         drawing.text((x.at(share), bottom + 18), f"{share:.0%}", "tick")
     for index, name in enumerate(names):
         middle = 14 + row * (index + 0.5)
-        drawing.text((190, middle + 4), fitted(name, 26), "name", "end")
+        drawing.text((190, middle + 4), fitted(name, 21), "name", "end")
         lines = [middle - 7, middle + 7] if both else [middle, middle]
         if name in failing:
             each = failing[name]
@@ -233,7 +236,7 @@ def slice_chart(
 ) -> Markup:
     """Return the objective over one hyperparameter, with the failing trials in a strip above."""
     active = [record for record in records if axis.active_in(record.params)]
-    shown = thinned(active, looks, _MOST_IN_SLICE)
+    shown = active[:: -(-len(active) // MOST_IN_SLICE) or 1]
     drawing = Drawing(300, 220, f"{objective} over {name}, the failing trials above.")
     x = axis_scale([record.params[name] for record in shown], axis, (), 52, 288)
     values = [v for r in shown if not has_failed(r) and (v := objective_of(r)) is not None]

@@ -203,9 +203,7 @@ class Drawing:
         """Draw marks of one shape around each point, all in one path; `keys` as for dots."""
         self._marks(points, outline, f"mark {kind}", keys)
 
-    def _marks(
-        self, points: Sequence[Point], outline: str, kind: str, keys: Sequence[str]
-    ) -> None:
+    def _marks(self, points: Sequence[Point], outline: str, kind: str, keys: Sequence[str]) -> None:
         if points:
             path = "".join(f"M{_digits(x)} {_digits(y)}{outline}" for x, y in points)
             named = Markup(' data-t="{}"').format(" ".join(keys)) if keys else ""
@@ -238,6 +236,19 @@ def mark(outline: str, kind: str) -> Markup:
     )
     path, shape = (outline, "mark") if outline else ("h0", "dot")
     return drawing + Markup('<path d="M0 0{}" class="{} {}"/></svg>').format(path, shape, kind)
+
+
+def symbol(outline: str, kind: str) -> Markup:
+    """Return a mark as a picture that others of the page use by `symbol_use`."""
+    return Markup(
+        '<svg hidden aria-hidden="true"><symbol id="m-{}" viewBox="-7 -7 14 14">'
+        '<path d="M0 0{}" class="mark {}"/></symbol></svg>'
+    ).format(kind, outline, kind)
+
+
+def symbol_use(kind: str) -> Markup:
+    """Return a mark that the page has as a symbol: a table of thousands is to stay small."""
+    return Markup('<svg class="key" aria-hidden="true"><use href="#m-{}"/></svg>').format(kind)
 
 
 def _digits(value: float) -> str:

@@ -22,8 +22,8 @@ from robusttune.report.charts import (
     timeline_chart,
 )
 from robusttune.report.close_charts import loss_chart, replay_chart
-from robusttune.report.draw import shortened
-from robusttune.report.marks import BEST, DARK, HEALTHY, LIGHT, PRUNED, RUNNING, Marks
+from robusttune.report.draw import shortened, symbol, symbol_use
+from robusttune.report.marks import BEST, DARK, HEALTHY, LIGHT, OF_CAUSES, PRUNED, RUNNING, Marks
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import state_of
 from robusttune.report.view import View, view_of
@@ -101,7 +101,6 @@ def _template() -> jinja2.Template:
     )
     environment.filters["shortened"] = lambda text: shortened(text, _MOST_LABEL)
     environment.filters["duration"] = duration
-    environment.filters["id"] = id
     return environment.from_string(_asset("report.html.jinja"))
 
 
@@ -119,7 +118,8 @@ def _columns_style(table: TrialTable | None) -> str:
         elif column.kind == "long":
             rules.append(f"#trials td:nth-child({place}){{min-width:18em;white-space:normal}}")
         names.append(f"#trials td:nth-child({place})::before{{content:{_css(column.label)}}}")
-    return "\n".join([*rules, "@media (max-width:640px){", *names, "}"])
+    wide = "@media print,(min-width:641px){"
+    return "\n".join([wide, *rules, "}", "@media screen and (max-width:640px){", *names, "}"])
 
 
 def _css(text: str) -> str:
@@ -138,7 +138,7 @@ def _pictures(report: Contents, view: View) -> dict[str, Any]:
     axes = report.axes
     return {
         "legend": _legend(records, marks, best=report.best is not None),
-        "key_of": {id(kind): key(marks.of(kind)) for kind in marks.order},
+        "key_of": {kind: key(marks.of(kind)) for kind in marks.order},
         "regions": [
             (region_chart(each.region, records, axes, looks), index >= _OPEN_REGIONS)
             for index, each in enumerate(view.regions)
@@ -150,9 +150,12 @@ def _pictures(report: Contents, view: View) -> dict[str, Any]:
         "slices": [slice_chart(n, axes[n], records, looks, objective) for n in view.slices],
         "marginals": [marginal_chart(rows, view.baseline) for rows in view.marginals],
         "cards": {card.key: _card(card, marks) for card in view.cards.open + view.cards.folded},
-        "kind_places": {id(kind): place for place, kind in enumerate(marks.order)},
+        "kind_places": {kind: place for place, kind in enumerate(marks.order)},
         "card_of": view.cards.of_trials(),
         "best": key(BEST),
+        "symbols": Markup("").join(symbol(m.outline, m.kind) for m in (BEST, *OF_CAUSES)),
+        "row_marks": {kind: symbol_use(marks.of(kind).kind) for kind in marks.order}
+        | {"best": symbol_use(BEST.kind)},
     }
 
 

@@ -1,7 +1,7 @@
 """Importance: how much each hyperparameter explains of whether trials fail.
 
-Trees predict from all hyperparameters whether a trial fails, each trial by trees that were not fitted
-to it. Then the values of one hyperparameter are dealt out anew among the trials: by how much that
+Trees predict from all hyperparameters whether a trial fails, each trial by trees that were not
+fitted to it. Then the values of one hyperparameter are dealt out anew among the trials: by how much that
 makes the squared error of the predictions worse, over twice the variance of failing, is what it
 explains, alone and together with others: 1 where it decides by itself, about 0 where failing is
 noise. Sources: permutation importance of Breiman, "Random Forests" (2001), section 10, on held out
@@ -27,8 +27,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 # With fewer failing or other trials than this, nothing can be told.
 _FEWEST = 8
 # More trials than these cost time and say no more: of trials a regular sample is taken.
-_MOST_TRIALS = 2000
-_FOLDS, _TREES, _SHUFFLES, _SAMPLES = 5, 60, 4, 400
+_MOST_TRIALS = 1000
+_FOLDS, _TREES, _SHUFFLES, _SAMPLES = 5, 40, 3, 400
 _SEED = 0
 
 
@@ -67,9 +67,7 @@ def importance_for_failing(
     failed = np.array([has_failed(record) for record in ended], dtype=float)
     if min(failed.sum(), (1 - failed).sum()) < _FEWEST:
         return {}
-    values = {
-        name: [record.params.get(name, INACTIVE) for record in ended] for name in axes
-    }
+    values = {name: [record.params.get(name, INACTIVE) for record in ended] for name in axes}
     features = [f for f in features_of(values, axes) if not f.is_product]
     if not features:
         return {}
@@ -93,7 +91,7 @@ def _filled(column: Floats) -> Floats:
 
 
 def _worse_by(columns: Floats, failed: Floats) -> Floats:
-    """Return by how much the squared error of each trial grows without each column; shape (p, n)."""
+    """Return by how much the squared error of each trial grows without each column, (p, n)."""
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.model_selection import StratifiedKFold
 

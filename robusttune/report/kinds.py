@@ -40,8 +40,10 @@ class Kind:
     @classmethod
     def plain(cls, record: TrialRecord) -> Kind | None:
         """Return the kind of a trial by its cause alone; None where it did not fail."""
+        if not has_failed(record):
+            return None
         if record.cause is None:
-            return cls(None, "no cause") if has_failed(record) else None
+            return cls(None, "no cause")
         return cls(record.cause, spoken(record.cause))
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from robusttune.regions import Axis
@@ -11,6 +13,8 @@ from robusttune.report.draw import Scale
 
 GOLDEN = 0.6180339887498949
 _MOST_CHOICES = 12
+# Values of a number that make a grid, and how wide marks of one of them are spread, in SVG units.
+_MOST_GRID, _WIDEST = 20, 30.0
 
 
 def axis_scale(
@@ -43,3 +47,41 @@ def place_on(scale: Scale, value: Any, spread: float) -> float:
     text = text_of(value)
     text = text if text in scale.names else scale.names[-1]
     return scale.at(text) + spread * 0.7 * (scale.stop - scale.start) / len(scale.names)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The few values that a number takes, so that marks of the same place can be spread.
+
+    Args:
+        scale: Of the axis.
+        values: The values, ascending; empty where they are many, or not to be spread.
+    """
+
+    scale: Scale
+    values: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, scale: Scale, values: Sequence[Any]) -> Grid:
+        """Return the grid of the values along a scale."""
+        if scale.names:
+            return cls(scale)
+        distinct = sorted(set(values))
+        few = 1 < len(distinct) <= _MOST_GRID and 3 * len(distinct) < len(values)
+        return cls(scale, tuple(map(float, distinct)) if few else ())
+
+    def at(self, value: Any, spread: float) -> float:
+        """Return a position; trials of the same value are spread around it."""
+        if not self.values:
+            return place_on(self.scale, value, spread)
+        places = [self.scale.at(one) for one in self.values]
+        gap = min(abs(right - left) for left, right in pairwise(places))
+        return self.scale.at(value) + spread * min(0.7 * gap, _WIDEST)
+
+    def border(self, value: float) -> float:
+        """Return where a bound is drawn: of a grid between the values that it lies between."""
+        above = [one for one in self.values if one > value]
+        below = [one for one in self.values if one <= value]
+        if not above or not below:
+            return self.scale.at(value)
+        return (self.scale.at(below[-1]) + self.scale.at(above[0])) / 2

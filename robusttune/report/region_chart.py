@@ -11,7 +11,7 @@ from robusttune.regions import Axis, Condition, Region
 from robusttune.report.charts import Looks, draw_trials, drawn_note, thinned
 from robusttune.report.draw import Drawing, Scale
 from robusttune.report.marks import in_plane, plane_of, slanted_area
-from robusttune.report.places import GOLDEN, axis_scale, offset, place_on, text_of
+from robusttune.report.places import GOLDEN, Grid, axis_scale, offset, text_of
 
 
 def region_chart(
@@ -28,19 +28,27 @@ def region_chart(
     x = axis_scale([record.params[names[0]] for record in shown], axes[names[0]], ruled, 62, 446)
     y = Scale(272, 28, names=("",))
     if len(names) > 1:
-        y = axis_scale([record.params[names[1]] for record in shown], axes[names[1]], ruled, 272, 28)
+        y = axis_scale(
+            [record.params[names[1]] for record in shown], axes[names[1]], ruled, 272, 28
+        )
 
     told = f"Where {region.rule}, {region.failures} of {region.trials} failed."
     drawing = Drawing(460, 320, f"Trials over {' and '.join(names)}. {told}")
     drawn, others = in_plane(region.conditions, names)
-    _shade(drawing, drawn, x, y, names)
+    slanted = any(len(condition.factors) > 1 for condition in drawn)
+    grids = [
+        Grid(scale) if slanted else Grid.of(scale, [record.params[name] for record in shown])
+        for name, scale in zip(names, (x, y), strict=False)
+    ]
+    grids += [Grid(y)] * (len(names) < 2)
+    _shade(drawing, drawn, grids, names)
     drawing.frame(x, y, names[0], names[1] if len(names) > 1 else "")
     faded = {id(r) for r in shown if not all(c.holds(r.params) for c in others)}
     placed = []
     for index, record in enumerate(shown):
         values = [record.params[name] for name in names] + [""]
-        across = place_on(x, values[0], offset(index, GOLDEN))
-        placed.append((record, (across, place_on(y, values[1], offset(index, GOLDEN**2)))))
+        across = grids[0].at(values[0], offset(index, GOLDEN))
+        placed.append((record, (across, grids[1].at(values[1], offset(index, GOLDEN**2)))))
     draw_trials(drawing, placed, looks, faded)
     note = _note(others, len(records) - len(complete), names)
     thin = drawn_note(len(shown), len(complete))
@@ -57,26 +65,28 @@ def _note(others: Sequence[Condition], missing: int, names: Sequence[str]) -> st
 
 
 def _shade(
-    drawing: Drawing, conditions: Sequence[Condition], x: Scale, y: Scale, names: Sequence[str]
+    drawing: Drawing, conditions: Sequence[Condition], grids: Sequence[Grid], names: Sequence[str]
 ) -> None:
     """Fill the part of the plane in which all conditions hold."""
+    x, y = (grid.scale for grid in grids)
     spans = [[(x.start, x.stop)], [(y.start, y.stop)]]
     for condition in conditions:
         if len(condition.factors) > 1:
             _shade_product(drawing, condition, x, y)
             return
         along = names.index(condition.name)
-        spans[along] = _spans(condition, (x, y)[along])
+        spans[along] = _spans(condition, grids[along])
     for left, right in spans[0]:
         for low, high in spans[1]:
             corner = min(left, right), min(low, high)
             drawing.box(corner, (abs(right - left), abs(high - low)), "region")
 
 
-def _spans(condition: Condition, scale: Scale) -> list[tuple[float, float]]:
+def _spans(condition: Condition, grid: Grid) -> list[tuple[float, float]]:
+    scale = grid.scale
     if condition.values is None:
-        low = scale.start if condition.low is None else scale.at(condition.low)
-        high = scale.stop if condition.high is None else scale.at(condition.high)
+        low = scale.start if condition.low is None else grid.border(condition.low)
+        high = scale.stop if condition.high is None else grid.border(condition.high)
         return [(low, high)]
     half = (scale.stop - scale.start) / max(len(scale.names), 1) / 2
     texts = [text_of(value) for value in condition.values]

@@ -26,16 +26,17 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=color, highlight=False)
     console.print(_shown(report.verdict), style="bold")
-    causes = report.causes
-    if len(causes):
+    if report.kinds.order:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("cause")
         table.add_column("trials", justify="right")
         table.add_column("time lost", justify="right")
         table.add_column("what to do", ratio=1)
-        for row in causes.to_dict("records"):
-            lost = duration(row["seconds_lost"]) if row["seconds_lost"] else ""
-            table.add_row(row["cause"], str(row["trials"]), lost, row["advice"])
+        for kind, members in report.kinds.members.items():
+            seconds = sum(record.seconds or 0.0 for record in members)
+            lost = duration(seconds) if seconds else ""
+            advice = _shown(report.advice_of(kind))
+            table.add_row(_shown(kind.name), str(len(members)), lost, advice)
         console.print()
         console.print(table)
     regions = report.find_regions()

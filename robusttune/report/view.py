@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robusttune.records import TrialRecord
 from robusttune.regions import Region
+from robusttune.report.charts import MOST_IN_SLICE
 from robusttune.report.close_charts import numbers_of
 from robusttune.report.draw import number
 from robusttune.report.importance import Importance
@@ -20,7 +21,7 @@ from robusttune.report.sources import hosts
 from robusttune.report.suggest import Suggestion
 from robusttune.report.view_cards import Cards, cards_of
 from robusttune.report.view_table import TrialTable, rows_of, shown_cell, table_of
-from robusttune.report.words import counted, duration, too_few
+from robusttune.report.words import counted, duration, too_few, verdict
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
@@ -42,6 +43,7 @@ class BestView:
         objective: The name of the objective.
         direction: "least" or "most".
         params: Its hyperparameters.
+        went_wrong: Its kind of failure, where it was unstable later on; else "".
     """
 
     key: str
@@ -50,6 +52,7 @@ class BestView:
     objective: str
     direction: str
     params: list[tuple[str, str]]
+    went_wrong: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class View:
         name: Of the search.
         count: How many trials, in words.
         embedded: Whether it is a part of another page.
+        headline: How many trials failed, in one sentence.
         verdict: What happened, and what to do.
         priorities: What to mend, the most important first.
         facts: Names and values of the tiles.
@@ -124,6 +128,7 @@ class View:
         failing: How much each hyperparameter explains of failing.
         objective: What it explains of the objective.
         slices: Hyperparameters that get a picture each, of the objective over them.
+        sampled_slices: Whether those pictures have a sample of the trials only.
         marginals: Bins of each hyperparameter with their failure rates.
         marginals_left: How many hyperparameters have no picture of that.
         baseline: The failure rate of the whole search.
@@ -136,6 +141,7 @@ class View:
     name: str
     count: str
     embedded: bool
+    headline: str
     verdict: tuple[str, str]
     priorities: list[Priority]
     facts: list[tuple[str, str]]
@@ -150,6 +156,7 @@ class View:
     failing: dict[str, Importance]
     objective: dict[str, float]
     slices: list[str]
+    sampled_slices: bool
     marginals: list[list[Any]]
     marginals_left: int
     baseline: float
@@ -162,9 +169,7 @@ class View:
     def drawn(self) -> bool:
         """Whether any card has a picture."""
         cards = [*self.cards.open, *self.cards.folded]
-        return any(
-            numbers_of(card.record.evidence.get("losses")) or card.replays for card in cards
-        )
+        return any(numbers_of(card.record.evidence.get("losses")) or card.replays for card in cards)
 
     @property
     def sections(self) -> list[tuple[str, str]]:
@@ -198,6 +203,7 @@ def view_of(report: Contents, *, embedded: bool = False) -> View:
         name=report.name,
         count=counted(len(records)),
         embedded=embedded,
+        headline=verdict(records, [])[0],
         verdict=report.verdict_sentences,
         priorities=report.priorities,
         facts=_facts(records),
@@ -212,6 +218,7 @@ def view_of(report: Contents, *, embedded: bool = False) -> View:
         failing=failing,
         objective=objective,
         slices=ranked[:_MOST_SLICES] if report.best is not None else [],
+        sampled_slices=len(records) > MOST_IN_SLICE,
         marginals=rated[:MOST_PARAMETERS],
         marginals_left=max(len(rated) - MOST_PARAMETERS, 0),
         baseline=baseline,
@@ -253,7 +260,10 @@ def _about(report: Contents) -> list[tuple[str, str]]:
     told = [
         ("host", known[search.host].title if search.host in known else search.host or ""),
         ("sampler" if search.host == "optuna" else "tuner", search.sampler or ""),
-        ("objective", f"{search.objective or 'value'} ({search.direction})" * bool(search.direction)),
+        (
+            "objective",
+            f"{search.objective or 'value'} ({search.direction})" * bool(search.direction),
+        ),
         ("began", _moment(search.began)),
         ("last trial ended", _moment(search.ended)),
         ("took", duration(span) if span else ""),
@@ -277,6 +287,7 @@ def _best(report: Contents, keys: dict[int, str]) -> BestView | None:
     best, search = report.best, report.search
     if best is None or best.value is None:
         return None
+    kind = report.kinds.of(best)
     return BestView(
         key=keys[id(best)],
         trial=best.trial_id,
@@ -284,6 +295,7 @@ def _best(report: Contents, keys: dict[int, str]) -> BestView | None:
         objective=search.objective or "objective",
         direction="least" if search.direction == "min" else "most",
         params=[(name, shown_cell(value) or repr(value)) for name, value in best.params.items()],
+        went_wrong=kind.label if kind else "",
     )
 
 
@@ -367,5 +379,3 @@ def _adjustments(report: Contents) -> dict[str, Any] | None:
     rows = [["" if value is None else str(value) for value in row] for row in rows_of(frame)]
     folded = len(rows) > _MOST_OPEN_ADJUSTMENTS
     return {"columns": list(frame.columns), "rows": rows, "folded": folded}
-
-

@@ -65,9 +65,7 @@ class Cards:
         return {key: card.key for card in [*self.open, *self.folded] for key in card.alike}
 
 
-def cards_of(
-    records: Sequence[TrialRecord], kinds: Kinds, keys: Mapping[int, str]
-) -> Cards:
+def cards_of(records: Sequence[TrialRecord], kinds: Kinds, keys: Mapping[int, str]) -> Cards:
     """Return one card for each cause and message, those of most trials first.
 
     Args:
@@ -141,7 +139,7 @@ def _comparison(records: Sequence[TrialRecord]) -> tuple[list[str], list[list[st
     for name in names:
         columns[name] = [shown_cell(record.params.get(name)) for record in records]
     differing = {name: cells for name, cells in columns.items() if len(set(cells)) > 1}
-    kept = list(differing)[: _MOST_COMPARED]
+    kept = list(differing)[:_MOST_COMPARED]
     return kept, [[differing[name][row] for name in kept] for row in range(len(records))]
 
 

@@ -1,4 +1,4 @@
-"""The table of all trials, as plain data: its columns, and its rows in the order of their weight."""
+"""The table of all trials, as plain data: its columns, and its rows, what matters most first."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def table_of(report: Contents, keys: Mapping[int, str]) -> TrialTable:
     for place in order[:_MOST_ROWS]:
         record = report.records[place]
         cells = [
-            _text(column, value, record) for column, value in zip(columns, values[place], strict=True)
+            _text(column, value, record)
+            for column, value in zip(columns, values[place], strict=True)
         ]
         kind = report.kinds.of(record)
         rows.append(Row(keys[id(record)], state_of(record), kind, ranks.get(id(record)), cells))
@@ -114,7 +115,7 @@ def shown_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return number(value)
+        return number(value, 3)
     text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
     return shortened(text, _MOST_CELL)
 
@@ -202,5 +203,3 @@ def _note(report: Contents, rows: int, params_left: int) -> str:
         shown = _MOST_PARAMETERS
         note += f" {shown} of {shown + params_left} hyperparameters; trials.csv has all."
     return note.strip()
-
-
