@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html.parser
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -367,31 +366,6 @@ def test_colours_stand_out(theme):
         assert contrast(name, panel) >= 4.5
     for name in ("--k0", "--k1", "--k2", "--k3", "--k4", "--k5", "--bar", "--good", "--accent"):
         assert contrast(name, paper) >= 3, name
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed on this system")
-    with playwright.sync_playwright() as api:
-        started = api.chromium.launch(
-            executable_path=path,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from robusttune.report.charts import (
 from robusttune.report.close_charts import loss_chart, replay_chart
 from robusttune.report.draw import shortened, symbol, symbol_use
 from robusttune.report.marks import BEST, DARK, HEALTHY, LIGHT, OF_CAUSES, PRUNED, RUNNING, Marks
+from robusttune.report.progress import Progress
 from robusttune.report.region_chart import region_chart
 from robusttune.report.search import state_of
 from robusttune.report.view import View, view_of
@@ -33,7 +34,6 @@ from robusttune.report.words import duration
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
-    from robusttune.report.live import Live
 
 # Rows of the table that a browser shows at first, and that are printed.
 ROWS_AT_FIRST = 100
@@ -42,7 +42,7 @@ _OPEN_REGIONS = 3
 _MOST_LABEL = 40
 
 
-def render(report: Contents, *, embedded: bool = False, live: Live | None = None) -> str:
+def render(report: Contents, *, embedded: bool = False, live: Progress | None = None) -> str:
     """Return the report as HTML.
 
     Everything that came from a user or an exception is escaped, and the page's own policy lets no
@@ -124,7 +124,7 @@ def _columns_style(table: TrialTable | None) -> str:
 
 def _css(text: str) -> str:
     """Return a text as a string of CSS, each sign that might end it as its code point."""
-    signs = (c if c.isascii() and c.isalnum() or c == " " else f"\\{ord(c):x} " for c in text)
+    signs = (c if (c.isascii() and c.isalnum()) or c == " " else f"\\{ord(c):x} " for c in text)
     return f'"{"".join(signs)}"'
 
 

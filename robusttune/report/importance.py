@@ -1,9 +1,9 @@
 """Importance: how much each hyperparameter explains of whether trials fail.
 
 Trees predict from all hyperparameters whether a trial fails, each trial by trees that were not
-fitted to it. Then the values of one hyperparameter are dealt out anew among the trials: by how much that
-makes the squared error of the predictions worse, over twice the variance of failing, is what it
-explains, alone and together with others: 1 where it decides by itself, about 0 where failing is
+fitted to it. Then the values of one hyperparameter are dealt out anew among the trials: by how much
+that makes the squared error of the predictions worse, over twice the variance of failing, is what
+it explains, alone and together with others: 1 where it decides by itself, about 0 where failing is
 noise. Sources: permutation importance of Breiman, "Random Forests" (2001), section 10, on held out
 trials; the scale is that of Jansen's estimate of the total effect (1999, Computer Physics
 Communications 117); the intervals are percentiles of a bootstrap of the trials.

@@ -123,7 +123,8 @@ def _best(candidates: Sequence[_Candidate], seconds: Sequence[float]) -> list[_C
         lost = sum(seconds[place] for place in candidate.left)
         return len(candidate.left) / trials + lost / time
 
-    left, chosen = list(candidates), []
+    left = list(candidates)
+    chosen: list[_Candidate] = []
     while left and len(chosen) < _MOST:
         first = max(left, key=cost)
         left.remove(first)
@@ -145,8 +146,8 @@ def _priority(
     counts = {kind: len(of & members) for kind, of in of_kind.items()}
     kind = max(counts, key=lambda one: counts[one])
     label = kind.label if counts[kind] == len(members) else f"mostly {kind.label}"
-    if region is None and kind.cause in cause_regions:
-        place = cause_regions[kind.cause]
+    place = None if kind.cause is None else cause_regions.get(kind.cause)
+    if region is None and place is not None:
         within = frozenset(p for p in members if place.contains(failing[p].params))
         if len(within) >= _MOSTLY * len(members):
             region, members = place, within

@@ -34,6 +34,7 @@ class Search:
         began: When the first trial began; None: unknown.
         ended: When the last trial ended; None: unknown.
         planned: How many trials the search is to have; None: unknown.
+        policy: The policy of the search, as JSON; {}: unknown.
         objective_importance: Returns the share of each hyperparameter in how the objective varies,
             by name, as the host tells it; None: it does not.
     """
@@ -51,6 +52,7 @@ class Search:
     began: datetime | None = None
     ended: datetime | None = None
     planned: int | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
     objective_importance: Callable[[], Mapping[str, float]] | None = field(
         default=None, compare=False
     )

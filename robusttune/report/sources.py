@@ -6,6 +6,7 @@ further host adds itself to it with `register`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -109,6 +110,11 @@ def hosts() -> dict[str, Host]:
 def reader(name: str) -> Any:
     """Return the module that reads the searches of a host."""
     return import_module(_HOSTS[name].reader)
+
+
+def without_password(text: str) -> str:
+    """Return a text with the passwords of the URLs in it left out."""
+    return re.sub(r"(://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
 
 
 def read(source: str, study: str | None = None) -> Search:

@@ -1,7 +1,7 @@
 "use strict";
 const root = document.querySelector(".robusttune");
 // What the reader has chosen, kept where a living page is put anew.
-const chosen = { sort: null, up: true, filter: "", hidden: new Set(), limit: 0 };
+const chosen = { sort: null, up: true, filter: "", named: "", hidden: new Set(), limit: 0 };
 const columnRules = document.head.appendChild(document.createElement("style"));
 
 function startTheme() {
@@ -75,9 +75,15 @@ function startTable() {
     });
   });
   const filter = document.getElementById("filter");
-  filter.value = chosen.filter;
-  if (filter.value !== chosen.filter) filter.value = chosen.filter = "";
-  filter.addEventListener("change", () => { chosen.filter = filter.value; chosen.limit = first; show(); });
+  // By its name: the number of a cause changes with how frequent it is.
+  const again = [...filter.options].find((option) => option.textContent === chosen.named);
+  filter.value = chosen.filter = again ? again.value : "";
+  filter.addEventListener("change", () => {
+    chosen.filter = filter.value;
+    chosen.named = filter.selectedOptions[0].textContent;
+    chosen.limit = first;
+    show();
+  });
   const hide = () => {
     const places = heads.flatMap((head, place) => chosen.hidden.has(head.textContent) ? [place + 1] : []);
     columnRules.textContent = places.map((place) => `#trials :is(th,td):nth-child(${place}){display:none}`).join("");
@@ -102,7 +108,7 @@ function startTable() {
     reveal(id) {
       const row = byId.get(id);
       if (!row) return null;
-      if (!visible.includes(row)) { chosen.filter = filter.value = ""; show(); }
+      if (!visible.includes(row)) { chosen.filter = chosen.named = filter.value = ""; show(); }
       const place = visible.indexOf(row);
       if (place >= chosen.limit) { chosen.limit = place + 1; show(); }
       return row;
