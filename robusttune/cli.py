@@ -165,9 +165,17 @@ def _port(text: str) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    path("SOURCE", arguments.source)
+    try:
+        _serve(arguments)
+    except KeyboardInterrupt:
+        print()  # noqa: T201 - the shell's prompt is not to follow the ^C
+    return OK
+
+
+def _serve(arguments: argparse.Namespace) -> None:
     from robusttune.report.live import LivePage, LiveServer
 
-    path("SOURCE", arguments.source)
     page = LivePage(arguments.source, arguments.study, planned=arguments.trials)
     with LiveServer(page, arguments.port) as server:
         port = server.server_port
@@ -178,11 +186,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         print("\n".join(told), flush=True)  # noqa: T201
         if not arguments.no_browser and _has_screen():
             webbrowser.open(server.url)
-        try:
-            server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            print()  # noqa: T201 - the shell's prompt is not to follow the ^C
-    return OK
+        server.serve_forever(poll_interval=0.2)
 
 
 def _has_screen() -> bool:
