@@ -16,7 +16,7 @@ from robusttune.report.draw import Drawing, Point, Scale, fitted, number
 from robusttune.report.draw import mark as drawn_mark
 from robusttune.report.importance import Importance
 from robusttune.report.marks import BEST, Mark, Marks, groups_of, is_wide, objectives_are_wide
-from robusttune.report.places import GOLDEN, axis_scale, offset, place_on
+from robusttune.report.places import ACROSS, UP, axis_scale, offset, place_on
 from robusttune.report.search import has_ended, has_failed, objective_of
 from robusttune.report.words import counted
 
@@ -26,7 +26,7 @@ _STRIP = 26.0
 # Healthy and pruned trials in one picture; of more a regular sample is drawn.
 _MOST_HEALTHY = 800
 # Trials in the picture of a slice, which says that it shows a sample.
-MOST_IN_SLICE = 300
+MOST_IN_SLICE = 200
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,8 @@ def slice_chart(
         value = None if has_failed(record) else objective_of(record)
         if value is None and not has_failed(record):
             continue
-        height = 37.0 + 20 * offset(index, GOLDEN) if value is None else y.at(value)
-        across = place_on(x, record.params[name], offset(index, GOLDEN))
+        height = 37.0 + 20 * offset(index, UP) if value is None else y.at(value)
+        across = place_on(x, record.params[name], offset(index, ACROSS))
         placed.append((record, (across, height)))
     draw_trials(drawing, placed, looks)
     return drawing.svg()

@@ -238,17 +238,17 @@ def mark(outline: str, kind: str) -> Markup:
     return drawing + Markup('<path d="M0 0{}" class="{} {}"/></svg>').format(path, shape, kind)
 
 
-def symbol(outline: str, kind: str) -> Markup:
+def symbol(outline: str, kind: str, *, filled: bool = False) -> Markup:
     """Return a mark as a picture that others of the page use by `symbol_use`."""
     return Markup(
         '<svg hidden aria-hidden="true"><symbol id="m-{}" viewBox="-7 -7 14 14">'
-        '<path d="M0 0{}" class="mark {}"/></symbol></svg>'
-    ).format(kind, outline, kind)
+        '<path d="M0 0{}" fill="{}" stroke="currentColor" stroke-width="2"/></symbol></svg>'
+    ).format(kind, outline, "currentColor" if filled else "none")
 
 
 def symbol_use(kind: str) -> Markup:
     """Return a mark that the page has as a symbol: a table of thousands is to stay small."""
-    return Markup('<svg class="key" aria-hidden="true"><use href="#m-{}"/></svg>').format(kind)
+    return Markup('<svg class="key {0}" aria-hidden="true"><use href="#m-{0}"/></svg>').format(kind)
 
 
 def _digits(value: float) -> str:

@@ -40,6 +40,8 @@ ROWS_AT_FIRST = 100
 # Regions that are open at first; the picture of another one is folded.
 _OPEN_REGIONS = 3
 _MOST_LABEL = 40
+# On paper all columns have to fit, so that those of texts get their share and the others the rest.
+_PRINTED = {"cause": "12%", "long": "16%"}
 
 
 def render(report: Contents, *, embedded: bool = False, live: Progress | None = None) -> str:
@@ -111,15 +113,20 @@ def _columns_style(table: TrialTable | None) -> str:
     """
     if table is None:
         return ""
-    rules, names = [], []
+    rules, names, printed = [], [], []
     for place, column in enumerate(table.columns, start=1):
         if column.kind == "n":
             rules.append(f"#trials :is(th,td):nth-child({place}){{text-align:right}}")
         elif column.kind == "long":
             rules.append(f"#trials td:nth-child({place}){{min-width:18em;white-space:normal}}")
+        if column.kind in _PRINTED:
+            printed.append(f"#trials th:nth-child({place}){{width:{_PRINTED[column.kind]}}}")
         names.append(f"#trials td:nth-child({place})::before{{content:{_css(column.label)}}}")
+    printed = ["@media print{", *printed, "}"]
     wide = "@media print,(min-width:641px){"
-    return "\n".join([wide, *rules, "}", "@media screen and (max-width:640px){", *names, "}"])
+    return "\n".join(
+        [wide, *rules, "}", *printed, "@media screen and (max-width:640px){", *names, "}"]
+    )
 
 
 def _css(text: str) -> str:
@@ -153,7 +160,9 @@ def _pictures(report: Contents, view: View) -> dict[str, Any]:
         "kind_places": {kind: place for place, kind in enumerate(marks.order)},
         "card_of": view.cards.of_trials(),
         "best": key(BEST),
-        "symbols": Markup("").join(symbol(m.outline, m.kind) for m in (BEST, *OF_CAUSES)),
+        "symbols": Markup("").join(
+            symbol(m.outline, m.kind, filled=m is BEST) for m in (BEST, *OF_CAUSES)
+        ),
         "row_marks": {kind: symbol_use(marks.of(kind).kind) for kind in marks.order}
         | {"best": symbol_use(BEST.kind)},
     }

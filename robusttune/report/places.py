@@ -11,7 +11,9 @@ from robusttune.regions import Axis
 from robusttune.regions.axes import is_number
 from robusttune.report.draw import Scale
 
-GOLDEN = 0.6180339887498949
+# Steps that spread points evenly over a plane. Source: Roberts, "The Unreasonable Effectiveness of
+# Quasirandom Sequences" (2018), R2.
+ACROSS, UP = 0.7548776662466927, 0.5698402909980532
 _MOST_CHOICES = 12
 # Values of a number that make a grid, and how wide marks of one of them are spread, in SVG units.
 _MOST_GRID, _WIDEST = 20, 30.0
@@ -27,7 +29,10 @@ def axis_scale(
             names.sort(key=lambda name: name not in ruled)
             names = [*sorted(names[: _MOST_CHOICES - 1]), "others"]
         return Scale(start, stop, names=tuple(names))
-    return Scale.around(start, stop, [float(value) for value in values], log=axis.log)
+    numbers = [float(value) for value in values]
+    # Marks of the same place may be spread beyond the first and the last one.
+    room = 0.09 if len(set(numbers)) <= _MOST_GRID else 0.05
+    return Scale.around(start, stop, numbers, log=axis.log, room=room)
 
 
 def text_of(value: Any) -> str:

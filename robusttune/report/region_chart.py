@@ -11,7 +11,7 @@ from robusttune.regions import Axis, Condition, Region
 from robusttune.report.charts import Looks, draw_trials, drawn_note, thinned
 from robusttune.report.draw import Drawing, Scale
 from robusttune.report.marks import in_plane, plane_of, slanted_area
-from robusttune.report.places import GOLDEN, Grid, axis_scale, offset, text_of
+from robusttune.report.places import ACROSS, UP, Grid, axis_scale, offset, text_of
 
 
 def region_chart(
@@ -47,8 +47,8 @@ def region_chart(
     placed = []
     for index, record in enumerate(shown):
         values = [record.params[name] for name in names] + [""]
-        across = grids[0].at(values[0], offset(index, GOLDEN))
-        placed.append((record, (across, grids[1].at(values[1], offset(index, GOLDEN**2)))))
+        across = grids[0].at(values[0], offset(index, ACROSS))
+        placed.append((record, (across, grids[1].at(values[1], offset(index, UP)))))
     draw_trials(drawing, placed, looks, faded)
     note = _note(others, len(records) - len(complete), names)
     thin = drawn_note(len(shown), len(complete))
