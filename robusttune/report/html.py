@@ -35,8 +35,8 @@ from robusttune.report.words import duration
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
 
-# Rows of the table that a browser shows at first, and that are printed.
-ROWS_AT_FIRST = 100
+# Rows of the table that a browser shows at first, and that are printed, as the style sheet has it.
+ROWS_AT_FIRST, ROWS_PRINTED = 50, 100
 # Regions that are open at first; the picture of another one is folded.
 _OPEN_REGIONS = 3
 _MOST_LABEL = 40
@@ -65,6 +65,7 @@ def render(report: Contents, *, embedded: bool = False, live: Progress | None = 
         p=_pictures(report, view),
         live=live,
         rows_at_first=ROWS_AT_FIRST,
+        rows_printed=ROWS_PRINTED,
         style=Markup(style_sheet()),
         columns_style=Markup(_columns_style(view.table)),
         script=Markup(script),
