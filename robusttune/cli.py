@@ -9,8 +9,10 @@ import operator
 import os
 import re
 import sys
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robusttune._version import __version__
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 OK = 0
 GATE_FAILED = 1
 BAD_SOURCE = 2
+_LAST_PORT = 65535
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -88,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
-        return _demo(arguments) if arguments.command == "demo" else _report(arguments)
+        return _COMMANDS[arguments.command](arguments)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
@@ -113,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--html", metavar="FILE", help="write the report there, as one page")
     report.add_argument("--study", metavar="NAME", help="which study of an Optuna storage")
     report.add_argument(
+        "--bundle",
+        metavar="FILE",
+        help="write a zip file for a bug report there, without data, values, names and paths",
+    )
+    report.add_argument(
         "--fail-on",
         metavar="CONDITION",
         type=Gate.parse,
@@ -120,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help=f"exit with 1 if it holds, e.g. 'failure_rate>0.3'; over {', '.join(_MEASURES)}",
     )
+    watch = commands.add_parser("watch", help="serve the report of a running search, as it runs")
+    watch.add_argument("source", metavar="SOURCE", help="as for report; it need not be there yet")
+    watch.add_argument("--study", metavar="NAME", help="which study of an Optuna storage")
+    watch.add_argument("--port", metavar="N", type=_port, default=0, help="any free one by default")
+    watch.add_argument(
+        "--trials", metavar="N", type=_count, help="how many are planned, to tell the time left"
+    )
+    watch.add_argument("--no-browser", action="store_true", help="print the address only")
     demo = commands.add_parser("demo", help="run an unstable search on real data")
     demo.add_argument("directory", nargs="?", default="robusttune-demo", metavar="DIR")
     demo.add_argument(
@@ -142,18 +158,58 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port, 0 to {_LAST_PORT}, got {text!r}")
+    return int(text)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    path("SOURCE", arguments.source)
+    try:
+        _serve(arguments)
+    except KeyboardInterrupt:
+        print()  # noqa: T201 - the shell's prompt is not to follow the ^C
+    return OK
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from robusttune.report.live import LivePage, LiveServer
+
+    page = LivePage(arguments.source, arguments.study, planned=arguments.trials)
+    with LiveServer(page, arguments.port) as server:
+        port = server.server_port
+        told = [
+            f"The report of the search is at {server.url} until Ctrl-C.",
+            f"From elsewhere: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, and the same address.",
+        ]
+        print("\n".join(told), flush=True)  # noqa: T201
+        if not arguments.no_browser and _has_screen():
+            webbrowser.open(server.url)
+        server.serve_forever(poll_interval=0.2)
+
+
+def _has_screen() -> bool:
+    """Whether a browser can open a window; without one, some would take the terminal."""
+    known = sys.platform in ("win32", "darwin")
+    return known or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     path("SOURCE", arguments.source)
     csv = None if arguments.csv is None else path("--csv", arguments.csv)
     html = None if arguments.html is None else path("--html", arguments.html)
+    bundle = None if arguments.bundle is None else path("--bundle", arguments.bundle)
     console = Console()
     report = _read(arguments.source, arguments.study)
     width = console.width if console.is_terminal else 100
     print(report.summary(width=width, color=console.is_terminal))  # noqa: T201 - its output
     written = [] if csv is None else report.to_csv(csv)
     written += [] if html is None else [report.to_html(html)]
+    if bundle is not None:
+        written.append(_bundle(report, bundle))
     for file in written:
         print(file)  # noqa: T201
     met = [line for gate in arguments.fail_on if (line := gate.fails(report))]
@@ -162,8 +218,25 @@ def _report(arguments: argparse.Namespace) -> int:
     return GATE_FAILED if met else OK
 
 
+def _bundle(report: Report, target: Path) -> Path:
+    from robusttune.files import write_output
+    from robusttune.report.bundle import contents_of, listed, zipped
+
+    files = contents_of(report)
+    print(f"In {target}, for a bug report:\n{listed(files)}")  # noqa: T201
+    write_output(target, zipped(files))
+    return target
+
+
 def _read(source: str, study: str | None) -> Report:
     from robusttune.report import Report
     from robusttune.report.sources import read
 
     return Report(read(source, study))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "report": _report,
+    "watch": _watch,
+    "demo": _demo,
+}

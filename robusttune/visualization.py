@@ -7,7 +7,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from robusttune.arguments import collection, instance, require
-from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Condition, Region
 from robusttune.regions.axes import is_number
@@ -23,20 +22,29 @@ from robusttune.report.marks import (
     plane_of,
     slanted_area,
 )
-from robusttune.report.words import spoken
+from robusttune.report.search import objective_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 __all__ = ["plot_causes", "plot_marginals", "plot_regions", "plot_timeline"]
 
-# A mark of no objective is this share of the scale above the largest one.
-_ABOVE = 0.08
 _STEPS = 60
+# Opacity of what is in the shade of a rule and does not satisfy all of it.
+_PALE = 0.35
+_LABEL = {"textposition": "top left", "font": {"size": 11}}
+# Height of the band of trials without an objective, as a share of the figure's.
+_BAND = 0.12
+_NO_VALUE = "no value"
+# Pictures of marginals in a row, the height of one in pixels, and labels along its axis.
+_ACROSS, _TALL, _TICKS = 3, 220, 4
 
 
 def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Figure:
     """Plot the trials over two hyperparameters, with the unstable regions shaded.
+
+    A rule may have conditions on further hyperparameters. Its shade is paler then, and says them;
+    trials that are within the shade and do not satisfy them are pale.
 
     Args:
         report: The report.
@@ -53,22 +61,34 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
     figure = graph.Figure()
     axes = report.axes[x], report.axes[y]
     records = [r for r in report.records if all(axis.active_in(r.params) for axis in axes)]
+    outside = _outside(records, regions, names)
     for group in groups_of(records, _marks(report)):
         figure.add_trace(
             graph.Scatter(
                 x=[_place(axes[0], record) for record in group.records],
                 y=[_place(axes[1], record) for record in group.records],
-                text=[escape(f"trial {record.trial_id}") for record in group.records],
+                text=[_placed_told(record, outside) for record in group.records],
+                hoverinfo="text",
                 mode="markers",
-                name=group.name,
-                marker=_marker(group.mark),
+                name=escape(group.name),
+                marker=_marker(group.mark)
+                | {"opacity": [_PALE if id(r) in outside else 1.0 for r in group.records]},
             )
         )
     for region in regions:
-        drawn, _ = in_plane(region.conditions, names)
+        drawn, others = in_plane(region.conditions, names)
         if drawn:
+            told = " and ".join(map(str, others))
+            label = {"label": {"text": escape(f"where {told}"), **_LABEL}} if others else {}
             for shape in _shapes(report, drawn, names):
-                figure.add_shape(line_width=0, fillcolor=LIGHT["region"], layer="below", **shape)
+                figure.add_shape(
+                    line_width=0,
+                    fillcolor=LIGHT["region"],
+                    opacity=_PALE if others else 1.0,
+                    layer="below",
+                    **shape,
+                    **label,
+                )
     rules = "; ".join(region.rule for region in regions)
     title = f"Unstable where {rules}" if rules else "No unstable region"
     figure.update_layout(title=escape(title), xaxis_title=escape(x), yaxis_title=escape(y))
@@ -80,6 +100,8 @@ def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Fig
 def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> Figure:
     """Plot the failure rate per hyperparameter and bin, with 95 % intervals.
 
+    Each hyperparameter has a picture of its own, those that matter most first.
+
     Args:
         report: The report.
         parameters: Names of hyperparameters; None: all of them.
@@ -89,15 +111,20 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
         ValueError: A name is not that of a hyperparameter.
     """
     graph = _plotly(report)
+    from plotly.subplots import make_subplots
+
     groups = marginals_of(report.marginals.to_dict("records"), report.failure_rate)
     names = list(groups) if parameters is None else _names(parameters, list(groups))
-    figure = graph.Figure()
-    for name in names:
+    across = min(_ACROSS, max(len(names), 1))
+    down = max(-(-len(names) // across), 1)
+    titles = [escape(name) for name in names]
+    figure = make_subplots(down, across, subplot_titles=titles, shared_yaxes=True)
+    for place, name in enumerate(names):
         rows = groups[name]
         figure.add_trace(
             graph.Bar(
-                name=name,
-                x=[[escape(name)] * len(rows), [escape(row["bin"]) for row in rows]],
+                name=escape(name),
+                x=[escape(row["bin"]) for row in rows],
                 y=[row["failure_rate"] for row in rows],
                 marker_color=LIGHT["bar"],
                 showlegend=False,
@@ -106,16 +133,22 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
                     "array": [row["ci_high"] - row["failure_rate"] for row in rows],
                     "arrayminus": [row["failure_rate"] - row["ci_low"] for row in rows],
                 },
-            )
+            ),
+            row=place // across + 1,
+            col=place % across + 1,
         )
-    figure.add_hline(report.failure_rate, line_dash="dash", line_color=LIGHT["soft"])
-    figure.update_layout(title="Failure rate by hyperparameter")
+    if names:
+        figure.add_hline(report.failure_rate, line_dash="dash", line_color=LIGHT["soft"])
+    figure.update_layout(title="Failure rate by hyperparameter", height=120 + _TALL * down)
+    figure.update_xaxes(type="category", nticks=_TICKS, tickangle=0)
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
     return figure
 
 
 def plot_timeline(report: Report) -> Figure:
-    """Plot the objective of all trials in their order; failed ones without one are at the top.
+    """Plot the objective of all trials in their order; those without one are in a band above.
+
+    A trial that was pruned has none: its last value is not that of a whole training.
 
     Raises:
         ImportError: plotly is not installed.
@@ -123,40 +156,62 @@ def plot_timeline(report: Report) -> Figure:
     graph = _plotly(report)
     figure = graph.Figure()
     log = objectives_are_wide(report.records)
-    top = _top([r.value for r in report.records if r.value is not None], log)
     for group in groups_of(report.records, _marks(report)):
-        figure.add_trace(
-            graph.Scatter(
-                x=[record.number for record in group.records],
-                y=[top if record.value is None else record.value for record in group.records],
-                text=[_told(record) for record in group.records],
-                hoverinfo="text",
-                mode="markers",
-                name=group.name,
-                marker=_marker(group.mark),
+        scored = [record for record in group.records if objective_of(record) is not None]
+        others = [record for record in group.records if objective_of(record) is None]
+        for records, axis in ((scored, "y"), (others, "y2")):
+            if not records:
+                continue
+            figure.add_trace(
+                graph.Scatter(
+                    x=[record.number for record in records],
+                    y=[record.value if axis == "y" else _NO_VALUE for record in records],
+                    yaxis=axis,
+                    text=[_told(record) for record in records],
+                    hoverinfo="text",
+                    mode="markers",
+                    name=escape(group.name),
+                    legendgroup=group.name,
+                    showlegend=axis == "y" or not scored,
+                    marker=_marker(group.mark),
+                )
             )
-        )
-    scaled = any(record.value is not None for record in report.records)
-    figure.update_layout(title="The search", xaxis_title="trial", yaxis_title="objective")
-    figure.update_yaxes(showticklabels=scaled, type="log" if log else "linear")
+    scaled = any(objective_of(record) is not None for record in report.records)
+    objective = escape(report.search.objective or "objective")
+    figure.update_layout(
+        title="The search",
+        xaxis={"title": "trial", "anchor": "y"},
+        yaxis={
+            "title": objective if scaled else "",
+            "type": "log" if log else "linear",
+            "showticklabels": scaled,
+            "domain": [0, 1 - 1.4 * _BAND],
+        },
+        yaxis2={
+            "type": "category",
+            "categoryarray": [_NO_VALUE],
+            "domain": [1 - _BAND, 1],
+            "showgrid": False,
+        },
+    )
     return figure
 
 
 def plot_causes(report: Report) -> Figure:
-    """Plot the number of trials of each cause.
+    """Plot the number of trials of each cause; of an unknown one, by message or symptom.
 
     Raises:
         ImportError: plotly is not installed.
     """
     graph = _plotly(report)
-    rows = report.causes.iloc[::-1]
     marks = _marks(report)
+    kinds = list(reversed(report.kinds.members.items()))
     figure = graph.Figure(
         graph.Bar(
-            x=rows["trials"].to_numpy(int),
-            y=[spoken(cause) for cause in rows["cause"]],
+            x=[len(members) for _, members in kinds],
+            y=[escape(kind.label) for kind, _ in kinds],
             orientation="h",
-            marker_color=[marks.of(FailureCause(cause)).colour for cause in rows["cause"]],
+            marker_color=[marks.of(kind).colour for kind, _ in kinds],
         )
     )
     figure.update_layout(title="Why trials fail", xaxis_title="trials")
@@ -175,7 +230,27 @@ def _plotly(report: Report) -> Any:
 
 
 def _marks(report: Report) -> Marks:
-    return Marks.ranked(report.causes["cause"])
+    return Marks.of_kinds(report.kinds)
+
+
+def _outside(
+    records: Sequence[TrialRecord], regions: Sequence[Region], names: Sequence[str]
+) -> frozenset[int]:
+    """Return the `id` of each trial that is in a shade and in no region."""
+    found = set()
+    for record in records:
+        if any(region.contains(record.params) for region in regions):
+            continue
+        for region in regions:
+            drawn, others = in_plane(region.conditions, names)
+            if drawn and others and all(c.holds(record.params) for c in drawn):
+                found.add(id(record))
+    return frozenset(found)
+
+
+def _placed_told(record: TrialRecord, outside: frozenset[int]) -> str:
+    note = ", not in the region: other conditions of its rule do not hold"
+    return _told(record) + note * (id(record) in outside)
 
 
 def _two(
@@ -197,14 +272,9 @@ def _names(parameters: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _told(record: TrialRecord) -> str:
-    value = "" if record.value is None else f", objective {record.value:.6g}"
-    return escape(f"trial {record.trial_id}, {record.status}{value}")
-
-
-def _top(values: Sequence[float], log: bool) -> float:
-    """Return where trials without an objective are drawn: above all that have one."""
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    return high * (high / low) ** _ABOVE if log else high + _ABOVE * (high - low)
+    value = objective_of(record)
+    told = "" if value is None else f", objective {value:.6g}"
+    return escape(f"trial {record.trial_id}, {record.status}{told}")
 
 
 def _marker(mark: Mark) -> dict[str, Any]:

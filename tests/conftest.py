@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,3 +39,28 @@ def regression() -> tuple[np.ndarray, np.ndarray]:
     x = rng.normal(size=(320, 10)).astype("float32")
     y = (x @ rng.normal(size=(10, 1))).astype("float32")
     return x, y
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed on this system")
+    with playwright.sync_playwright() as api:
+        started = api.chromium.launch(
+            executable_path=path,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield started
+        started.close()

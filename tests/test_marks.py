@@ -55,7 +55,7 @@ def test_style_sheet_uses_no_colour_but_those_of_the_palette() -> None:
 
 def test_marks_of_the_most_frequent_causes_are_their_own() -> None:
     """The sixth and all later causes share the last mark, as trials of no cause do."""
-    marks = Marks(CAUSES)
+    marks = Marks.ranked(CAUSES)
     assert [marks.of(cause) for cause in CAUSES[:5]] == list(OF_CAUSES[:5])
     assert {marks.of(cause) for cause in [*CAUSES[5:], None]} == {OF_CAUSES[5]}
     assert [mark for mark, _ in marks.legend()] == list(OF_CAUSES)
@@ -140,12 +140,15 @@ def test_marginals_that_matter_most_come_first() -> None:
 def test_page_and_figures_show_the_same_marks() -> None:
     """The legend of a figure has the groups of the page, in the same colours."""
     pytest.importorskip("plotly")
-    report = Report.from_records(search(60))
-    marks = Marks.ranked(report.causes["cause"])
+    report = Report.from_records([*search(60), record(60, status="pruned", params={"p0": 0.5})])
+    marks = Marks.of_kinds(report.kinds)
     groups = groups_of(report.records, marks)
+    names = [group.name for group in groups]
+    assert names == ["healthy", "pruned", "divergent learning rate"]
+    assert {trace.name for trace in plots.plot_timeline(report).data} == set(names)
     for figure in (plots.plot_timeline(report), plots.plot_regions(report)):
-        assert [trace.name for trace in figure.data] == [group.name for group in groups]
-        assert [trace.marker.color for trace in figure.data] == [g.mark.colour for g in groups]
+        colours = {group.name: group.mark.colour for group in groups}
+        assert all(trace.marker.color == colours[trace.name] for trace in figure.data)
     page = report.html()
     assert all(f'class="mark {g.mark.kind}"' in page for g in groups if g.mark.outline)
 

@@ -19,6 +19,7 @@ from robusttune.report.frames import (
     MARGINAL_TYPES,
     TRIAL_TYPES,
 )
+from robusttune.report.search import Search
 from robusttune.report.words import duration
 
 
@@ -284,7 +285,10 @@ def test_verdict_locates_a_cause_where_nearly_all_trials_fail():
     ]
     report = Report.from_records([*records, completed("19", params={"loss": "mse", "lr": 0.3})])
     what, advice = report.verdict_sentences
-    assert what == "19 of 20 trials failed; 10 of them where loss == 'mse': unscaled data."
+    assert what == (
+        "19 of 20 trials failed; 10 of them where loss == 'mse': unscaled data;"
+        " 9 of them where loss == 'ratio': unsafe loss."
+    )
     assert advice == FailureCause.UNSCALED_DATA.advice
     assert report.cause_regions[FailureCause.UNSAFE_LOSS].rule == "loss == 'ratio'"
     assert "too few" not in report.summary()
@@ -307,11 +311,11 @@ def test_verdict_does_not_narrow_the_space_where_the_cure_is_another():
         ([failed("0"), failed("1")], "All 2 trials failed: divergent learning rate."),
         (
             [failed("0"), failed("1"), failed("2", "unsafe_loss"), completed("3")],
-            "3 of 4 trials failed; 2 of them: divergent learning rate.",
+            "3 of 4 trials failed; 2 of them: divergent learning rate; 1 of them: unsafe loss.",
         ),
         (
             [completed("0", unstable=True, cause="unsafe_loss"), completed("1")],
-            "None of 2 trials failed, but 1 was unstable: unsafe loss.",
+            "None of 2 trials failed; 1 completed but was unstable: unsafe loss.",
         ),
         (
             [failed("0"), completed("1"), TrialRecord(trial_id="2")],
@@ -354,3 +358,89 @@ def test_failure_rate_leaves_out_what_still_runs():
     records = [failed("0"), completed("1"), TrialRecord(trial_id="2")]
     assert Report.from_records(records).failure_rate == 0.5
     assert Report.from_records([]).failure_rate == 0.0
+
+
+def test_verdict_begins_with_what_costs_most():
+    """Six trials of 11 s come before the five of 3 s that a region explains."""
+    records = [
+        failed(str(n), "unsafe_loss", params={"loss": "ratio", "lr": 0.1 * n}) for n in range(5)
+    ]
+    records += [
+        failed(str(n), "unscaled_data", params={"loss": "mse", "lr": 0.1 * (n * 7 % 12)})
+        for n in range(5, 11)
+    ]
+    records = [r.replace(seconds=0.6 if r.cause == "unsafe_loss" else 1.9) for r in records]
+    records += [completed(str(n), params={"loss": "mse", "lr": 0.02 * n}) for n in range(11, 40)]
+    report = Report.from_records(records)
+    first, second = report.priorities
+    assert [region.rule for region in report.find_regions()] == ["loss == 'ratio'"]
+    assert (first.label, first.trials, first.seconds) == ("unscaled data", 6, pytest.approx(11.4))
+    assert (second.label, second.rule, second.trials) == ("unsafe loss", "loss == 'ratio'", 5)
+    assert report.verdict_sentences == (
+        "11 of 40 trials failed; 6 of them: unscaled data;"
+        " 5 of them where loss == 'ratio': unsafe loss.",
+        FailureCause.UNSCALED_DATA.advice,
+    )
+
+
+def test_verdict_names_three_things_at_most():
+    """One sentence is to be read."""
+    causes = ["unsafe_loss", "unscaled_data", "dead_relu", "crashed", "timeout"]
+    records = [failed(f"{n}{k}", cause) for n, cause in enumerate(causes) for k in range(9 - n)]
+    report = Report.from_records(records)
+    assert [priority.label for priority in report.priorities] == [
+        "unsafe loss",
+        "unscaled data",
+        "dead relu",
+    ]
+
+
+def unknown_trials():
+    """Trials of unknown cause: by the user's messages, by symptom, and of nothing known."""
+    told = [
+        failed(str(n), "unknown", symptom="exception", error=f"TrialFailure: units do not fit {n}")
+        for n in range(4)
+    ]
+    once = [failed("7", "unknown", symptom="exception", error="TrialFailure: no such file.")]
+    nan = [failed(str(n), "unknown", symptom="non_finite_objective") for n in range(8, 10)]
+    return [*told, *once, *nan, failed("10", "unknown"), completed("11")]
+
+
+def test_unknown_causes_are_told_apart_by_what_is_known():
+    """The user's own message is the name of what went wrong; numbers in it may differ."""
+    report = Report.from_records(unknown_trials())
+    assert {kind.label: len(of) for kind, of in report.kinds.members.items()} == {
+        "units do not fit …": 4,
+        "non finite objective, cause unknown": 2,
+        "no such file": 1,
+        "unknown": 1,
+    }
+    assert report.causes.cause.tolist() == ["unknown"]
+    assert "4 of them: units do not fit …;" in report.verdict
+    assert "with this message" in report.verdict_sentences[1]
+    assert "units do not fit …" in report.summary(width=200)
+
+
+@pytest.mark.parametrize("host", ["keras_tuner", "optuna", None])
+def test_advice_is_one_text_a_trial_and_right_for_its_host(host):
+    """Whatever was stored, a study of Optuna does not hear of Keras Tuner's exception."""
+    stored = failed("0", "code_error", advice=FailureCause.CODE_ERROR.advice, error="KeyError: 1")
+    report = Report(Search.of([stored, failed("1", "code_error")], host=host))
+    texts = {*report.trials.advice, *report.causes.advice, report.verdict_sentences[1]}
+    assert len(texts) == 1
+    (text,) = texts
+    assert ("keras_tuner" in text) is (host != "optuna")
+    assert ("raise optuna.TrialPruned instead" in text) is (host == "optuna")
+
+
+def test_best_is_the_best_of_the_completed_ones():
+    """A pruned trial's last value is none, and without a direction nothing is best."""
+    records = [
+        completed("0").replace(value=0.5),
+        completed("1").replace(value=0.3),
+        TrialRecord(trial_id="2", status="pruned", value=0.1),
+    ]
+    best = {d: Report(Search.of(records, direction=d)).best for d in ("min", "max", None)}
+    assert best["min"].trial_id == "1"
+    assert best["max"].trial_id == "0"
+    assert best[None] is None

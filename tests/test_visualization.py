@@ -103,3 +103,66 @@ def test_missing_plotly_is_explained(plot, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     with pytest.raises(ImportError, match=r"pip install 'robusttune\[plot\]'"):
         plot(Report.from_records(search(20)))
+
+
+def test_timeline_puts_trials_without_an_objective_in_a_band_of_their_own():
+    """Neither a failure nor a pruned trial looks as if it had scored."""
+    pytest.importorskip("plotly")
+    pruned = TrialRecord(trial_id="p", number=20, status="pruned", value=0.1)
+    figure = plots.plot_timeline(Report.from_records([*search(20), pruned]))
+    assert figure.layout.yaxis.domain[1] < figure.layout.yaxis2.domain[0]
+    for trace in figure.data:
+        above = trace.yaxis == "y2"
+        assert set(trace.y) == {"no value"} or not above
+        assert above or trace.name == "healthy"
+    names = [trace.name for trace in figure.data if trace.showlegend]
+    assert sorted(names) == ["divergent learning rate", "healthy", "pruned"]
+
+
+def three_conditions():
+    """Return the report of a search whose rule speaks of three hyperparameters."""
+    records = []
+    for n in range(480):
+        params = {"lr": 10 ** -((n % 12) / 3), "units": 2 ** (n // 12 % 8), "opt": "abcde"[n // 96]}
+        bad = params["lr"] > 0.01 and params["units"] > 4 and params["opt"] == "b"
+        status = "failed" if bad else "completed"
+        cause = "unsafe_loss" if bad else None
+        records.append(
+            TrialRecord(
+                trial_id=str(n), number=n, status=status, unstable=bad, cause=cause, params=params
+            )
+        )
+    return Report.from_records(records)
+
+
+def test_region_with_further_conditions_is_pale_and_says_them():
+    """Healthy trials under the shade of a cut through a rule are told from the region's own."""
+    pytest.importorskip("plotly")
+    report = three_conditions()
+    (region,) = report.find_regions()
+    assert {condition.name for condition in region.conditions} == {"lr", "units", "opt"}
+    figure = plots.plot_regions(report, ["lr", "units"])
+    (shape,) = figure.layout.shapes
+    assert shape.opacity < 1
+    assert shape.label.text == "where opt == &#x27;b&#x27;"
+    (healthy,) = [trace for trace in figure.data if trace.name == "healthy"]
+    low, bound = region.conditions, {c.name: c for c in region.conditions}
+    inside = [
+        bound["lr"].low < x and y > bound["units"].low
+        for x, y in zip(healthy.x, healthy.y, strict=True)
+    ]
+    assert len(low) == 3
+    assert [opacity < 1 for opacity in healthy.marker.opacity] == inside
+    (failed,) = [trace for trace in figure.data if trace.name != "healthy"]
+    assert set(failed.marker.opacity) == {1.0}
+
+
+def test_marginals_have_a_picture_each_and_few_labels():
+    """Labels are level, and no more than people can read."""
+    pytest.importorskip("plotly")
+    figure = plots.plot_marginals(Report.from_records(search(60)))
+    titles = [note.text for note in figure.layout.annotations]
+    assert "learning_rate" in titles
+    assert len({trace.xaxis for trace in figure.data}) == len(figure.data) == len(titles)
+    axes = [figure.layout[f"xaxis{n or ''}"] for n in (None, *range(2, len(titles) + 1))]
+    assert all(axis.tickangle == 0 and axis.nticks <= 5 for axis in axes)

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from robusttune.records import TrialRecord
+from robusttune.regions import Axis
 from robusttune.regions.axes import is_number
 from robusttune.report.draw import Drawing, Point, Scale, fitted, number
 from robusttune.report.draw import mark as drawn_mark
-from robusttune.report.marks import Mark, Marks, groups_of, is_wide, objectives_are_wide
+from robusttune.report.importance import Importance
+from robusttune.report.marks import BEST, Mark, Marks, groups_of, is_wide, objectives_are_wide
+from robusttune.report.places import ACROSS, UP, axis_scale, offset, place_on
+from robusttune.report.search import has_ended, has_failed, objective_of
 from robusttune.report.words import counted
 
-# Marks in one picture; of more trials a regular sample is drawn.
-_MOST_MARKS = 1500
-# A step number beyond this is taken for an error in the evidence.
-_MOST_STEPS = 10**12
+# Height of the strip of trials that are not on the scale of the objective.
+_STRIP = 26.0
+
+# Healthy and pruned trials in one picture; of more a regular sample is drawn.
+_MOST_HEALTHY = 800
+# Trials in the picture of a slice, which says that it shows a sample.
+MOST_IN_SLICE = 200
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How the trials of a search are drawn.
+
+    Args:
+        marks: Of the kinds of failure.
+        keys: The name of each trial within the page, by the `id` of its record.
+        best: The best trial; None where there is none.
+        less_is_better: Whether the best trial has the least objective.
+    """
+
+    marks: Marks
+    keys: Mapping[int, str]
+    best: TrialRecord | None = None
+    less_is_better: bool = True
 
 
 def key(mark: Mark) -> Markup:
@@ -26,32 +51,55 @@ def key(mark: Mark) -> Markup:
     return drawn_mark(mark.outline, mark.kind)
 
 
-def sampled(records: Sequence[TrialRecord], most: int = _MOST_MARKS) -> Sequence[TrialRecord]:
-    """Return at most `most` records, evenly spread."""
-    every = max(1, math.ceil(len(records) / most))
-    return records[::every]
+def thinned(
+    records: Sequence[TrialRecord], looks: Looks, most: int = _MOST_HEALTHY
+) -> list[TrialRecord]:
+    """Return the trials to draw: all that failed, were unstable or run, the best, some healthy."""
+    calm = [r for r in records if has_ended(r) and not has_failed(r) and r is not looks.best]
+    every = max(1, math.ceil(len(calm) / most))
+    left_out = {id(r) for index, r in enumerate(calm) if index % every}
+    return [record for record in records if id(record) not in left_out]
+
+
+def drawn_note(drawn: int, of: int) -> str:
+    """Return a sentence where not all trials are drawn; else ""."""
+    if drawn == of:
+        return ""
+    return (
+        f"{drawn:,} of {of:,} trials drawn: all that failed, were unstable or still run, the best,"
+        " and a regular sample of the others."
+    )
 
 
 def draw_trials(
-    drawing: Drawing, placed: Iterable[tuple[TrialRecord, Point]], marks: Marks, faded: set[int]
+    drawing: Drawing,
+    placed: Iterable[tuple[TrialRecord, Point]],
+    looks: Looks,
+    faded: Container[int] = (),
 ) -> None:
-    """Draw healthy trials as dots, below the failing ones in the marks of their causes.
+    """Draw healthy trials as dots, below the failing ones in the marks of their kinds.
 
     Args:
         drawing: Where.
         placed: Each trial with its place.
-        marks: Of the causes.
+        looks: How.
         faded: The `id` of each record that is drawn palely.
     """
     points = {id(record): (record, point) for record, point in placed}
-    for group in groups_of([record for record, _ in points.values()], marks):
+    for group in groups_of([record for record, _ in points.values()], looks.marks):
         for fade in (False, True):
-            alike = [points[id(r)][1] for r in group.records if (id(r) in faded) is fade]
+            alike = [record for record in group.records if (id(record) in faded) is fade]
+            at = [points[id(record)][1] for record in alike]
+            keys = [looks.keys[id(record)] for record in alike]
             kind = group.mark.kind + " faded" * fade
             if group.mark.outline:
-                drawing.shapes(alike, group.mark.outline, kind)
+                drawing.shapes(at, group.mark.outline, kind, keys)
             else:
-                drawing.dots(alike, kind)
+                drawing.dots(at, kind, keys)
+    best = points.get(id(looks.best))
+    if best is not None:
+        keys = [looks.keys[id(best[0])]]
+        drawing.shapes([best[1]], BEST.outline, BEST.kind, keys)
 
 
 def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup:
@@ -92,120 +140,117 @@ def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
     return [(i + 0.5, fitted(names[i], room)) for i in range(0, count, every)]
 
 
-def timeline_chart(records: Sequence[TrialRecord], marks: Marks) -> Markup:
-    """Return all trials in order: the objective of those that have one, the others above.
+def timeline_chart(
+    records: Sequence[TrialRecord], looks: Looks, objective: str
+) -> tuple[Markup, str]:
+    """Return all trials in order, and a note on what is not drawn.
 
-    Where no trial has one, as with several objectives, there is no scale of it.
+    Those with an objective are on its scale, with the best so far as a line; the others are in
+    strips above: those without one, and those that were pruned, whose last value is none. Where no
+    trial has an objective, as with several objectives, there is no scale of it.
     """
-    shown = sampled(records)
-    values = [record.value for record in shown if record.value is not None]
+    shown = thinned(records, looks)
+    values = [value for record in shown if (value := objective_of(record)) is not None]
     told = f"{counted(len(records))} in order, with the objective of those that have one."
     numbers = [record.number or 0 for record in shown]
-    x = Scale(62, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
-    y = Scale(46, 46, names=("",))
+    x = Scale(78, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
+    strips = {"no value": 29.0}
+    if any(record.status == "pruned" and not has_failed(record) for record in records):
+        strips["pruned"] = 29.0 + _STRIP
+    top = 46 + _STRIP * (len(strips) - 1)
+    y = Scale(top, top, names=("",))
     if values:
-        y = Scale.around(206, 58, values, log=objectives_are_wide(shown))
+        y = Scale.around(top + 170, top + 22, values, log=objectives_are_wide(shown))
     drawing = Drawing(940, y.start + 44, told)
-    drawing.box((x.start, 18), (x.stop - x.start, 22), "band")
-    if values:
-        drawing.text((x.start - 6, 33), "no value", "tick", "end")
-    drawing.frame(x, y, "trial", "", ticks=10)
-    placed = [
-        (record, (x.at(record.number or 0), 29.0 if record.value is None else y.at(record.value)))
-        for record in shown
-    ]
-    draw_trials(drawing, placed, marks, set())
+    for name, middle in strips.items():
+        drawing.box((x.start, middle - 11), (x.stop - x.start, 22), "band")
+        if values or len(strips) > 1:
+            drawing.text((x.start - 6, middle + 4), name, "tick", "end")
+    drawing.frame(x, y, "trial", objective if values else "", ticks=10)
+    if looks.best is not None:
+        drawing.line(_best_so_far(records, looks.less_is_better, x, y), "so-far")
+    placed = []
+    for record in shown:
+        value = objective_of(record)
+        is_pruned = record.status == "pruned" and not has_failed(record)
+        above = strips["pruned" if is_pruned else "no value"]
+        placed.append((record, (x.at(record.number or 0), above if value is None else y.at(value))))
+    draw_trials(drawing, placed, looks)
+    return drawing.svg(), drawn_note(len(shown), len(records))
+
+
+def _best_so_far(
+    records: Sequence[TrialRecord], less_is_better: bool, x: Scale, y: Scale
+) -> list[Point]:
+    """Return the corners of the line of the best objective up to each trial."""
+    scored = [r for r in records if r.value is not None and r.status == "completed"]
+    sign = 1.0 if less_is_better else -1.0
+    corners: list[Point] = []
+    level = math.inf
+    for record in scored:
+        if sign * (record.value or 0.0) < level:
+            place = x.at(record.number or 0)
+            if corners:
+                corners.append((place, corners[-1][1]))
+            level = sign * (record.value or 0.0)
+            corners.append((place, y.at(record.value)))
+    return [*corners, (x.stop, corners[-1][1])] if corners else []
+
+
+def importance_chart(
+    failing: Mapping[str, Importance], objective: Mapping[str, float], most: int = 12
+) -> Markup:
+    """Return how much each hyperparameter explains, as a dot with its interval and as a bar."""
+    names = list(dict.fromkeys([*failing, *objective]))[:most]
+    both = bool(failing) and bool(objective)
+    row = 34.0 if both else 24.0
+    told = ", ".join(f"{name} {failing[name].share:.0%}" for name in names[:3] if name in failing)
+    drawing = Drawing(640, 44 + row * len(names), f"What decides: {told or ', '.join(names[:3])}.")
+    x = Scale(200, 600, 0.0, 1.0)
+    bottom = 14 + row * len(names)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        drawing.line([(x.at(share), 8), (x.at(share), bottom)], "grid")
+        drawing.text((x.at(share), bottom + 18), f"{share:.0%}", "tick")
+    for index, name in enumerate(names):
+        middle = 14 + row * (index + 0.5)
+        drawing.text((190, middle + 4), fitted(name, 21), "name", "end")
+        lines = [middle - 7, middle + 7] if both else [middle, middle]
+        if name in failing:
+            each = failing[name]
+            told = f"failing: {each.share:.0%}, {each.low:.0%} to {each.high:.0%}"
+            drawing.box((x.start, lines[0] - 5), (x.at(each.share) - x.start, 10), "bar k0", told)
+            drawing.line([(x.at(each.low), lines[0]), (x.at(each.high), lines[0])], "whisker")
+        if name in objective:
+            share = objective[name]
+            drawing.box(
+                (x.start, lines[1] - 5),
+                (x.at(share) - x.start, 10),
+                "bar",
+                f"the objective: {share:.0%}",
+            )
     return drawing.svg()
 
 
-def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
-    """Return the losses up to a failure; None where there are none to draw."""
-    losses = numbers_of(record.evidence.get("losses"))
-    finite = [value for value in losses if math.isfinite(value)]
-    if not finite:
-        return None
-    baseline = record.evidence.get("baseline_loss")
-    finite += [float(baseline)] if baseline is not None and is_number(baseline) else []
-    first = record.evidence.get("first_step")
-    first = first if isinstance(first, int) and 0 <= first < _MOST_STEPS else 0
-    last = first + len(losses) - 1
-    drawing = Drawing(460, 210, f"Loss of trial {record.trial_id} from step {first} to {last}.")
-    x = Scale(62, 446, first, max(last, first + 1), whole=True)
-    y = Scale.around(166, 26, finite, log=is_wide(finite, 20))
-    drawing.frame(x, y, "step", "loss")
-    if is_number(baseline):
-        drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
-    points = [(x.at(first + i), y.at(v)) for i, v in enumerate(losses) if math.isfinite(v)]
-    mark = marks.of(record.cause)
-    drawing.line(points, f"loss {mark.kind}")
-    if math.isfinite(losses[-1]):
-        drawing.shapes(points[-1:], mark.outline, mark.kind)
-    else:
-        drawing.shapes([(x.stop, y.stop)], mark.outline, mark.kind)
-        text = "NaN" if math.isnan(losses[-1]) else "infinite"
-        drawing.text((x.stop - 9, y.stop + 4), text, "label", "end")
+def slice_chart(
+    name: str, axis: Axis, records: Sequence[TrialRecord], looks: Looks, objective: str
+) -> Markup:
+    """Return the objective over one hyperparameter, with the failing trials in a strip above."""
+    active = [record for record in records if axis.active_in(record.params)]
+    shown = active[:: -(-len(active) // MOST_IN_SLICE) or 1]
+    drawing = Drawing(300, 220, f"{objective} over {name}, the failing trials above.")
+    x = axis_scale([record.params[name] for record in shown], axis, (), 52, 288)
+    values = [v for r in shown if not has_failed(r) and (v := objective_of(r)) is not None]
+    y = Scale.around(168, 64, values or [0.0], log=is_wide(values, 30.0))
+    drawing.box((x.start, 22), (x.stop - x.start, 30), "band")
+    drawing.text((x.start - 6, 41), "failed", "tick", "end")
+    drawing.frame(x, y, name, "", ticks=4)
+    placed = []
+    for index, record in enumerate(shown):
+        value = None if has_failed(record) else objective_of(record)
+        if value is None and not has_failed(record):
+            continue
+        height = 37.0 + 20 * offset(index, UP) if value is None else y.at(value)
+        across = place_on(x, record.params[name], offset(index, ACROSS))
+        placed.append((record, (across, height)))
+    draw_trials(drawing, placed, looks)
     return drawing.svg()
-
-
-def replay_chart(record: TrialRecord) -> Markup | None:
-    """Return the numbered replays of a failure; None where there are none to draw.
-
-    A loss is shown as a multiple of that of the best constant prediction: below 1, a replay learns.
-    """
-    curves = []
-    for index, replay in enumerate(replays_of(record.evidence), start=1):
-        losses = numbers_of(replay.get("losses"))
-        baseline = replay.get("baseline_loss", record.evidence.get("baseline_loss"))
-        if losses and is_number(baseline) and baseline > 0:
-            curves.append((index, replay, [loss / baseline for loss in losses]))
-    # What is a thousand times worse than a constant is drawn at the top: that is enough to know.
-    finite = [min(v, 1e3) for _, _, values in curves for v in values if math.isfinite(v)]
-    if not finite:
-        return None
-    steps = [r["steps"] for _, r, _ in curves if isinstance(r.get("steps"), int)]
-    longest = min(max([*steps, 2]), _MOST_STEPS)
-    drawing = Drawing(460, 190, f"Losses of {len(curves)} replays of trial {record.trial_id}.")
-    x = Scale(62, 430, 0, longest, whole=True)
-    y = Scale.around(146, 26, [*finite, 1.0], log=is_wide(finite, 5))
-    drawing.frame(x, y, "step of the replay", "loss / loss of the best constant prediction")
-    drawing.line([(x.start, y.at(1.0)), (x.stop, y.at(1.0))], "baseline")
-    ends: list[tuple[float, Point, str]] = []
-    for index, replay, values in curves:
-        reach = replay["steps"] if isinstance(replay.get("steps"), int) else longest
-        every = min(reach, longest) / max(len(values) - 1, 1)
-        # A replay that ended in NaN leaves the picture at its top.
-        kept = [value if math.isfinite(value) else math.inf for value in values]
-        kept = kept[: kept.index(math.inf) + 1] if math.inf in kept else kept
-        points = [
-            (x.at(i * every), y.stop if v == math.inf else y.at(v)) for i, v in enumerate(kept)
-        ]
-        drawing.line(points, f"replay {'cured' if replay.get('cured') is True else 'uncured'}")
-        ends.append((points[-1][1], points[-1], str(index)))
-    taken: dict[float, float] = {}
-    for height, (right, _), label in sorted(ends):
-        taken[right] = max(height + 4, taken.get(right, -math.inf) + 11)
-        drawing.text((right + 5, taken[right]), label, "tick", "start")
-    return drawing.svg()
-
-
-def numbers_of(values: Any) -> list[float]:
-    """Return the numbers of a list in evidence, "nan" and "inf" too; [] where it is none."""
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        return []
-    numbers = []
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            return []
-        try:
-            numbers.append(float(value))
-        except (ValueError, OverflowError):
-            return []
-    return numbers
-
-
-def replays_of(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the replays in evidence that can be read."""
-    replays = evidence.get("replays")
-    if not isinstance(replays, Sequence) or isinstance(replays, str):
-        return []
-    return [replay for replay in replays if isinstance(replay, Mapping)]

@@ -11,7 +11,11 @@ from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Region
 from robusttune.report import frames
+from robusttune.report.advice import advised, common_advice
+from robusttune.report.importance import Importance, importance_for_failing
+from robusttune.report.kinds import Kind, Kinds
 from robusttune.report.locate import locate
+from robusttune.report.priorities import Priority, rank
 from robusttune.report.search import Search, has_ended, has_failed
 from robusttune.report.suggest import Suggestion, suggest
 from robusttune.report.words import verdict
@@ -33,6 +37,7 @@ class Contents:
     def __init__(self, search: Search) -> None:
         arguments.instance("search", search, Search, "a Search", "Use one of Report.from_*().")
         self._search = search
+        self._records = tuple(advised(record, search.host) for record in search.records)
         self._regions: dict[str, list[Region]] = {}
 
     @property
@@ -48,7 +53,12 @@ class Contents:
     @property
     def records(self) -> tuple[TrialRecord, ...]:
         """The trials that the report is made from, in the order of their numbers."""
-        return self._search.records
+        return self._records
+
+    @property
+    def search(self) -> Search:
+        """What the report is made from, and what its host says of the search."""
+        return self._search
 
     @cached_property
     def axes(self) -> dict[str, Axis]:
@@ -84,7 +94,7 @@ class Contents:
 
         Columns: cause, trials, share (of the trials with a cause, 0..1), seconds_lost, advice.
         """
-        return frames.causes_frame(self.records)
+        return frames.causes_frame(self.records, self.host)
 
     @cached_property
     def marginals(self) -> pd.DataFrame:
@@ -165,9 +175,44 @@ class Contents:
     @property
     def verdict_sentences(self) -> tuple[str, str]:
         """What happened, and what to do; the second is empty where nothing failed."""
+        return verdict(self.records, self.priorities)
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The failing trials by cause, those of unknown cause by message or symptom."""
+        return Kinds(self.records)
+
+    @cached_property
+    def priorities(self) -> list[Priority]:
+        """Up to three things to mend, those first that cost most trials and time."""
         regions = self.find_regions()
         by_cause = {} if regions else self.cause_regions
-        return verdict(self.records, regions, self.suggest_space(), by_cause)
+        suggestions = self.suggest_space()
+        return rank(self.records, self.kinds, regions, by_cause, suggestions, self.advice_of)
+
+    def advice_of(self, kind: Kind) -> str:
+        """Return what to do about a kind of failure, in the words of the host."""
+        return common_advice(self.kinds.members.get(kind, ()), kind.cause, self.host)
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best objective; None where there is no one objective."""
+        sign = {"min": 1.0, "max": -1.0}.get(self._search.direction or "")
+        scored = [r for r in self.records if r.value is not None and r.status == "completed"]
+        if sign is None or not scored:
+            return None
+        return min(scored, key=lambda record: sign * (record.value or 0.0))
+
+    @cached_property
+    def importance(self) -> dict[str, Importance]:
+        """How much each hyperparameter explains of failing, the most important first."""
+        return importance_for_failing(self.records, self.axes)
+
+    @cached_property
+    def objective_importance(self) -> dict[str, float]:
+        """The share of each hyperparameter in how the objective varies, as the host tells it."""
+        told = self._search.objective_importance
+        return {} if told is None else dict(told())
 
     @property
     def failure_rate(self) -> float:

@@ -193,17 +193,21 @@ class Drawing:
             inner,
         )
 
-    def dots(self, points: Sequence[Point], kind: str) -> None:
-        """Draw round marks, all in one path."""
-        if points:
-            path = "".join(f"M{_digits(x)} {_digits(y)}h0" for x, y in points)
-            self._add('<path d="{}" class="dot {}"/>', path, kind)
+    def dots(self, points: Sequence[Point], kind: str, keys: Sequence[str] = ()) -> None:
+        """Draw round marks, all in one path; `keys` name the trials that they stand for."""
+        self._marks(points, "h0", f"dot {kind}", keys)
 
-    def shapes(self, points: Sequence[Point], outline: str, kind: str) -> None:
-        """Draw marks of one shape around each point, all in one path."""
+    def shapes(
+        self, points: Sequence[Point], outline: str, kind: str, keys: Sequence[str] = ()
+    ) -> None:
+        """Draw marks of one shape around each point, all in one path; `keys` as for dots."""
+        self._marks(points, outline, f"mark {kind}", keys)
+
+    def _marks(self, points: Sequence[Point], outline: str, kind: str, keys: Sequence[str]) -> None:
         if points:
             path = "".join(f"M{_digits(x)} {_digits(y)}{outline}" for x, y in points)
-            self._add('<path d="{}" class="mark {}"/>', path, kind)
+            named = Markup(' data-t="{}"').format(" ".join(keys)) if keys else ""
+            self._add('<path d="{}" class="{}"{}/>', path, kind, named)
 
     def frame(self, x: Scale, y: Scale, x_name: str = "", y_name: str = "", ticks: int = 5) -> None:
         """Draw both axes with grid lines, ticks and names."""
@@ -232,6 +236,19 @@ def mark(outline: str, kind: str) -> Markup:
     )
     path, shape = (outline, "mark") if outline else ("h0", "dot")
     return drawing + Markup('<path d="M0 0{}" class="{} {}"/></svg>').format(path, shape, kind)
+
+
+def symbol(outline: str, kind: str, *, filled: bool = False) -> Markup:
+    """Return a mark as a picture that others of the page use by `symbol_use`."""
+    return Markup(
+        '<svg hidden aria-hidden="true"><symbol id="m-{}" viewBox="-7 -7 14 14">'
+        '<path d="M0 0{}" fill="{}" stroke="currentColor" stroke-width="2"/></symbol></svg>'
+    ).format(kind, outline, "currentColor" if filled else "none")
+
+
+def symbol_use(kind: str) -> Markup:
+    """Return a mark that the page has as a symbol: a table of thousands is to stay small."""
+    return Markup('<svg class="key {0}" aria-hidden="true"><use href="#m-{0}"/></svg>').format(kind)
 
 
 def _digits(value: float) -> str:

@@ -15,9 +15,9 @@ from robusttune.records import COLUMNS, TrialRecord, one_line, plain
 from robusttune.regions import Axis, Region
 from robusttune.regions.axes import axis_of, infer_axis, is_number
 from robusttune.regions.significance import wilson
+from robusttune.report.advice import common_advice
 from robusttune.report.draw import number
 from robusttune.report.search import has_ended, has_failed
-from robusttune.report.words import advice_on
 from robusttune.space.parameters import Parameter
 
 # pandas' nullable types: what is missing is <NA>, in any column.
@@ -130,29 +130,32 @@ def parameter_names(records: Iterable[TrialRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.params))
 
 
-def causes_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:
+def causes_frame(records: Sequence[TrialRecord], host: str | None = None) -> pd.DataFrame:
     """Return one row a cause, the most frequent first.
+
+    Args:
+        records: The trials.
+        host: In whose words the advice is; see `robusttune.report.advice`.
 
     Returns:
         cause; trials (with it as their cause); share (of all trials with a cause, 0..1);
         seconds_lost (wall time of those trials); advice (what all of them were told, or else the
         cause's general advice).
     """
-    counts: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    causes: dict[str, FailureCause] = {}
+    members: dict[FailureCause, list[TrialRecord]] = {}
     for record in records:
-        if record.cause is None:
-            continue
-        name = record.cause.value
-        counts[name] = counts.get(name, 0) + 1
-        seconds[name] = seconds.get(name, 0.0) + (record.seconds or 0.0)
-        causes[name] = record.cause
-    order = sorted(counts, key=lambda name: (-counts[name], name))
-    total = sum(counts.values())
+        if record.cause is not None:
+            members.setdefault(record.cause, []).append(record)
+    total = sum(map(len, members.values()))
     rows = [
-        (name, counts[name], counts[name] / total, seconds[name], advice_on(causes[name], records))
-        for name in order
+        (
+            cause.value,
+            len(members[cause]),
+            len(members[cause]) / total,
+            sum(record.seconds or 0.0 for record in members[cause]),
+            common_advice(members[cause], cause, host),
+        )
+        for cause in sorted(members, key=lambda cause: (-len(members[cause]), cause.value))
     ]
     return typed(rows, CAUSE_TYPES)
 

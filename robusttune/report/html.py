@@ -4,75 +4,70 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from robusttune.causes import FailureCause
-from robusttune.records import TrialRecord, one_line, plain
-from robusttune.regions import Region
+from robusttune.records import TrialRecord
 from robusttune.report.charts import (
+    Looks,
+    importance_chart,
     key,
-    loss_chart,
     marginal_chart,
-    replay_chart,
-    replays_of,
+    slice_chart,
     timeline_chart,
 )
-from robusttune.report.draw import number, shortened
-from robusttune.report.marks import DARK, HEALTHY, LIGHT, Marks, marginals_of
+from robusttune.report.close_charts import loss_chart, replay_chart
+from robusttune.report.draw import shortened, symbol, symbol_use
+from robusttune.report.marks import BEST, DARK, HEALTHY, LIGHT, OF_CAUSES, PRUNED, RUNNING, Marks
+from robusttune.report.progress import Progress
 from robusttune.report.region_chart import region_chart
-from robusttune.report.search import has_ended, has_failed
-from robusttune.report.sources import hosts
-from robusttune.report.suggest import Suggestion
-from robusttune.report.words import below_constant, counted, duration, named, spoken, too_few
+from robusttune.report.search import state_of
+from robusttune.report.view import View, view_of
+from robusttune.report.view_cards import Card
+from robusttune.report.view_table import TrialTable
+from robusttune.report.words import duration
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
 
-# What a page shows at most; the tables have all of it.
-_MOST_ROWS = 1000
-_MOST_PARAMETERS = 12
-_MOST_CLOSE_UPS = 6
-_MOST_CELL = 160
-_MOST_REPLAYS = 12
-_TRIAL_COLUMNS = (
-    ("number", "#"),
-    ("trial_id", "trial"),
-    ("status", "status"),
-    ("cause", "cause"),
-    ("confidence", "confidence"),
-    ("epoch", "epoch"),
-    ("step", "step"),
-    ("value", "objective"),
-    ("skill", "skill"),
-    ("seconds", "seconds"),
-)
+# Rows of the table that a browser shows at first, and that are printed, as the style sheet has it.
+ROWS_AT_FIRST, ROWS_PRINTED = 50, 100
+# Regions that are open at first; the picture of another one is folded.
+_OPEN_REGIONS = 3
+_MOST_LABEL = 40
+# On paper all columns have to fit, so that those of texts get their share and the others the rest.
+_PRINTED = {"cause": "12%", "long": "16%"}
 
 
-def render(report: Contents, *, embedded: bool = False) -> str:
+def render(report: Contents, *, embedded: bool = False, live: Progress | None = None) -> str:
     """Return the report as HTML.
 
     Everything that came from a user or an exception is escaped, and the page's own policy lets no
-    script run but the one that sorts the table.
+    script run but its own, by its hash.
 
     Args:
         report: The report.
         embedded: Whether to return a part of a page, for a notebook, without the long parts.
+        live: How far the search is, on a page that updates itself; None: it does not.
     """
     from robusttune._version import __version__
 
-    script = _asset("page.js")
+    view = view_of(report, embedded=embedded)
+    script = _asset("page.js") + (_asset("live.js") if live else "")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
-        v=_view(report, embedded),
+        v=view,
+        p=_pictures(report, view),
+        live=live,
+        rows_at_first=ROWS_AT_FIRST,
+        rows_printed=ROWS_PRINTED,
         style=Markup(style_sheet()),
+        columns_style=Markup(_columns_style(view.table)),
         script=Markup(script),
         script_hash=digest,
         version=__version__,
@@ -107,255 +102,88 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["shortened"] = lambda text: shortened(text, _MOST_LABEL)
+    environment.filters["duration"] = duration
     return environment.from_string(_asset("report.html.jinja"))
 
 
-def _view(report: Contents, embedded: bool) -> dict[str, Any]:
-    """Return all that the template shows, as plain values and finished pictures."""
-    records = report.records
-    causes = report.causes.to_dict("records")
-    marks = Marks.ranked(row["cause"] for row in causes)
-    return {
-        "name": report.name,
-        "count": counted(len(records)),
-        "embedded": embedded,
-        "verdict": _verdict(report),
-        "facts": _facts(records),
-        "below_constant": below_constant(records),
-        "legend": _legend(records, marks),
-        "regions": [_region(region, report, marks) for region in report.find_regions()],
-        "region_note": _region_note(report),
-        "causes": [_cause(row, report, marks) for row in causes],
-        "timeline": timeline_chart(records, marks) if records else None,
-        "timeline_scaled": any(record.value is not None for record in records),
-        **_marginals(report),
-        **_close_ups(records, marks),
-        "adjustments": _adjustments(report.adjustments),
-        **_trials(report, marks),
-        "problems": report.problems,
-    }
+def _columns_style(table: TrialTable | None) -> str:
+    """Return the style of the columns of the table, which spares each cell a class of its own.
 
-
-def _verdict(report: Contents) -> dict[str, str]:
-    what, advice = report.verdict_sentences
-    return {"what": what, "advice": advice}
-
-
-def _facts(records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
-    failed = [record for record in records if has_failed(record)]
-    lost = sum(record.seconds or 0.0 for record in failed)
-    saved = sum(record.seconds_saved or 0.0 for record in records)
-    running = sum(record.status == "running" for record in records)
-    facts = [
-        ("trials", str(len(records))),
-        ("failed", str(sum(record.status == "failed" for record in records))),
-        ("unstable", str(len(failed))),
-    ]
-    facts += [("running", str(running))] * bool(running)
-    facts += [("lost to failures", duration(lost))] * bool(lost)
-    facts += [("saved by stopping early", duration(saved))] * bool(saved)
-    return facts
-
-
-def _legend(records: Sequence[TrialRecord], marks: Marks) -> Markup:
-    """Return what the marks of the pictures mean."""
-    entries = [(HEALTHY, "healthy"), *marks.legend()]
-    if any(has_failed(record) and record.cause is None for record in records):
-        entries.append((marks.of(None), "no cause"))
-    items = [Markup("<li>{}{}</li>").format(key(mark), name) for mark, name in entries]
-    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
-
-
-def _region(region: Region, report: Contents, marks: Marks) -> dict[str, Any]:
-    suggestions = {suggestion.region: suggestion for suggestion in report.suggest_space()}
-    suggestion = suggestions.get(region.rule)
-    chart, note = region_chart(region, report.records, report.axes, marks)
-    cause = region.dominant_cause
-    return {
-        "rule": region.rule,
-        "failures": region.failures,
-        "trials": region.trials,
-        "rate": f"{region.failure_rate:.0%}",
-        "interval": f"{region.ci_low:.0%} to {region.ci_high:.0%}",
-        "baseline": f"{region.baseline_rate:.0%}",
-        "p": f"≤ {region.p_value:.3f}" if region.p_value <= 0.005 else f"= {region.p_value:.3f}",
-        "cause": named(region, report.records) if cause else "",
-        "advice": cause.advice if cause and not cause.narrowing else "",
-        "lost": duration(region.seconds_lost) if region.seconds_lost else "",
-        "suggestion": suggestion,
-        "code": [] if suggestion is None else _code(suggestion, report.host),
-        "chart": chart,
-        "chart_note": note,
-    }
-
-
-def _code(suggestion: Suggestion, host: str | None) -> list[tuple[str, str]]:
-    """Return the name of each host and its lines: of one host, or of all where it is not known."""
-    code = suggestion.code
-    known = hosts()
-    names = [host] if host in code else list(code)
-    return [(known[name].title if name in known else name, code[name]) for name in names]
-
-
-def _region_note(report: Contents) -> str:
-    if report.find_regions():
+    On a telephone a row is a card, and its cells carry the names of their columns.
+    """
+    if table is None:
         return ""
-    note = too_few(report.records)
-    if note and not report.cause_regions:
-        return note
-    ended = [record for record in report.records if has_ended(record)]
-    failed = sum(map(has_failed, ended))
-    if not failed:
-        return ""
-    if failed == len(ended):
-        return "All trials failed, so that the hyperparameters cannot tell why."
-    if report.cause_regions:
-        return (
-            "Trials fail all over the search space; each cause has its own part of it, see below."
-        )
-    return "No part of the search space fails more often than noise alone would make it seem."
-
-
-def _cause(row: Mapping[Any, Any], report: Contents, marks: Marks) -> dict[str, Any]:
-    cause = FailureCause(row["cause"])
-    region = report.cause_regions.get(cause)
-    return {
-        "key": key(marks.of(cause)),
-        "cause": spoken(cause),
-        "where": region.rule if region else "",
-        "those": f"{region.failures} of {region.trials} trials there" if region else "",
-        "trials": row["trials"],
-        "share": f"{row['share']:.0%}",
-        "lost": duration(row["seconds_lost"]) if row["seconds_lost"] else "",
-        "advice": row["advice"],
-    }
-
-
-def _marginals(report: Contents) -> dict[str, Any]:
-    """Return a picture per hyperparameter, those that matter most first."""
-    baseline = report.failure_rate
-    if baseline in (0, 1):
-        return {"marginals": [], "marginals_note": ""}
-    groups = marginals_of(report.marginals.to_dict("records"), baseline)
-    shown = [rows for rows in groups.values() if len(rows) > 1]
-    left = len(shown) - _MOST_PARAMETERS
-    return {
-        "marginals": [marginal_chart(rows, baseline) for rows in shown[:_MOST_PARAMETERS]],
-        "marginals_note": f"{left} more are in marginals.csv." if left > 0 else "",
-    }
-
-
-def _close_ups(records: Sequence[TrialRecord], marks: Marks) -> dict[str, Any]:
-    """Return a few failing trials, of different causes first, those with losses first."""
-    failing = [record for record in records if record.cause is not None]
-    shown = _most_telling(failing)
-    note = f"{len(shown)} of {len(failing)} failing trials." if len(shown) < len(failing) else ""
-    cards = [_close_up(record, marks) for record in shown]
-    drawn = any(card["charts"] for card in cards)
-    return {"close_ups": cards, "close_drawn": drawn, "close_note": note}
-
-
-def _most_telling(failing: Sequence[TrialRecord]) -> list[TrialRecord]:
-    telling = sorted(
-        failing,
-        key=lambda record: (
-            "losses" not in record.evidence,
-            "replays" not in record.evidence,
-            -(record.confidence or 0.0),
-        ),
+    rules, names, printed = [], [], []
+    for place, column in enumerate(table.columns, start=1):
+        if column.kind == "n":
+            rules.append(f"#trials :is(th,td):nth-child({place}){{text-align:right}}")
+        elif column.kind == "long":
+            rules.append(f"#trials td:nth-child({place}){{min-width:18em;white-space:normal}}")
+        if column.kind in _PRINTED:
+            printed.append(f"#trials th:nth-child({place}){{width:{_PRINTED[column.kind]}}}")
+        names.append(f"#trials td:nth-child({place})::before{{content:{_css(column.label)}}}")
+    printed = ["@media print{", *printed, "}"]
+    wide = "@media print,(min-width:641px){"
+    return "\n".join(
+        [wide, *rules, "}", *printed, "@media screen and (max-width:640px){", *names, "}"]
     )
-    turns: dict[FailureCause | None, int] = {}
-    ranked: list[tuple[int, int, TrialRecord]] = []
-    for record in telling:
-        turns[record.cause] = turns.get(record.cause, 0) + 1
-        ranked.append((turns[record.cause], len(ranked), record))
-    chosen = [record for _, _, record in sorted(ranked)[:_MOST_CLOSE_UPS]]
-    return sorted(chosen, key=lambda record: record.number or 0)
 
 
-def _close_up(record: TrialRecord, marks: Marks) -> dict[str, Any]:
-    sure = f"{record.confidence:.0%} sure" if record.confidence else ""
-    step = "" if record.step is None else f"step {record.step}"
-    epoch = "" if record.epoch is None else f"epoch {record.epoch}"
-    replays = replays_of(record.evidence)[:_MOST_REPLAYS]
-    params = ", ".join(f"{n} = {_cell(v) or repr(v)}" for n, v in record.params.items())
-    happened = ", ".join(filter(None, (spoken(record.symptom or ""), epoch, step, sure)))
-    facts = [
-        ("What happened", happened),
-        ("Also possible", ", ".join(map(spoken, record.other_causes))),
-        ("Error", shortened(record.error or "", 400)),
-        ("Hyperparameters", shortened(params, 400)),
-        ("What to do", record.advice or ""),
-    ]
+def _css(text: str) -> str:
+    """Return a text as a string of CSS, each sign that might end it as its code point."""
+    signs = (c if (c.isascii() and c.isalnum()) or c == " " else f"\\{ord(c):x} " for c in text)
+    return f'"{"".join(signs)}"'
+
+
+def _pictures(report: Contents, view: View) -> dict[str, Any]:
+    """Return the pictures of the page, and the keys of its marks."""
+    records = report.records
+    marks = Marks.of_kinds(report.kinds)
+    looks = Looks(marks, view.keys, report.best, report.search.direction != "max")
+    objective = view.best.objective if view.best else report.search.objective or "objective"
+    timeline = timeline_chart(records, looks, objective) if records else None
+    axes = report.axes
     return {
-        "key": key(marks.of(record.cause)),
-        "trial_id": record.trial_id,
-        "cause": spoken(record.cause or ""),
-        "charts": [c for c in (loss_chart(record, marks), replay_chart(record)) if c],
-        "facts": [(name, value) for name, value in facts if value],
-        "replays": list(map(_replay, replays)),
+        "legend": _legend(records, marks, best=report.best is not None),
+        "key_of": {kind: key(marks.of(kind)) for kind in marks.order},
+        "regions": [
+            (region_chart(each.region, records, axes, looks), index >= _OPEN_REGIONS)
+            for index, each in enumerate(view.regions)
+        ],
+        "timeline": timeline,
+        "importance": importance_chart(view.failing, view.objective)
+        if view.failing or view.objective
+        else None,
+        "slices": [slice_chart(n, axes[n], records, looks, objective) for n in view.slices],
+        "marginals": [marginal_chart(rows, view.baseline) for rows in view.marginals],
+        "cards": {card.key: _card(card, marks) for card in view.cards.open + view.cards.folded},
+        "kind_places": {kind: place for place, kind in enumerate(marks.order)},
+        "card_of": view.cards.of_trials(),
+        "best": key(BEST),
+        "symbols": Markup("").join(
+            symbol(m.outline, m.kind, filled=m is BEST) for m in (BEST, *OF_CAUSES)
+        ),
+        "row_marks": {kind: symbol_use(marks.of(kind).kind) for kind in marks.order}
+        | {"best": symbol_use(BEST.kind)},
     }
 
 
-def _replay(replay: Mapping[str, Any]) -> str:
-    change = shortened(one_line(str(replay.get("change", "a change"))), 80)
-    cured = replay.get("cured")
-    outcome = "cured" if cured is True else "not cured" if cured is False else "not clear"
-    return f"{change}: {outcome}"
+def _card(card: Card, marks: Marks) -> list[Markup]:
+    charts = (loss_chart(card.record, marks), replay_chart(card.record))
+    return [chart for chart in charts if chart is not None]
 
 
-def _adjustments(frame: pd.DataFrame) -> dict[str, Any] | None:
-    if not len(frame):
-        return None
-    rows = [["" if value is None else str(value) for value in row] for row in _rows(frame)]
-    return {"columns": list(frame.columns), "rows": rows}
-
-
-def _trials(report: Contents, marks: Marks) -> dict[str, Any]:
-    """Return the table of all trials; of very many, the failing ones first."""
-    frame = report.trials
-    note = ""
-    if len(frame) > _MOST_ROWS:
-        order = frame["cause"].isna().to_numpy().argsort(kind="stable")[:_MOST_ROWS]
-        note = f"{_MOST_ROWS} of {len(frame)} trials, failing ones first; trials.csv has all."
-        frame = frame.iloc[sorted(order)]
-    names = [name for name in frame.columns if name.startswith("params_")]
-    if len(names) > _MOST_PARAMETERS:
-        note += f" {_MOST_PARAMETERS} of {len(names)} hyperparameters; trials.csv has all."
-    names = names[:_MOST_PARAMETERS]
-    base = [(name, label) for name, label in _TRIAL_COLUMNS if frame[name].notna().any()]
-    shown = base + [(name, name.removeprefix("params_")) for name in names]
-    shown += [("error", "error")] * bool(frame["error"].notna().any())
-    kinds = {name: "n" if pd.api.types.is_numeric_dtype(frame[name]) else "" for name, _ in shown}
-    kinds |= {name: "" for name, _ in shown if pd.api.types.is_bool_dtype(frame[name])}
-    kinds["error"] = "long"
-    rows = [
-        [
-            (_marked(value, marks) if name == "cause" else _cell(value), kinds[name])
-            for (name, _), value in zip(shown, row, strict=True)
-        ]
-        for row in _rows(frame[[name for name, _ in shown]])
+def _legend(records: Sequence[TrialRecord], marks: Marks, *, best: bool) -> Markup:
+    """Return what the marks of the pictures mean."""
+    states = {state_of(record) for record in records}
+    entries = [(HEALTHY, "healthy")]
+    entries += [(PRUNED, "pruned")] * ("pruned" in states)
+    entries += [(RUNNING, "running")] * ("running" in states)
+    entries += [(BEST, "best")] * best
+    entries += marks.legend()
+    items = [
+        Markup("<li>{}{}</li>").format(key(mark), shortened(name, 2 * _MOST_LABEL))
+        for mark, name in entries
     ]
-    table = {"columns": [(label, kinds[name]) for name, label in shown], "rows": rows}
-    return {"trials": table if rows else None, "trials_note": note.strip()}
-
-
-def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Return the rows as Python values, None where missing."""
-    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in frame]
-    return list(zip(*columns, strict=True))
-
-
-def _marked(cause: str | None, marks: Marks) -> Markup:
-    if cause is None:
-        return Markup("")
-    return key(marks.of(FailureCause(cause))) + escape(spoken(cause))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return number(value)
-    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
-    return shortened(text, _MOST_CELL)
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))

@@ -10,8 +10,8 @@ from typing import Any
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Condition
-from robusttune.report.search import has_ended, has_failed
-from robusttune.report.words import spoken
+from robusttune.report.kinds import Kind, Kinds, spoken
+from robusttune.report.search import has_ended, objective_of
 
 # Colours that colour-blind people can tell apart; a shape goes with each cause's, for print.
 LIGHT = {
@@ -22,9 +22,12 @@ LIGHT = {
     "rule": "#d5dae0",
     "healthy": "#7d9db8",
     "running": "#57606a",
+    "pruned": "#57606a",
+    "best": "#8a6500",
     "bar": "#5b7f9e",
     "region": "rgba(213, 94, 0, 0.13)",
     "edge": "rgba(213, 94, 0, 0.55)",
+    "shadow": "rgba(0, 0, 0, 0.2)",
     "accent": "#0b62a3",
     "good": "#00765a",
     "k0": "#c44e00",
@@ -42,9 +45,12 @@ DARK = {
     "rule": "#353d47",
     "healthy": "#7ba4c6",
     "running": "#a3adb8",
+    "pruned": "#a3adb8",
+    "best": "#e0b93c",
     "bar": "#6f9cc2",
     "region": "rgba(255, 140, 60, 0.16)",
     "edge": "rgba(255, 150, 80, 0.6)",
+    "shadow": "rgba(0, 0, 0, 0.6)",
     "accent": "#6cb6f5",
     "good": "#3fc59b",
     "k0": "#ff8c3c",
@@ -77,7 +83,9 @@ class Mark:
 
 
 HEALTHY = Mark("healthy", "", "circle")
-RUNNING = Mark("running", "", "circle-open")
+PRUNED = Mark("pruned", "m-3.5 0h7", "line-ew-open")
+RUNNING = Mark("running", "m3 0a3 3 0 1 1-6 0a3 3 0 1 1 6 0", "circle-open")
+BEST = Mark("best", "m0-7l2 4.6 5 .5-3.8 3.3 1.1 4.9-4.3-2.6-4.3 2.6 1.1-4.9-3.8-3.3 5-.5z", "star")
 # The most frequent causes get their own, all others and trials of no cause the last.
 OF_CAUSES = (
     Mark("k0", "m-3.5-3.5l7 7m0-7l-7 7", "x"),
@@ -91,27 +99,49 @@ OF_CAUSES = (
 
 @dataclass(frozen=True)
 class Marks:
-    """Which mark stands for which cause, the most frequent one first."""
+    """Which mark stands for which kind of failure, the most frequent one first.
 
-    order: tuple[FailureCause, ...]
+    Args:
+        order: The kinds.
+        kinds: Tells the kind of a trial; None: its cause is its kind.
+    """
+
+    order: tuple[Kind, ...]
+    kinds: Kinds | None = None
 
     @classmethod
     def ranked(cls, causes: Iterable[str]) -> Marks:
         """Return the marks of causes in the order of their frequency."""
-        return cls(tuple(map(FailureCause, causes)))
+        return cls(tuple(Kind(FailureCause(cause), spoken(cause)) for cause in causes))
 
-    def of(self, cause: FailureCause | None) -> Mark:
-        """Return the mark of a cause; None has the last of them."""
-        index = self.order.index(cause) if cause in self.order else len(OF_CAUSES) - 1
-        return OF_CAUSES[min(index, len(OF_CAUSES) - 1)]
+    @classmethod
+    def of_kinds(cls, kinds: Kinds) -> Marks:
+        """Return the marks of the kinds of failure of a search."""
+        return cls(kinds.order, kinds)
+
+    def kind_of(self, record: TrialRecord) -> Kind | None:
+        """Return the kind of failure of a trial; None where it did not fail."""
+        return Kind.plain(record) if self.kinds is None else self.kinds.of(record)
+
+    def of(self, failure: Kind | FailureCause | None) -> Mark:
+        """Return the mark of a kind, or of the first kind of a cause; None has the last of them."""
+        last = len(OF_CAUSES) - 1
+        for index, kind in enumerate(self.order[:last]):
+            if failure in (kind, kind.cause) and failure is not None:
+                return OF_CAUSES[index]
+        return OF_CAUSES[last]
+
+    def of_trial(self, record: TrialRecord) -> Mark:
+        """Return the mark of a failing trial."""
+        return self.of(self.kind_of(record))
 
     def legend(self) -> list[tuple[Mark, str]]:
-        """Return each mark with the causes that it stands for."""
+        """Return each mark with the kinds that it stands for."""
         own = len(OF_CAUSES) - 1
-        entries = [(self.of(cause), spoken(cause)) for cause in self.order[:own]]
+        entries = [(self.of(kind), kind.label) for kind in self.order[:own]]
         others = self.order[own:]
         if others:
-            entries.append((self.of(others[0]), ", ".join(map(spoken, others))))
+            entries.append((self.of(others[0]), ", ".join(kind.label for kind in others)))
         return entries
 
 
@@ -133,20 +163,22 @@ class Group:
 def groups_of(records: Iterable[TrialRecord], marks: Marks) -> list[Group]:
     """Return the trials in groups, those to be drawn below the others first.
 
-    Healthy trials come first, then running ones, then the failing ones by their causes.
+    Healthy trials come first, then pruned and running ones, then the failing ones by their kinds.
     """
-    healthy, running = Group("healthy", HEALTHY, []), Group("running", RUNNING, [])
-    failing: dict[FailureCause | None, Group] = {
-        cause: Group(spoken(cause), marks.of(cause), []) for cause in marks.order
-    }
+    healthy = Group("healthy", HEALTHY, [])
+    pruned, running = Group("pruned", PRUNED, []), Group("running", RUNNING, [])
+    failing = {kind: Group(kind.label, marks.of(kind), []) for kind in marks.order}
     for record in records:
-        if has_failed(record):
-            name = spoken(record.cause or "no cause")
-            new = Group(name, marks.of(record.cause), [])
-            failing.setdefault(record.cause, new).records.append(record)
+        kind = marks.kind_of(record)
+        if kind is not None:
+            new = Group(kind.label, marks.of(kind), [])
+            failing.setdefault(kind, new).records.append(record)
+        elif not has_ended(record):
+            running.records.append(record)
         else:
-            (healthy if has_ended(record) else running).records.append(record)
-    return [group for group in (healthy, running, *failing.values()) if group.records]
+            (pruned if record.status == "pruned" else healthy).records.append(record)
+    groups = (healthy, pruned, running, *failing.values())
+    return [group for group in groups if group.records]
 
 
 def is_wide(values: Sequence[float], factor: float) -> bool:
@@ -160,7 +192,7 @@ _WIDE = 30.0
 
 def objectives_are_wide(records: Iterable[TrialRecord]) -> bool:
     """Whether the objectives of a search are drawn on a logarithmic scale."""
-    return is_wide([record.value for record in records if record.value is not None], _WIDE)
+    return is_wide([v for record in records if (v := objective_of(record)) is not None], _WIDE)
 
 
 def plane_of(

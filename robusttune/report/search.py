@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.confidence import Grounds
@@ -26,6 +27,16 @@ class Search:
         problems: One line for each thing that could not be read.
         host: Where the search space is to be changed, by its name in `report.sources`:
             "keras_tuner", "optuna" or that of a further host; None: unknown.
+        objective: What the host calls the objective; None: unknown, or several objectives.
+        direction: Whether less or more of it is better; None: unknown, or several objectives.
+        sampler: Class of the sampler or tuner; None: unknown.
+        storage: Where the search is stored, without a password; None: in memory, or unknown.
+        began: When the first trial began; None: unknown.
+        ended: When the last trial ended; None: unknown.
+        planned: How many trials the search is to have; None: unknown.
+        policy: The policy of the search, as JSON; {}: unknown.
+        objective_importance: Returns the share of each hyperparameter in how the objective varies,
+            by name, as the host tells it; None: it does not.
     """
 
     name: str = "search"
@@ -34,6 +45,17 @@ class Search:
     space: Mapping[str, Parameter] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     host: str | None = None
+    objective: str | None = None
+    direction: Literal["min", "max"] | None = None
+    sampler: str | None = None
+    storage: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
+    planned: int | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    objective_importance: Callable[[], Mapping[str, float]] | None = field(
+        default=None, compare=False
+    )
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord], **more: Any) -> Search:
@@ -48,8 +70,25 @@ class Search:
         return cls(records=numbered, **more)
 
 
+State = Literal["failed", "unstable", "healthy", "pruned", "running"]
+
+
+def state_of(record: TrialRecord) -> State:
+    """Return the one word for how a trial went; "unstable": it went wrong and did not fail."""
+    if record.status == "failed":
+        return "failed"
+    if record.unstable:
+        return "unstable"
+    return "healthy" if record.status == "completed" else record.status
+
+
+def objective_of(record: TrialRecord) -> float | None:
+    """Return what a trial scored; None: it has no score, or one of before it was pruned."""
+    return None if record.status == "pruned" else record.value
+
+
 def has_failed(record: TrialRecord) -> bool:
-    """Whether a trial counts as unstable: it went wrong at some time, or it failed."""
+    """Whether a trial failed, or went wrong at some time: its state is failed or unstable."""
     return record.unstable or record.status == "failed"
 
 

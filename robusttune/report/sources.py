@@ -6,6 +6,7 @@ further host adds itself to it with `register`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,9 @@ class Host:
             `robusttune.report.space_change.SpaceChange` as lines of code.
         reads: Whether a source of `robusttune report SOURCE` is one of this host's.
         has_studies: Whether a source may hold several searches, each with a name.
+        refusal: What user code does to refuse hyperparameters, as an imperative with a line of
+            code; "": nothing is known.
+        start: The line that starts a search.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Host:
     code: str
     reads: Callable[[str], bool]
     has_studies: bool = False
+    refusal: str = ""
+    start: str = ""
 
 
 def _is_storage(source: str) -> bool:
@@ -53,6 +59,8 @@ _HOSTS = {
             reader="robusttune.tuners.project_reader",
             code="robusttune.tuners.space_code",
             reads=lambda source: True,  # a folder; what is none is an error there
+            refusal="raise keras_tuner.errors.FailedTrialError",
+            start="tuner.search(x, y, validation_split=0.2)",
         ),
         Host(
             name="optuna",
@@ -61,6 +69,8 @@ _HOSTS = {
             code="robusttune.optuna.space_code",
             reads=_is_storage,
             has_studies=True,
+            refusal="raise optuna.TrialPruned",
+            start="study.optimize(robust(objective), n_trials=100)",
         ),
     )
 }
@@ -100,6 +110,11 @@ def hosts() -> dict[str, Host]:
 def reader(name: str) -> Any:
     """Return the module that reads the searches of a host."""
     return import_module(_HOSTS[name].reader)
+
+
+def without_password(text: str) -> str:
+    """Return a text with the passwords of the URLs in it left out."""
+    return re.sub(r"(://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
 
 
 def read(source: str, study: str | None = None) -> Search:

@@ -36,16 +36,17 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     console.print(_shown(report.verdict), style="bold")
     if note := below_constant(report.records):
         console.print(note)
-    causes = report.causes
-    if len(causes):
+    if report.kinds.order:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("cause")
         table.add_column("trials", justify="right")
         table.add_column("time lost", justify="right")
         table.add_column("what to do", ratio=1)
-        for row in causes.to_dict("records"):
-            lost = duration(row["seconds_lost"]) if row["seconds_lost"] else ""
-            table.add_row(row["cause"], str(row["trials"]), lost, _shown(row["advice"]))
+        for kind, members in report.kinds.members.items():
+            seconds = sum(record.seconds or 0.0 for record in members)
+            lost = duration(seconds) if seconds else ""
+            advice = _shown(report.advice_of(kind))
+            table.add_row(_shown(kind.name), str(len(members)), lost, advice)
         console.print()
         console.print(table)
     regions = report.find_regions()
@@ -76,9 +77,9 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
         rules = ", and ".join(suggestion.region for suggestion in suggestions)
         console.print(f"\n[dim]{lead}[/dim] {_shown(rules)}")
         console.print(_shown(code), soft_wrap=True)
-    for note in (values_note(report.records), clipping_note(report.records)):
-        if note is not None:
-            console.print(f"\n{note}")
+    for told in (values_note(report.records), clipping_note(report.records)):
+        if told is not None:
+            console.print(f"\n{told}")
     if len(report.adjustments):
         console.print(f"\nAdjusted in the search space: {_shown(_adjusted(report))}.")
     if report.problems:

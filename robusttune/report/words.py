@@ -2,69 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from robusttune.causes import FailureCause
-from robusttune.records import TrialRecord, one_line
-from robusttune.regions import Region
-from robusttune.report.search import has_ended, has_failed
-from robusttune.report.suggest import Suggestion
+from robusttune.records import TrialRecord
+from robusttune.report.priorities import Priority
+from robusttune.report.search import has_ended, has_failed, state_of
 
 # With fewer trials than this, even a clear region is often missed.
 FEW_TRIALS = 30
-# What a verdict that was taken over from another trial begins with.
-_AS_ANOTHER = re.compile(r"^As trial \S+: ")
-# Characters of an exception in a sentence.
-_ERROR = 100
 
 
-def verdict(
-    records: Sequence[TrialRecord],
-    regions: Sequence[Region],
-    suggestions: Sequence[Suggestion],
-    cause_regions: Mapping[FailureCause, Region],
-) -> tuple[str, str]:
+def verdict(records: Sequence[TrialRecord], priorities: Sequence[Priority]) -> tuple[str, str]:
     """Return what happened, and what to do about it; the second is empty where nothing failed.
 
     Args:
         records: The trials.
-        regions: The unstable regions, the most important first.
-        suggestions: What to change in the search space, likewise.
-        cause_regions: Where the failures of single causes are; used where there is no region of
-            all failures together.
+        priorities: What to mend, the most important first; all of them are named.
     """
-    counts = Counter(record.cause for record in records if record.cause is not None)
-    first = headline(records)
-    if len(counts) > 1:
-        first += ": " + ", ".join(f"{spoken(name)} {n}" for name, n in counts.most_common())
     running = sum(record.status == "running" for record in records)
     end = f"; {running} still running." if running else "."
-    if regions:
-        region = regions[0]
-        cause = region.dominant_cause or FailureCause.UNKNOWN
-        where = f"{region.failures} of them where {region.rule}: {named(region, records)}"
-        narrowing = [s.text for s in suggestions if s.region == region.rule]
-        advice = narrowing[0] if narrowing and cause.narrowing else advice_on(cause, records)
-        return f"{first}; {where}{end}", advice
-    if not counts:
-        return first + end, ""
-    ((cause, _),) = counts.most_common(1)
-    if cause in cause_regions:
-        place = cause_regions[cause]
-        first += f"; {place.failures} of them where {place.rule}: {spoken(cause)}"
-    elif len(counts) == 1:
-        first += f": {spoken(cause)}"
-    return f"{first}{end}", advice_on(cause, records)
-
-
-def advice_on(cause: FailureCause, records: Iterable[TrialRecord]) -> str:
-    """Return the advice that all trials of a cause share, or else its general advice."""
-    alike = (record.advice or "" for record in records if record.cause is cause)
-    given = {_AS_ANOTHER.sub("", advice) for advice in alike}
-    shared = given.pop() if len(given) == 1 else None
-    return shared or cause.advice
+    text = headline(records)
+    failing = sum(map(has_failed, records))
+    for priority in priorities:
+        if priority.rule:
+            text += f"; {priority.trials} of them where {priority.rule}: {priority.label}"
+        elif priority.trials == failing:
+            text += f": {priority.label}"
+        else:
+            text += f"; {priority.trials} of them: {priority.label}"
+    return text + end, priorities[0].advice if priorities else ""
 
 
 def clipping_note(records: Iterable[TrialRecord]) -> str | None:
@@ -89,25 +56,9 @@ def values_note(records: Iterable[TrialRecord]) -> str | None:
     )
 
 
-def named(region: Region, records: Sequence[TrialRecord]) -> str:
-    """Return the cause of a region's failures as people say it, "mostly" where it is not all."""
-    cause = region.dominant_cause
-    if cause is None:
-        return "no known cause"
-    if region.exception is not None:
-        return f"{spoken(cause)} ({one_line(region.exception, _ERROR).rstrip('.')})"
-    alike = sum(record.cause is cause and region.contains(record.params) for record in records)
-    return spoken(cause) if alike >= region.failures else f"mostly {spoken(cause)}"
-
-
 def counted(trials: int) -> str:
     """Return a number of trials as people say it."""
     return f"{trials} trial{'s' * (trials != 1)}"
-
-
-def spoken(name: str) -> str:
-    """Return a cause or symptom as people say it."""
-    return str(name).replace("_", " ")
 
 
 def too_few(records: Sequence[TrialRecord]) -> str | None:
@@ -146,17 +97,19 @@ def headline(records: Sequence[TrialRecord]) -> str:
     if not records:
         return "The search has no trials yet"
     failed = sum(record.status == "failed" for record in records)
-    unstable = sum(has_failed(record) for record in records) - failed
+    unstable = sum(state_of(record) == "unstable" for record in records)
+    completed = all(r.status == "completed" for r in records if state_of(r) == "unstable")
+    were = ("completed but " if completed else "") + ("was" if unstable == 1 else "were")
     if len(records) == 1:
         if not failed and not unstable:
             return "The only trial did not fail"
-        return "The only trial failed" if failed else "The only trial was unstable"
+        return "The only trial failed" if failed else f"The only trial {were} unstable"
     trials = f"{len(records)} trials"
     if failed == len(records):
         return f"All {trials} failed"
     text = f"{failed or 'None'} of {trials} failed"
     if unstable and failed:
-        text += f" and {unstable} more {'was' if unstable == 1 else 'were'} unstable"
+        text += f" and {unstable} more {were} unstable"
     elif unstable:
-        text += f", but {unstable} {'was' if unstable == 1 else 'were'} unstable"
+        text += f"; {unstable} {were} unstable"
     return text

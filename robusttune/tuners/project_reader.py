@@ -20,6 +20,7 @@ from robusttune.records import Status, TrialRecord, one_line
 from robusttune.report.search import Search, without_record
 from robusttune.space.parameters import Parameter
 from robusttune.stored import read_bytes, read_object
+from robusttune.tuners.objective_reader import about_search
 from robusttune.tuners.parameters import stored_parameters, without_bookkeeping
 from robusttune.tuners.runs import CRASHED_ADVICE, times_begun
 from robusttune.tuners.stored_names import (
@@ -71,6 +72,7 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
 
     space = _space(oracle.get("hyperparameters"))
     records: list[TrialRecord] = []
+    stored: list[Mapping[str, Any]] = []
     for folder in folders:
         trial = _read_object(folder / TRIAL_FILE, problems, root)
         record = _read_record(folder / RECORD_FILE, problems, root)
@@ -82,21 +84,29 @@ def read_project(directory: str | os.PathLike[str]) -> Search:
         merged = _merge(record, trial or {}, trial_id, numbers.get(trial_id))
         records.append(merged)
         if trial is not None:
+            stored.append(trial)
             space = {**_space(trial.get("hyperparameters")), **space}
 
+    body = _read_object(root / PROJECT_FILE, problems, root) if _has_project_file(root) else None
     return Search.of(
         records,
         name=root.resolve().name,
-        adjustments=_adjustments(root, problems),
+        adjustments=_adjustments(body or {}, problems),
         space=space,
         problems=tuple(problems),
         host="keras_tuner",
+        storage=os.fspath(directory),
+        **about_search(body or {}, stored),
     )
 
 
 def _is_trial(folder: Path) -> bool:
     """Whether a folder holds a trial, and is not only called like one ("trial_notes")."""
     return any(os.path.lexists(folder / name) for name in (TRIAL_FILE, RECORD_FILE))
+
+
+def _has_project_file(root: Path) -> bool:
+    return os.path.lexists(root / PROJECT_FILE)
 
 
 def _is_new(root: Path) -> bool:
@@ -184,14 +194,10 @@ def _space(hyperparameters: Any) -> dict[str, Parameter]:
     return stored_parameters(space) if isinstance(space, list) else {}
 
 
-def _adjustments(root: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    path = root / PROJECT_FILE
-    if not os.path.lexists(path):
-        return ()
-    body = _read_object(path, problems, root) or {}
+def _adjustments(body: Mapping[str, Any], problems: list[str]) -> tuple[Mapping[str, Any], ...]:
     entries = body.get("adjustments", [])
     if not isinstance(entries, list):
-        problems.append(f"{path.name}: adjustments is not a list")
+        problems.append(f"{PROJECT_FILE}: adjustments is not a list")
         return ()
     return tuple(entries)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import keras_tuner
 
 from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
+from robusttune.records import plain
 from robusttune.space import Adjustment
 from robusttune.stored import read_object
 from robusttune.tuners.declarations import declarations_heard
@@ -128,8 +130,23 @@ class SearchSpace:
         if len(self.adjustments) == self._stored and os.path.exists(path):
             return
         self._stored = len(self.adjustments)
-        body = {"adjustments": [change.to_dict() for change in self.adjustments]}
+        changes = [change.to_dict() for change in self.adjustments]
+        body = {"adjustments": changes, "search": _about(oracle, self.policy)}
         write_atomically(path, json.dumps(body, indent=1))
+
+
+def _about(oracle: keras_tuner.Oracle, policy: Policy) -> dict[str, Any]:
+    """Return what a report says of a search and Keras Tuner does not store."""
+    classes = (kind for kind in type(oracle).__mro__ if kind.__module__.startswith("keras_tuner."))
+    objective = oracle.objective
+    single = isinstance(objective, keras_tuner.Objective)
+    return {
+        "objective": objective.name if single else None,
+        "direction": objective.direction if single else None,
+        "tuner": next(classes, type(oracle)).__name__.removesuffix("Oracle"),
+        "max_trials": oracle.max_trials,
+        "policy": plain(dataclasses.asdict(policy)),
+    }
 
 
 def _project_file(oracle: keras_tuner.Oracle) -> str:
