@@ -35,7 +35,7 @@ def verdict(records: Sequence[TrialRecord], priorities: Sequence[Priority]) -> t
 
 def counted(trials: int) -> str:
     """Return a number of trials as people say it."""
-    return f"{trials} trial{'s' * (trials != 1)}"
+    return f"{trials:,} trial{'s' * (trials != 1)}"
 
 
 def too_few(records: Sequence[TrialRecord]) -> str | None:
