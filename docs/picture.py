@@ -16,7 +16,7 @@ from pathlib import Path
 from robusttune import Report
 
 PICTURE = Path(__file__).parent / "images" / "report.png"
-WIDTH, HEIGHT = 1090, 1125  # the verdict, a region and the causes
+WIDTH, HEIGHT = 1090, 1260  # what to mend, the best result and a region
 
 
 def main(demo: str = "robusttune-demo") -> None:

@@ -15,6 +15,7 @@ from robusttune.report.marks import (
     LIGHT,
     Mark,
     Marks,
+    bin_labels,
     groups_of,
     in_plane,
     marginals_of,
@@ -36,8 +37,8 @@ _LABEL = {"textposition": "top left", "font": {"size": 11}}
 # Height of the band of trials without an objective, as a share of the figure's.
 _BAND = 0.12
 _NO_VALUE = "no value"
-# Pictures of marginals in a row, the height of one in pixels, and labels along its axis.
-_ACROSS, _TALL, _TICKS = 3, 220, 4
+# Pictures of marginals in a row, the height of one in pixels.
+_ACROSS, _TALL = 3, 220
 
 
 def plot_regions(report: Report, parameters: Sequence[str] | None = None) -> Figure:
@@ -124,8 +125,13 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
         figure.add_trace(
             graph.Bar(
                 name=escape(name),
-                x=[escape(row["bin"]) for row in rows],
+                x=[place + 0.5 for place in range(len(rows))],
                 y=[row["failure_rate"] for row in rows],
+                hovertext=[
+                    escape(f"{row['bin']}: {row['failures']} of {row['trials']} failed")
+                    for row in rows
+                ],
+                hoverinfo="text",
                 marker_color=LIGHT["bar"],
                 showlegend=False,
                 error_y={
@@ -137,10 +143,17 @@ def plot_marginals(report: Report, parameters: Sequence[str] | None = None) -> F
             row=place // across + 1,
             col=place % across + 1,
         )
+        labels = bin_labels(rows)
+        figure.update_xaxes(
+            tickvals=[bins for bins, _ in labels],
+            ticktext=[escape(label) for _, label in labels],
+            row=place // across + 1,
+            col=place % across + 1,
+        )
     if names:
         figure.add_hline(report.failure_rate, line_dash="dash", line_color=LIGHT["soft"])
     figure.update_layout(title="Failure rate by hyperparameter", height=120 + _TALL * down)
-    figure.update_xaxes(type="category", nticks=_TICKS, tickangle=0)
+    figure.update_xaxes(tickmode="array", tickangle=0)
     figure.update_yaxes(range=[0, 1], tickformat=".0%")
     return figure
 

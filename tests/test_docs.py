@@ -79,7 +79,7 @@ def test_docs_causes_table(cause: FailureCause) -> None:
 def test_docs_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The API page has every option of the command."""
     api = (DOCS / "api.rst").read_text(encoding="utf-8")
-    for command in ("report", "demo"):
+    for command in ("report", "watch", "demo"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         for option in re.findall(r"--[a-z-]+", capsys.readouterr().out):

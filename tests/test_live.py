@@ -204,7 +204,7 @@ def test_source_that_is_not_there_yet_is_waited_for(tmp_path):
     page._next = 0.0
     second = page.current()[1].decode()
     assert "Waiting for" not in second
-    assert "1 trials finished" in second
+    assert "1 trial finished" in second
 
 
 def test_source_that_cannot_be_read_just_now_keeps_its_page(tmp_path):

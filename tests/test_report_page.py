@@ -297,6 +297,21 @@ def test_close_ups_are_one_for_each_cause_or_message(shown):
     assert page.locator("#close ~ .close h3 a").count() <= 4
 
 
+def test_replay_of_the_same_training_is_told_in_words():
+    """Nothing was changed, and that did not cure it."""
+    replays = [{"change": "nothing", "cured": False, "losses": [2.0, 9.0], "steps": 2}]
+    record = TrialRecord(
+        trial_id="0",
+        status="failed",
+        unstable=True,
+        cause="unknown",
+        evidence={"baseline_loss": 2.0, "replays": replays},
+    )
+    page = Report.from_records([record]).html()
+    assert "<li>no change: not cured</li>" in page
+    assert ">no change</text>" in page
+
+
 def test_what_decides_is_beside_what_decides_the_objective(shown):
     """Failing has its intervals, the objective is the host's."""
     page = shown(mixed(200))

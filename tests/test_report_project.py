@@ -252,3 +252,46 @@ def test_a_dead_process_is_told_from_a_running_one(tmp_path, begun, alive, expec
         process.communicate()
     assert (read.status, read.unstable, read.cause) == expected
     assert read.params == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_objective_of_a_project_is_known(tmp_path, told):
+    """As a robust tuner stored it, or from the metric whose best value is the score."""
+    for number, losses in enumerate(([0.5, 0.3], [0.4, 0.45])):
+        folder = tmp_path / f"trial_{number}"
+        folder.mkdir()
+        metrics = {
+            "loss": {"direction": "min", "observations": [{"value": [0.1], "step": 0}]},
+            "val_loss": {
+                "direction": "min",
+                "observations": [{"value": [v], "step": s} for s, v in enumerate(losses)],
+            },
+        }
+        body = {"trial_id": str(number), "status": "COMPLETED", "score": min(losses)}
+        body["metrics"] = {"metrics": metrics}
+        (folder / "trial.json").write_text(json.dumps(body))
+    (tmp_path / "oracle.json").write_text("{}")
+    if told:
+        search = {"objective": "loss", "direction": "max", "max_trials": 9, "tuner": "Hyperband"}
+        (tmp_path / "robusttune.json").write_text(json.dumps({"adjustments": [], "search": search}))
+    report = Report.from_directory(tmp_path)
+    found = report.search.objective, report.search.direction, report.search.planned
+    assert found == (("loss", "max", 9) if told else ("val_loss", "min", None))
+    assert report.best.trial_id == ("1" if told else "0")
+
+
+@pytest.mark.parametrize(
+    "search", [None, 3, [], {"objective": 1, "direction": "up", "max_trials": -1, "policy": []}]
+)
+def test_what_is_told_of_a_search_may_be_anything(tmp_path, search):
+    """A project folder may be anybody's."""
+    folder = tmp_path / "trial_0"
+    folder.mkdir()
+    body = {"trial_id": "0", "status": "COMPLETED", "score": 1.0, "metrics": {"metrics": {"a": 1}}}
+    (folder / "trial.json").write_text(json.dumps(body))
+    (tmp_path / "oracle.json").write_text("{}")
+    (tmp_path / "robusttune.json").write_text(json.dumps({"adjustments": [], "search": search}))
+    report = Report.from_directory(tmp_path)
+    assert (report.search.direction, report.search.planned) == (None, None)
+    assert report.best is None
+    assert report.html()

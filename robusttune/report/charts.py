@@ -11,11 +11,18 @@ from markupsafe import Markup
 
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis
-from robusttune.regions.axes import is_number
-from robusttune.report.draw import Drawing, Point, Scale, fitted, number
+from robusttune.report.draw import Drawing, Point, Scale, fitted
 from robusttune.report.draw import mark as drawn_mark
 from robusttune.report.importance import Importance
-from robusttune.report.marks import BEST, Mark, Marks, groups_of, is_wide, objectives_are_wide
+from robusttune.report.marks import (
+    BEST,
+    Mark,
+    Marks,
+    bin_labels,
+    groups_of,
+    is_wide,
+    objectives_are_wide,
+)
 from robusttune.report.places import ACROSS, UP, axis_scale, offset, place_on
 from robusttune.report.search import has_ended, has_failed, objective_of
 from robusttune.report.words import counted
@@ -119,25 +126,11 @@ def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup
         told = f"{row['bin']}: {row['failures']} of {row['trials']} failed"
         drawing.box((left + wide * 0.16, top), (wide * 0.68, y.start - top), "bar", told)
         drawing.line([(middle, y.at(row["ci_low"])), (middle, y.at(row["ci_high"]))], "whisker")
-    for share, label in _bin_labels(rows):
+    for share, label in bin_labels(rows):
         drawing.text((x.start + share * wide, y.start + 15), label, "tick")
     drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
     drawing.text((x.start - 30, 13), fitted(str(name), 34), "name", "start")
     return drawing.svg()
-
-
-def _bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
-    """Return labels and where they are, in bins: at the edges of ranges, under single values."""
-    count = len(rows)
-    first, last = rows[0]["low"], rows[-1]["high"]
-    if is_number(first) and first != rows[0]["high"]:
-        edges = [*(row["low"] for row in rows), last]
-        every = math.ceil(count / 4)
-        return [(index, number(edges[index], 2)) for index in range(0, count + 1, every)]
-    every = math.ceil(count / 6)
-    room = max(4, int(42 / count) * every)
-    names = [number(r["low"], 3) if is_number(r["low"]) else str(r["bin"]) for r in rows]
-    return [(i + 0.5, fitted(names[i], room)) for i in range(0, count, every)]
 
 
 def timeline_chart(

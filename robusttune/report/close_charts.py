@@ -15,6 +15,8 @@ from robusttune.report.marks import Marks, is_wide
 
 # A step number beyond this is taken for an error in the evidence.
 _MOST_STEPS = 10**12
+# The name of the replay in which nothing is changed.
+_SAME = "nothing"
 # Letters of the name of a replay beside its curve, and the height of one.
 _LETTERS, _LINE = 20, 12.0
 
@@ -105,7 +107,8 @@ def _name_curves(
 
 def change_of(replay: Mapping[str, Any]) -> str:
     """Return what a replay did differently, as one line."""
-    return one_line(str(replay.get("change", "a change")))
+    change = one_line(str(replay.get("change", "a change")))
+    return "no change" if change == _SAME else change
 
 
 def numbers_of(values: Any) -> list[float]:

@@ -31,7 +31,7 @@ _log = logging.getLogger("robusttune.report")
 
 # A page asks again after so many seconds, and a search is read again no sooner; where reading and
 # drawing it takes long, after this many times that, so that the search keeps most of the machine.
-_SECONDS, _SPARING = 3.0, 4.0
+_SECONDS, _SPARING = 3.0, 2.0
 # Requests at once, and seconds that one may take to be read.
 _MOST_REQUESTS, _PATIENCE = 8, 10.0
 _HOSTS = frozenset({"127.0.0.1", "localhost"})
@@ -99,7 +99,9 @@ class LivePage:
             self._page = version, page
             self._seen = _still(search), trouble
         ended = time.monotonic()
-        self._next = ended + max(self.seconds * 0.9, _SPARING * (ended - began))
+        # The first time, most of it goes to loading the host's own modules.
+        took = 0.0 if self._count == 1 else ended - began
+        self._next = ended + max(self.seconds * 0.9, _SPARING * took)
 
     def _read(self) -> tuple[Search, str]:
         """Return the search, the last one that could be read if need be, and why it is not new."""

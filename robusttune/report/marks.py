@@ -10,6 +10,8 @@ from typing import Any
 from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.regions import Axis, Condition
+from robusttune.regions.axes import is_number
+from robusttune.report.draw import fitted, number
 from robusttune.report.kinds import Kind, Kinds, spoken
 from robusttune.report.search import has_ended, objective_of
 
@@ -268,6 +270,24 @@ def marginals_of(
         groups.setdefault(row["parameter"], []).append(row)
     order = sorted(groups, key=lambda name: -_distance(groups[name], baseline))
     return {name: groups[name] for name in order}
+
+
+def bin_labels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
+    """Return labels and where they are, in bins: at the edges of ranges, under single values.
+
+    Args:
+        rows: The bins of one hyperparameter, of Report.marginals.
+    """
+    count = len(rows)
+    first, last = rows[0]["low"], rows[-1]["high"]
+    if is_number(first) and first != rows[0]["high"]:
+        edges = [*(row["low"] for row in rows), last]
+        every = math.ceil(count / 4)
+        return [(index, number(edges[index], 2)) for index in range(0, count + 1, every)]
+    every = math.ceil(count / 6)
+    room = max(4, int(42 / count) * every)
+    names = [number(r["low"], 3) if is_number(r["low"]) else str(r["bin"]) for r in rows]
+    return [(i + 0.5, fitted(names[i], room)) for i in range(0, count, every)]
 
 
 def _distance(rows: Sequence[Mapping[Any, Any]], baseline: float) -> float:

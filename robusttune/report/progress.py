@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robusttune.report.search import has_failed, state_of
-from robusttune.report.words import duration
+from robusttune.report.words import counted, duration
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
@@ -54,8 +54,8 @@ def progress_of(
     planned = planned or report.search.planned
     if planned is not None and planned < len(records):
         planned = None
-    of = f" of {planned:,}" if planned else ""
-    text = f"{finished:,}{of} trials finished, {states.count('failed'):,} failed"
+    done = f"{finished:,} of {counted(planned)}" if planned else counted(finished)
+    text = f"{done} finished, {states.count('failed'):,} failed"
     text += f", {running:,} running"
     left = _time_left(report, planned, finished, running)
     if left is not None:

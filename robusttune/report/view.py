@@ -270,13 +270,12 @@ def _about(report: Contents) -> list[tuple[str, str]]:
     span = None
     if search.began and search.ended:
         span = (search.ended - search.began).total_seconds()
+    way = search.direction or ""
+    objective = f"{search.objective} ({way})" if search.objective and way else way
     told = [
         ("host", known[search.host].title if search.host in known else search.host or ""),
         ("sampler" if search.host == "optuna" else "tuner", search.sampler or ""),
-        (
-            "objective",
-            f"{search.objective or 'value'} ({search.direction})" * bool(search.direction),
-        ),
+        ("objective" if search.objective else "direction", objective),
         ("began", _moment(search.began)),
         ("last trial ended", _moment(search.ended)),
         ("took", duration(span) if span else ""),

@@ -58,7 +58,7 @@ def values_note(records: Iterable[TrialRecord]) -> str | None:
 
 def counted(trials: int) -> str:
     """Return a number of trials as people say it."""
-    return f"{trials} trial{'s' * (trials != 1)}"
+    return f"{trials:,} trial{'s' * (trials != 1)}"
 
 
 def too_few(records: Sequence[TrialRecord]) -> str | None:

@@ -137,13 +137,14 @@ class SearchSpace:
 
 def _about(oracle: keras_tuner.Oracle, policy: Policy) -> dict[str, Any]:
     """Return what a report says of a search and Keras Tuner does not store."""
-    classes = (kind for kind in type(oracle).__mro__ if kind.__module__.startswith("keras_tuner."))
+    own = type(getattr(oracle, "_oracle", oracle))  # a worker has a client of the chief's
+    classes = (kind for kind in own.__mro__ if kind.__module__.startswith("keras_tuner."))
     objective = oracle.objective
     single = isinstance(objective, keras_tuner.Objective)
     return {
         "objective": objective.name if single else None,
         "direction": objective.direction if single else None,
-        "tuner": next(classes, type(oracle)).__name__.removesuffix("Oracle"),
+        "tuner": next(classes, own).__name__.removesuffix("Oracle"),
         "max_trials": oracle.max_trials,
         "policy": plain(dataclasses.asdict(policy)),
     }
