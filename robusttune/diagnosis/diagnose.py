@@ -24,7 +24,9 @@ from robusttune.records import TrialRecord
 if TYPE_CHECKING:
     import keras
 
+# As a fit keeps: some steps, and rows enough that the noise of a loss hides nothing.
 _BATCHES = 8
+_ENOUGH_ROWS = 512
 _SOME = "arrays of at least one row, nested as the model takes them, or a dataset of batches"
 
 
@@ -43,7 +45,7 @@ def diagnose(
     is built on the first batch. Takes some seconds at most (`policy.diagnosis_seconds`).
 
     Args:
-        model: A compiled Keras model, on the TensorFlow backend.
+        model: A compiled Keras model.
         x: Inputs: arrays of shape (n, ...), nested as the model takes them; or a tf.data.Dataset
             or other iterable of (x, y) or (x, y, sample_weight) batches.
         y: Targets, likewise; None where `x` brings them.
@@ -72,7 +74,7 @@ def diagnose(
     began = time.perf_counter()
     if is_dataset(x):
         require(y is None, "y", "None where x is a dataset, which brings the targets", y)
-        batches = [_batch(item) for item in first_batches(x, _BATCHES)]
+        batches = [_batch(item) for item in first_batches(x, _BATCHES, _ENOUGH_ROWS)]
         failing = None
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
@@ -177,7 +179,8 @@ def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch]
         require(set(found) <= set(lengths), name, rule, found, error=DataError)
     rows = np.random.default_rng(0).permutation(lengths[0])
     size = min(size, len(rows))
-    picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:_BATCHES]
+    count = max(_BATCHES, -(-_ENOUGH_ROWS // size))
+    picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:count]
     bad = [
         row for found in check_data(x, y) if found.kind == "non_finite" for row in found.first_rows
     ]

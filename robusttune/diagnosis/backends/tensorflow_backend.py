@@ -33,7 +33,8 @@ def hessian_product(
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(values)
             value = function(list(values))
-        gradients = inner.gradient(value, values, unconnected_gradients="zero")
+        found = inner.gradient(value, values, unconnected_gradients="zero")
+        gradients = [tf.convert_to_tensor(gradient) for gradient in found]  # dense ones
         along = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(gradients, direction, strict=True)])
     return list(outer.gradient(along, values, unconnected_gradients="zero"))
 

@@ -188,6 +188,52 @@ class TrainingProgram:
         with self._setting(), self._backend.untouched_randomness():
             return float(self._evaluate(rows.tensors, chosen))
 
+    def hessian(self, weights: Sequence[Array], rows: Data) -> tuple[Callable[[Array], Array], int]:
+        """Return the Hessian of the loss with penalties as a product, and its number of rows.
+
+        Of the trainable weights in one vector, in float64; the model as in inference.
+
+        Args:
+            weights: Where, in the order of model.get_weights().
+            rows: All rows as one batch: leaves of shape (1, rows, ...).
+        """
+        for shadow, value in zip(self._shadows, self._values(weights), strict=True):
+            shadow.assign(value)
+        shapes = [tuple(shadow.shape) for shadow in self._trained]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+
+        def along(tensors: Sequence[Any], *direction: Any) -> Any:
+            values = [shadow.value for shadow in self._shadows]
+            batch = self._pack([tensor[0] for tensor in tensors])
+
+            def objective(trained: list[Any]) -> Any:
+                loss, _, _ = self._forward(self._placed(values, trained), batch, {}, training=False)
+                return loss
+
+            trained = [shadow.value for shadow in self._trained]
+            return self._backend.hessian_product(objective, trained, direction)
+
+        compiled = self._backend.compiled(along, self._shadows)
+
+        def product(vector: Array) -> Array:
+            parts = np.split(vector, ends[:-1])
+            direction = [
+                keras.ops.convert_to_tensor(part.reshape(shape), shadow.dtype)
+                for part, shape, shadow in zip(parts, shapes, self._trained, strict=True)
+            ]
+            with self._setting(), self._backend.untouched_randomness():
+                found = compiled(rows.tensors, *direction)
+            flat = [np.asarray(keras.ops.convert_to_numpy(part)).ravel() for part in found]
+            return np.concatenate(flat).astype(np.float64)
+
+        return product, int(ends[-1])
+
+    def _placed(self, values: Sequence[Any], trained: Sequence[Any]) -> list[Any]:
+        """Return all values, those of the trained variables replaced."""
+        given = iter(trained)
+        pairs = zip(self._shadows, values, strict=True)
+        return [next(given) if shadow.trainable else value for shadow, value in pairs]
+
     def _values(self, weights: Sequence[Array]) -> list[Any]:
         given = {id(v): w for v, w in zip(self.model.weights, weights, strict=True)}
         return [
@@ -206,16 +252,12 @@ class TrainingProgram:
         """Train on one batch, and return its loss without penalties."""
         batch = self._pack(tensors)
         values = [shadow.value for shadow in self._shadows]
-        places = [i for i, shadow in enumerate(self._shadows) if shadow.trainable]
 
         def objective(trained: list[Any]) -> tuple[Any, Any]:
-            whole = list(values)
-            for place, value in zip(places, trained, strict=True):
-                whole[place] = value
-            loss, penalty, after = self._forward(whole, batch, inputs)
+            loss, penalty, after = self._forward(self._placed(values, trained), batch, inputs)
             return self._optimizer.scale_loss(loss), (loss - penalty, after)
 
-        found = self._backend.value_and_grad(objective, [values[place] for place in places])
+        found = self._backend.value_and_grad(objective, [s.value for s in self._trained])
         _, (loss, after), gradients = found
         if "clip" in inputs:
             gradients = clipped(gradients, inputs["clip"])

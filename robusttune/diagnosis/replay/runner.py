@@ -19,6 +19,7 @@ from robusttune.diagnosis.observe import Observation
 from robusttune.diagnosis.reference_loss import constant_baseline, plain_loss
 from robusttune.diagnosis.replay.batches import alike, joined, real, split, standardized
 from robusttune.diagnosis.replay.budget import STEPS, Budget, work_of_step
+from robusttune.diagnosis.replay.curvature import Curvature, extreme_eigenvalues
 from robusttune.diagnosis.replay.custom_train_step import CustomStepProgram
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.replay.model_changes import changed_model, takes_noise
@@ -35,6 +36,8 @@ SEEDS = 3
 # as near as its noise. Where nothing could be held out, it must halve that loss.
 MARGIN = 0.95
 _BY_HEART = 0.5
+# Some directions as long as all weights are kept at once for the curvature, in float64.
+_MOST_WEIGHTS = 2_000_000
 _TINY = float(np.finfo(np.float32).tiny)
 # What has a trace of its own: activation, precision, and clipping in the model's own train_step.
 _Key = tuple[str | None, bool, float | None]
@@ -198,6 +201,32 @@ class ReplayRunner:
         if reference is None:
             reference = program.loss_at(self._start, data)
         return (reference - end) / max(abs(reference), _TINY)
+
+    def curvature(self, weights: Sequence[Array] | None = None) -> Curvature | None:
+        """Return the ends of the spectrum of the loss's Hessian over all rows that are kept.
+
+        None where it cannot be told; why is noted in `case.why_not`.
+
+        Args:
+            weights: Where, in the order of model.get_weights(); None: where replays start.
+        """
+        size = sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
+        program = None if size > _MOST_WEIGHTS or size == 0 else self._program(Intervention())
+        if not isinstance(program, TrainingProgram):
+            own = "only the model's own train_step knows its loss"
+            self.case.why_not["curvature"] = own if self.own_step else f"{size} weights"
+            return None
+        rows = joined([*self._batches, *self._held_out])
+        at = self._start if weights is None else list(weights)
+        try:
+            found = extreme_eigenvalues(*program.hessian(at, _as_one(rows)))
+        except Exception as error:  # an operation of the model's without a second derivative
+            _log.debug("the curvature cannot be told", exc_info=True)
+            self.case.why_not["curvature"] = one_line(repr(error), 200)
+            return None
+        # A product is a backward pass over a backward pass, of all batches.
+        self.budget.spend(2 * found.products * self._work * len(self._batches))
+        return found
 
     def demand(self, margin: float) -> None:
         """Let only such replays count as cured that end below this share of the baseline."""
