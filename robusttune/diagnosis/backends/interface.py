@@ -60,8 +60,15 @@ class Backend(Protocol):
     def apply_gradients(self, optimizer: Any, gradients: Sequence[Any], variables: Any) -> None:
         """Let a built optimizer update the variables that it was built on."""
 
-    def training_loop(self, step: Step, variables: Sequence[Any]) -> Loop:
-        """Return a loop over a step that reads and assigns these Keras variables."""
+    def training_loop(self, step: Step, variables: Sequence[Any], *, fused: bool = False) -> Loop:
+        """Return a loop over a step that reads and assigns these Keras variables.
+
+        Args:
+            step: Trains on one batch.
+            variables: All that it reads and assigns, but for what it restores itself.
+            fused: Whether many small operations should become few, where that is a choice: it
+                takes longer to compile, and slows convolutions down.
+        """
 
     def compiled(self, function: Callable[..., Any], variables: Sequence[Any]) -> Any:
         """Return a function of tensors, which reads these Keras variables, compiled."""

@@ -48,7 +48,7 @@ def apply_gradients(optimizer: Any, gradients: Sequence[Any], variables: Sequenc
         variable.assign(value)
 
 
-def training_loop(step: Step, variables: Sequence[Any]) -> Loop:
+def training_loop(step: Step, variables: Sequence[Any], *, fused: bool = False) -> Loop:
     """Return a loop that is compiled once, and runs all starts together; see `Backend`."""
 
     def train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ import tensorflow as tf
 
 from robusttune._compat.tensorflow import without_retracing_warning
 from robusttune.diagnosis.backends.interface import Loop, Losses, Step, loss_curve
+
+_log = logging.getLogger("robusttune.diagnosis")
+
+# A loop has room for so many steps; longer ones are traced for the next power of two.
+_ROOM = 512
 
 
 def value_and_grad(
@@ -45,10 +51,12 @@ def apply_gradients(optimizer: Any, gradients: Sequence[Any], variables: Sequenc
     optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
 
 
-def training_loop(step: Step, variables: Sequence[Any]) -> Loop:
+def training_loop(step: Step, variables: Sequence[Any], *, fused: bool = False) -> Loop:
     """Return a loop that is traced once; see `Backend`."""
 
-    def robusttune_loop(order: Any, data: list[Any], inputs: Mapping[str, Any], steps: Any) -> Any:
+    def robusttune_loop(
+        room: int, order: Any, data: list[Any], inputs: Mapping[str, Any], steps: Any
+    ) -> tuple[Any, Any]:
         count = tf.shape(order)[0]
 
         def going(done: Any, losses: Any, finite: Any) -> Any:
@@ -56,16 +64,34 @@ def training_loop(step: Step, variables: Sequence[Any]) -> Loop:
 
         def body(done: Any, losses: Any, finite: Any) -> Any:
             index = order[done % count]
-            loss = tf.cast(step([leaf[index] for leaf in data], inputs), tf.float32)
+            loss = step([leaf[index] for leaf in data], inputs)
+            loss = tf.reshape(tf.cast(loss, tf.float32), ())
             return done + 1, losses.write(done, loss), tf.math.is_finite(loss)
 
-        state = (tf.constant(0), tf.TensorArray(tf.float32, steps), tf.constant(True))
+        state = (tf.constant(0), tf.TensorArray(tf.float32, room), tf.constant(True))
         taken, losses, _ = tf.while_loop(going, body, state)
-        return losses.stack()[:taken]
+        return taken, losses.stack()
 
-    traced = without_retracing_warning(
-        tf.function(robusttune_loop, autograph=False, reduce_retracing=True)
-    )
+    def compiled_by(xla: bool) -> Any:
+        function = tf.function(
+            robusttune_loop, autograph=False, reduce_retracing=True, jit_compile=xla or None
+        )
+        return without_retracing_warning(function)
+
+    traced = [compiled_by(xla) for xla in ((True, False) if fused else (False,))]
+
+    def train(start: Sequence[Any], *args: Any) -> tuple[Any, Any]:
+        while True:
+            for variable, value in zip(variables, start, strict=True):
+                variable.assign(value)
+            try:
+                taken, losses = traced[0](*args)
+                return int(taken), losses.numpy()
+            except Exception:  # XLA cannot compile every operation
+                if len(traced) == 1:
+                    raise
+                _log.debug("XLA does not compile the replay", exc_info=True)
+                del traced[0]
 
     def loop(
         starts: Sequence[Sequence[Any]],
@@ -75,13 +101,12 @@ def training_loop(step: Step, variables: Sequence[Any]) -> Loop:
         steps: int,
     ) -> tuple[Losses, list[list[Any]]]:
         given = {name: tf.constant(value, tf.float32) for name, value in inputs.items()}
+        room = max(_ROOM, 1 << (steps - 1).bit_length())
         curves, ends = [], []
         for start, order in zip(starts, orders, strict=True):
-            for variable, value in zip(variables, start, strict=True):
-                variable.assign(value)
-            # TensorArray makes the number of steps a shape: a tensor, or each gets its own trace.
-            losses = traced(tf.constant(order, tf.int32), list(data), given, tf.constant(steps))
-            curves.append(loss_curve(losses, steps))
+            now = tf.constant(order, tf.int32)
+            taken, losses = train(start, room, now, list(data), given, tf.constant(steps))
+            curves.append(loss_curve(losses[:taken], steps))
             ends.append([tf.convert_to_tensor(variable.value) for variable in variables])
         return np.stack(curves), ends
 

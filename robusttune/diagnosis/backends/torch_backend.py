@@ -65,7 +65,7 @@ def apply_gradients(optimizer: Any, gradients: Sequence[Any], variables: Sequenc
         optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
 
 
-def training_loop(step: Step, variables: Sequence[Any]) -> Loop:
+def training_loop(step: Step, variables: Sequence[Any], *, fused: bool = False) -> Loop:
     """Return a loop of eager steps; see `Backend`."""
 
     def loop(

@@ -76,6 +76,7 @@ class TrainingProgram:
         takes: Inputs of the step beside the learning rate, out of those of `Intervention.inputs`.
         reference_loss: Takes (y, predictions) and returns the loss where the input
             "plain_loss" is 1; None where the step does not take that.
+        fused: As for `Backend.training_loop`.
         setting: Gives a context manager in which the step is traced.
 
     Raises:
@@ -90,6 +91,7 @@ class TrainingProgram:
         *,
         takes: frozenset[str] = frozenset(),
         reference_loss: Callable[[Any, Any], Any] | None = None,
+        fused: bool = False,
         setting: Setting = contextlib.nullcontext,
     ) -> None:
         self.model = model
@@ -123,7 +125,7 @@ class TrainingProgram:
             check_momentum(self._optimizer)
         self._slots = [keras.ops.convert_to_numpy(v.value) for v in self._optimizer.variables]
         state = [*self._shadows, *self._optimizer.variables]
-        self._loop = self._backend.training_loop(self._step, state)
+        self._loop = self._backend.training_loop(self._step, state, fused=fused)
         self._evaluate = self._backend.compiled(self._loss_of_rows, self._shadows)
 
     def run(

@@ -18,7 +18,7 @@ from robusttune.diagnosis.forward import trains_by_itself
 from robusttune.diagnosis.observe import Observation
 from robusttune.diagnosis.reference_loss import constant_baseline, plain_loss
 from robusttune.diagnosis.replay.batches import alike, joined, real, split, standardized
-from robusttune.diagnosis.replay.budget import STEPS, Budget, work_of_step
+from robusttune.diagnosis.replay.budget import STEPS, Budget, many_small_operations, work_of_step
 from robusttune.diagnosis.replay.curvature import Curvature, extreme_eigenvalues
 from robusttune.diagnosis.replay.custom_train_step import CustomStepProgram
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
@@ -301,6 +301,8 @@ class ReplayRunner:
         self, intervention: Intervention, expected: Sequence[Intervention]
     ) -> TrainingProgram | CustomStepProgram:
         self._check(intervention)
+        # What is tried once or twice is not worth the compilation.
+        key_is_plain = self._key(intervention) == (None, False, None)
         takes = intervention.needs.union(*(i.needs for i in expected))
         setting: Callable[[], Any] = partial(
             changed_model,
@@ -322,6 +324,7 @@ class ReplayRunner:
             self._stacked(intervention),
             takes=takes if self.plain_loss is not None else takes - {"plain_loss"},
             reference_loss=self.plain_loss if "plain_loss" in takes else None,
+            fused=key_is_plain and many_small_operations(self.seen),
             setting=setting,
         )
 
