@@ -93,14 +93,14 @@ MUTATIONS = [
     ),
     Mutation(
         "diagnosis: two causes are swapped",
-        "diagnosis/changes.py",
-        "Intervention.PLAIN_LOSS: self.plain_loss,",
-        "Intervention.STANDARDIZED_DATA: self.plain_loss,",
+        "diagnosis/replay/intervention.py",
+        "Treatment.PLAIN_LOSS: self.plain_loss,",
+        "Treatment.STANDARDIZED_DATA: self.plain_loss,",
         ("tests/test_diagnosis.py",),
     ),
     Mutation(
         "diagnosis: a cure on one of the seeds is enough",
-        "diagnosis/changes.py",
+        "diagnosis/replay/intervention.py",
         "(ends < limit(self.baseline, self.margin)).all()",
         "(ends < limit(self.baseline, self.margin)).any()",
         ("tests/test_diagnosis.py",),
@@ -255,8 +255,8 @@ MUTATIONS = [
     Mutation(
         "search: hopeless after exceptions that differ",
         "hopeless.py",
-        " and len(same) == 1:",
-        ":",
+        " and len(same) == 1 and",
+        " and",
         ("tests/test_hopeless.py::test_why_hopeless",),
     ),
     Mutation(
@@ -306,7 +306,7 @@ MUTATIONS = [
     Mutation(
         "Optuna: a killed worker's trial runs for ever",
         "optuna/records.py",
-        'return record.having(Findings.crashed(), status="failed") if gone else record',
+        'return record.having(_crashed(again), status="failed") if gone else record',
         "return record",
         ("tests/test_optuna_robust.py::test_a_dead_workers_trial_has_crashed",),
     ),

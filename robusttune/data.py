@@ -408,10 +408,32 @@ def _sample(data: Any) -> tuple[Any, Any]:
     return _join([batch[0] for batch in batches]), _join(targets)
 
 
-def first_batches(data: Any, most: int) -> list[tuple[Any, ...]]:
-    """Return the first batches of a dataset: (x,), (x, y) or (x, y, sample_weight) each."""
+def first_batches(data: Any, most: int, rows: int = 0) -> list[tuple[Any, ...]]:
+    """Return the first batches of a dataset: (x,), (x, y) or (x, y, sample_weight) each.
+
+    Args:
+        data: An iterable of batches, or a sequence of them.
+        most: How many batches.
+        rows: More batches are read until there are so many rows.
+    """
     items = iter(data) if hasattr(data, "__iter__") else (data[i] for i in range(len(data)))
-    return [item if isinstance(item, tuple) else (item,) for item in islice(items, most)]
+    found = [item if isinstance(item, tuple) else (item,) for item in islice(items, most)]
+    seen = sum(map(_rows_of, found))
+    for item in items if seen < rows else ():
+        found.append(item if isinstance(item, tuple) else (item,))
+        seen += _rows_of(found[-1])
+        if seen >= rows:
+            break
+    return found
+
+
+def _rows_of(batch: tuple[Any, ...]) -> int:
+    """Return the rows of a batch, at least 1."""
+    inputs = batch[0]
+    while isinstance(inputs, (Mapping, list, tuple)) and inputs:
+        inputs = next(iter(inputs.values() if isinstance(inputs, Mapping) else inputs))
+    shape = np.shape(inputs)
+    return int(shape[0]) if shape else 1
 
 
 def _join(parts: list[Any]) -> Any:

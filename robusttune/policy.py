@@ -34,8 +34,9 @@ class Policy:
         divergence_factor: A loss this many times worse than the larger of the trial's own start
             and the best constant prediction's loss counts as diverged (> 1).
         divergence_patience: Steps in a row for which that must hold (>= 1): one spike is none.
-        diagnosis_seconds: Time for the replays of one failing trial, in seconds (> 0). A replay
-            that has begun is finished; observations of single steps are not counted.
+        diagnosis_seconds: Bound on the replays of one failing trial (> 0), counted in work, 6e10
+            multiply-adds a second, so that a busy machine says the same; on the clock, only 12
+            times as many seconds end them. A replay that has begun is finished.
         hopeless_after: Finished trials, all failed for one reason that no hyperparameter changes,
             after which the search ends with HopelessSearchError (>= 2); None never ends it.
         trial_seconds: Time limit of one trial, in seconds (> 0), without what its diagnosis takes;

@@ -16,10 +16,10 @@ from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
 from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
+from robusttune.diagnosis.backends.tensorflow_backend import training_loop  # noqa: E402
 from robusttune.diagnosis.case import Case  # noqa: E402
-from robusttune.diagnosis.observe import to_tensors  # noqa: E402
-from robusttune.diagnosis.plain import plain_loss  # noqa: E402
-from robusttune.diagnosis.replay import training_loop  # noqa: E402
+from robusttune.diagnosis.forward import to_tensors  # noqa: E402
+from robusttune.diagnosis.reference_loss import plain_loss  # noqa: E402
 from robusttune.diagnosis.rules import mismatch  # noqa: E402
 from robusttune.diagnosis.trace import Batch, FitTrace  # noqa: E402
 
@@ -648,6 +648,37 @@ def test_loops_of_many_diagnoses_are_traced_in_silence(request):
     tf.get_logger().addHandler(listener)
     request.addfinalizer(lambda: tf.get_logger().removeHandler(listener))
     for number in range(6):
-        loop = training_loop(lambda x, y, weight, factor=number: factor * tf.reduce_sum(x))
-        assert loop((tf.ones((2, 3)), None, None), tf.constant(2)).shape == (2,)
+        loop = training_loop(lambda batch, inputs, by=number: by * tf.reduce_sum(batch[0]), [])
+        losses, _ = loop([[]], [[0, 1]], [tf.ones((2, 3))], {"rate": 1.0}, 2)
+        assert losses.shape == (1, 2)
     assert [record.getMessage() for record in heard] == []
+
+
+def test_what_xla_cannot_compile_is_replayed_as_a_graph():
+    """A loop that was to be fused says the same where XLA refuses."""
+
+    def step(batch, inputs):
+        # An operation of the host, which XLA has not.
+        return tf.numpy_function(lambda total: total, [tf.reduce_sum(batch[0])], tf.float32)
+
+    data = [tf.constant([[1.0, 2.0], [4.0, 5.0]])]
+    losses, _ = training_loop(step, [], fused=True)([[]], [[0, 1]], data, {"rate": 1.0}, 3)
+    np.testing.assert_array_equal(losses, [[3.0, 9.0, 3.0]])
+
+
+def test_a_fused_loop_is_the_graph():
+    """XLA gives the losses that the graph gives, to rounding."""
+
+    def losses(fused):
+        weight = keras.Variable(np.float32(0.0))
+
+        def step(batch, inputs):
+            loss = tf.reduce_mean(tf.square(batch[0] - weight.value))
+            weight.assign(weight.value + inputs["rate"] * tf.reduce_mean(batch[0] - weight.value))
+            return loss
+
+        loop = training_loop(step, [weight], fused=fused)
+        data = [tf.constant([[1.0, 2.0], [4.0, 5.0]])]
+        return loop([[np.float32(0.0)]], [[0, 1]], data, {"rate": 0.1}, 50)[0]
+
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)

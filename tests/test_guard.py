@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from robusttune import FailureCause, Guard, Policy, Symptom
+from robusttune.guard import tensorflow_fit
 
 MODES: dict[str, dict[str, Any]] = {
     "graph": {},
@@ -103,8 +104,36 @@ def test_guard_hands_over_the_failing_batch(mode: str, regression: Any) -> None:
     assert guard.trace.failing_batch is not None
     np.testing.assert_array_equal(guard.trace.failing_batch.x, bad[32 * 9 :])
     np.testing.assert_array_equal(guard.trace.failing_batch.y, y[32 * 9 :])
-    assert len(guard.trace.first_batches) == 8
+    assert len(guard.trace.first_batches) == 9
     np.testing.assert_array_equal(guard.trace.first_batches[0].x, x[:32])
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, 512), (32, 16), (64, 8), (100, 8)])
+def test_guard_keeps_batches_until_there_are_rows_enough(
+    size: int, kept: int, regression: Any
+) -> None:
+    """Some hundred rows and some steps, whatever the batch size: eight rows tell nothing."""
+    x, y = (np.tile(array, (4, 1)) for array in regression)
+    guard = Guard()
+    bad = with_bad_row(x, 1279)
+    dense().fit(bad, y, batch_size=size, shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.trace is not None
+    assert len(guard.trace.first_batches) == kept
+    np.testing.assert_array_equal(guard.trace.first_batches[-1].y, y[size * (kept - 1) :][:size])
+    assert guard.trace.failing_batch is not None
+
+
+def test_guard_keeps_batches_within_a_bound_of_memory(
+    regression: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are large are kept only as far as the memory goes."""
+    monkeypatch.setattr(tensorflow_fit, "MAX_KEPT_BYTES", 3 * 4 * 11 * 4)  # floats of a batch of 4
+    x, y = regression
+    guard = Guard()
+    bad = with_bad_row(x, 319)
+    dense().fit(bad, y, batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
+    assert guard.trace is not None
+    assert len(guard.trace.first_batches) == 3
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
@@ -112,16 +141,16 @@ def test_guard_reads_the_first_batches_off_the_input_of_xla(
     steps_per_execution: int, regression: Any
 ) -> None:
     """XLA cannot call the host: the first batches are there all the same, a later one is named."""
-    x, y = regression
+    x, y = (np.tile(array, (2, 1)) for array in regression)
     guard = Guard()
     model = dense(jit_compile=True, steps_per_execution=steps_per_execution)
-    model.fit(with_bad_row(x, 32 * 9), y, shuffle=False, verbose=0, callbacks=[guard])
+    model.fit(with_bad_row(x, 32 * 17), y, shuffle=False, verbose=0, callbacks=[guard])
     trace = guard.trace
     assert trace is not None
-    assert trace.step == 9
+    assert trace.step == 17
     assert trace.failing_batch is None
     assert "jit_compile" in trace.missing["failing_batch"]
-    assert len(trace.first_batches) == 8
+    assert len(trace.first_batches) == 16
     np.testing.assert_array_equal(trace.first_batches[7].y, y[32 * 7 : 32 * 8])
     early = with_bad_row(x, 32 * 2)
     model.fit(early, y, shuffle=False, verbose=0, callbacks=[guard])

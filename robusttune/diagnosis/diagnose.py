@@ -11,9 +11,9 @@ from robusttune.arguments import integer, require
 from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.divergence import loss_limit
 from robusttune.diagnosis.judge import judge
+from robusttune.diagnosis.replay.intervention import ReplayResult
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
@@ -24,7 +24,9 @@ from robusttune.records import TrialRecord
 if TYPE_CHECKING:
     import keras
 
+# As a fit keeps: some steps, and rows enough that the noise of a loss hides nothing.
 _BATCHES = 8
+_ENOUGH_ROWS = 512
 _SOME = "arrays of at least one row, nested as the model takes them, or a dataset of batches"
 
 
@@ -43,7 +45,7 @@ def diagnose(
     is built on the first batch. Takes some seconds at most (`policy.diagnosis_seconds`).
 
     Args:
-        model: A compiled Keras model, on the TensorFlow backend.
+        model: A compiled Keras model.
         x: Inputs: arrays of shape (n, ...), nested as the model takes them; or a tf.data.Dataset
             or other iterable of (x, y) or (x, y, sample_weight) batches.
         y: Targets, likewise; None where `x` brings them.
@@ -72,7 +74,7 @@ def diagnose(
     began = time.perf_counter()
     if is_dataset(x):
         require(y is None, "y", "None where x is a dataset, which brings the targets", y)
-        batches = [_batch(item) for item in first_batches(x, _BATCHES)]
+        batches = [_batch(item) for item in first_batches(x, _BATCHES, _ENOUGH_ROWS)]
         failing = None
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
@@ -97,11 +99,11 @@ def _symptom(
     model: keras.Model, trace: FitTrace, policy: Policy
 ) -> tuple[Symptom | None, Exception | None]:
     """Train a shadow as it is; return how it goes wrong, and what it raises."""
-    from robusttune.diagnosis.battery import Battery
     from robusttune.diagnosis.case import Case
     from robusttune.diagnosis.observe import observe
     from robusttune.diagnosis.quiet import labels_disagree
-    from robusttune.diagnosis.replay import CannotReplayError
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
     case = Case(
         symptom=Symptom.NON_FINITE_LOSS,
@@ -123,26 +125,26 @@ def _symptom(
         if labels_disagree(model, trace):  # the loss may fall all the same, to no purpose
             return Symptom.STALLED, None
         try:
-            battery = Battery(case, seconds=policy.diagnosis_seconds)
-            outcome = battery.outcome(Change())
+            runner = ReplayRunner(case)
+            result = runner.unchanged()
         except CannotReplayError:
             return None, None
-    return (None if outcome is None else symptom_of(outcome, policy)), None
+    return (None if result is None else symptom_of(result, policy)), None
 
 
-def symptom_of(outcome: Outcome, policy: Policy) -> Symptom | None:
+def symptom_of(result: ReplayResult, policy: Policy) -> Symptom | None:
     """Return how a replay of the trial as it is went wrong; None where it learned something.
 
     Args:
-        outcome: Of the replay without any change.
+        result: Of the replay without any change.
         policy: Thresholds.
     """
-    if outcome.cured:
+    if result.cured:
         return None
-    if not outcome.finite:
+    if not result.finite:
         return Symptom.NON_FINITE_LOSS
-    high = loss_limit(policy, start=float(outcome.losses[0, 0]), baseline=outcome.baseline)
-    return Symptom.DIVERGED if outcome.finals[0] > high else Symptom.STALLED
+    high = loss_limit(policy, start=float(result.losses[0, 0]), baseline=result.baseline)
+    return Symptom.DIVERGED if result.finals[0] > high else Symptom.STALLED
 
 
 def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) -> TrialRecord:
@@ -177,7 +179,8 @@ def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch]
         require(set(found) <= set(lengths), name, rule, found, error=DataError)
     rows = np.random.default_rng(0).permutation(lengths[0])
     size = min(size, len(rows))
-    picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:_BATCHES]
+    count = max(_BATCHES, -(-_ENOUGH_ROWS // size))
+    picks = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)][:count]
     bad = [
         row for found in check_data(x, y) if found.kind == "non_finite" for row in found.first_rows
     ]

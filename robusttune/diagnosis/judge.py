@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import keras
 
     from robusttune.diagnosis.arrays import Array
-    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.replay.runner import ReplayRunner
     from robusttune.diagnosis.undefined import Undefined
 
 _log = logging.getLogger("robusttune.diagnosis")
@@ -183,40 +183,43 @@ def _replayed(case: Case) -> Verdict:
             advice=f"As trial {earlier.trial_id}: {earlier.advice}",
             evidence={**evidence, "as_trial": earlier.trial_id},
         )
-    verdict, replayed = _battery(case)
+    verdict, replayed = _replays(case)
     return weighed(replace(verdict, evidence={**verdict.evidence, **replayed, **evidence}), search)
 
 
-def _own_step(battery: Battery) -> Verdict | None:
+def _own_step(runner: ReplayRunner) -> Verdict | None:
     """Return the verdict on a train_step that is not finite where the predictions are ordinary.
 
     For what no replay cures: predictions of another call than the step's own tell little.
     """
-    case = battery.case
+    case = runner.case
     steps = (
         (case.first, case.initial_weights, "the first step of the model's own train_step"),
         (case.last, case.trace.weights, "the failing step of the model's own train_step"),
     )
     for seen, weights, what in steps:
         ordinary = seen is not None and seen.predictions_finite and not rules.overflows(case, seen)
-        if ordinary and battery.undefined(weights):
-            return rules.unsafe_loss(case, what, _undefined_in_own_step(battery, weights))
+        if ordinary and runner.undefined(weights):
+            return rules.unsafe_loss(case, what, _undefined_in_own_step(case, weights))
     return None
 
 
-def _undefined_in_own_step(battery: Battery, weights: list[Array] | None) -> Undefined | None:
+def _undefined_in_own_step(case: Case, weights: list[Array] | None) -> Undefined | None:
     """Return where the model's own train_step is undefined, traced anew to see it."""
-    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.forward import runs_on_tensorflow
+
+    if not runs_on_tensorflow():
+        return None
+    from robusttune.diagnosis.replay.runner import ReplayRunner
     from robusttune.diagnosis.undefined import metrics_reset, undefined_in
 
-    case = battery.case
     with metrics_reset(case.model):  # which hold the NaN of the step that failed
-        return undefined_in(lambda: Battery(case, seconds=1.0).undefined(weights))
+        return undefined_in(lambda: ReplayRunner(case).undefined(weights))
 
 
-def _naming_the_operation(battery: Battery, verdict: Verdict) -> Verdict:
+def _naming_the_operation(case: Case, verdict: Verdict) -> Verdict:
     """Return a verdict with what overflows in the model's own train_step: a cure may hide it."""
-    found = _undefined_in_own_step(battery, battery.case.trace.weights)
+    found = _undefined_in_own_step(case, case.trace.weights)
     if found is None:
         return verdict
     evidence = {**verdict.evidence, **rules.undefined_evidence(found)}
@@ -225,37 +228,37 @@ def _naming_the_operation(battery: Battery, verdict: Verdict) -> Verdict:
     )
 
 
-def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
+def _replays(case: Case) -> tuple[Verdict, dict[str, Any]]:
     """Return the verdict of the replays, or else the suspicion, with the numbers of the replays."""
     if case.model is None or not case.batches:
         return fallback.suspect(case), {}
-    from robusttune.diagnosis.battery import Battery
-    from robusttune.diagnosis.changes import Change
-    from robusttune.diagnosis.investigate import find_cures, verdict_of
-    from robusttune.diagnosis.replay import CannotReplayError
+    from robusttune.diagnosis.investigate import candidates, find_cures, verdict_of
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
     began = time.monotonic()
     try:
-        battery = Battery(case, case.policy.diagnosis_seconds)
-        unchanged = battery.outcome(Change())
+        runner = ReplayRunner(case)
+        runner.expect(candidates(runner))
+        unchanged = runner.unchanged()
         if unchanged is not None and unchanged.cured:  # not from the start: from where it failed
-            battery = Battery(case, battery.clock.left, from_last=True)
-            unchanged = battery.outcome(Change())
+            runner = runner.restarted()
+            unchanged = runner.unchanged()
         reproduced = unchanged is not None and not unchanged.cured
-        verdict = verdict_of(battery, find_cures(battery)) if reproduced else None
-        if battery.own_step and not case.trace_is_finite:
+        verdict = verdict_of(runner, find_cures(runner)) if reproduced else None
+        if runner.own_step and not case.trace_is_finite:
             if verdict is None:
-                verdict = _own_step(battery)
+                verdict = _own_step(runner)
             elif verdict.cause is not FailureCause.DIVERGENT_LEARNING_RATE:
-                verdict = _naming_the_operation(battery, verdict)
+                verdict = _naming_the_operation(case, verdict)
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return fallback.suspect(case), {}
     if not reproduced:
         case.why_not["replay"] = "the failure did not come again"
     evidence = {
-        "replays": [outcome.as_evidence() for outcome in battery.outcomes],
-        "replayed_from": battery.replayed_from,
+        "replays": [result.as_evidence() for result in runner.results],
+        "replayed_from": runner.replayed_from,
         "reproduced": reproduced,
         "baseline_loss": None if unchanged is None else unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,

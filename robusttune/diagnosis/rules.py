@@ -312,10 +312,13 @@ def _undefined_at(
     A loss of Keras's own is defined wherever predictions and labels are finite: it is at fault
     only together with labels, which `mismatch` tells, or by something that is added to it.
     """
-    from robusttune.diagnosis.undefined import undefined_in_step
+    from robusttune.diagnosis.forward import runs_on_tensorflow
 
-    batch = case.last_batch
-    found = None if batch is None else undefined_in_step(case.model, weights, batch)
+    batch, found = case.last_batch, None
+    if batch is not None and runs_on_tensorflow():
+        from robusttune.diagnosis.undefined import undefined_in_step
+
+        found = undefined_in_step(case.model, weights, batch)
     if seen.loss_finite and np.isfinite(seen.pull):
         return unsafe_layer(case, what, found)
     own = found is not None and found.where is not None

@@ -20,13 +20,8 @@ import tensorflow as tf
 from robusttune._compat.keras import all_layers, takes_training_argument
 from robusttune._compat.tensorflow import NonFiniteOperation, first_non_finite_operation
 from robusttune.diagnosis.arrays import Array
-from robusttune.diagnosis.observe import (
-    compute_loss,
-    observe,
-    to_tensors,
-    trains_by_itself,
-    with_weights,
-)
+from robusttune.diagnosis.forward import compute_loss, to_tensors, trains_by_itself
+from robusttune.diagnosis.observe import observe, with_weights
 from robusttune.diagnosis.trace import Batch
 from robusttune.exception_causes import is_users_file
 

@@ -192,6 +192,10 @@ def _of_loss(case: Case, look: _Look, seen: Any) -> Verdict | None:
 
 
 def _first_bad(case: Case, look: _Look) -> Any:
+    from robusttune.diagnosis.forward import runs_on_tensorflow
+
+    if not runs_on_tensorflow():
+        return None
     from robusttune.diagnosis.undefined import undefined_in_step
 
     return undefined_in_step(case.model, None, look.batch, training=False)

@@ -21,13 +21,14 @@ from robusttune._compat.keras import (
 from robusttune.diagnosis.arrays import leaves
 from robusttune.diagnosis.trace import Batch
 from robusttune.guard.tensorflow_graphs import forget_step_graphs
-from robusttune.guard.tensorflow_step import WARM_UP_ROWS, WARM_UP_STEPS, StepRecorder
+from robusttune.guard.tensorflow_step import ENOUGH_ROWS, WARM_UP_STEPS, StepRecorder
 from robusttune.records import one_line
 
 _log = logging.getLogger("robusttune.guard")
 
-# Batches larger than this are not kept, in bytes each.
+# Batches larger than this are not kept, in bytes each; and not more than so many bytes of them.
 MAX_BATCH_BYTES = 16 * 2**20
+MAX_KEPT_BYTES = 8 * MAX_BATCH_BYTES
 
 _LOGS_KEY = "robusttune_row"
 # Methods that are replaced on the model's instance, in front of those of its class.
@@ -67,6 +68,7 @@ class ModelRecorder:
     ) -> None:
         self.model = model
         self.batches: list[Batch] = []
+        self._kept_rows = self._kept_bytes = 0
         self.latest: collections.deque[Batch] = collections.deque(maxlen=WARM_UP_STEPS)
         self.keeps_latest = False
         self.failing_batch: Batch | None = None
@@ -77,7 +79,6 @@ class ModelRecorder:
         self._abandoned = abandoned
         self._begun = False
         self._structure: Any = None
-        self._rows = 0  # of the first batches
         self._seen: collections.deque[Any] = collections.deque(maxlen=history)
         self._steps = self._looked = 0
         with model.distribute_strategy.scope():
@@ -155,7 +156,7 @@ class ModelRecorder:
             self._begun = True
             self._build_state(iterator)
             self._before_first_step()
-        if self.keeps_latest or (self._tapped and len(self.batches) < WARM_UP_STEPS):
+        if self.keeps_latest or (self._tapped and self._wants_batches):
             began = time.perf_counter()
             iterator = self._tap(iterator)
             self.tapping_seconds += 0.0 if first else time.perf_counter() - began
@@ -246,9 +247,17 @@ class ModelRecorder:
             self.missing["failing_batch"] = f"more than {MAX_BATCH_BYTES >> 20} MiB a batch"
         elif failing:
             self.failing_batch = batch
-        elif len(self.batches) < WARM_UP_STEPS or self._rows < WARM_UP_ROWS:
-            self.batches.append(batch)  # several optimizers take several steps a batch
-            self._rows += next((len(x) for _, x in leaves(batch.x) if x.ndim), WARM_UP_ROWS)
+        elif self._wants_batches:  # several optimizers take several steps a batch
+            arrays = [array for _, array in leaves((batch.x, batch.y, batch.sample_weight))]
+            self.batches.append(batch)
+            self._kept_rows += max((len(array) for array in arrays if array.ndim), default=1)
+            self._kept_bytes += sum(array.nbytes for array in arrays)
+
+    @property
+    def _wants_batches(self) -> bool:
+        """Whether a replay needs more of the first batches: steps, or rows, within the memory."""
+        few = len(self.batches) < WARM_UP_STEPS or self._kept_rows < ENOUGH_ROWS
+        return few and self._kept_bytes < MAX_KEPT_BYTES
 
     def _tap(self, iterator: Any) -> Any:
         """Return an iterator over what one call takes from this one, keeping its batches."""

@@ -23,11 +23,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Steps at the start that take the careful branch: they have no history to be compared with, and
-# their batches are kept for the diagnosis.
+# Steps at the start that take the careful branch: they have no history to be compared with.
 WARM_UP_STEPS = 8
-# Of smaller batches more are kept, until there are so many rows to judge targets and replays by.
-WARM_UP_ROWS = 32
+# The careful branch goes on until so many rows were seen: their batches are kept for the diagnosis,
+# and with few rows the noise of a loss hides what a replay has learned.
+ENOUGH_ROWS = 512
 # A gradient norm this many times above its recent peak is a spike. Ordinary steps stay below: none
 # of the healthy fits of benchmarks/healthy.py is clipped.
 SPIKE = 10.0
@@ -73,7 +73,7 @@ class StepRecorder:
             "auto" where it bounds its steps.
         history: Rows that the table keeps.
         rides: Whether the host sees the outputs of each step, so that no table is needed.
-        on_batch: Called on the host with the batch of a warm-up step and of the failing step; None
+        on_batch: Called on the host with the batch of an early step and of the failing step; None
             where batches cannot leave the step (XLA, several replicas).
         one_branch: Whether all steps take the careful branch: XLA, which fuses it, and replicas,
             whose merges cannot stand in a call of its own.
@@ -272,17 +272,16 @@ class StepRecorder:
         def careful() -> None:
             steps, clipped, failed = tf.unstack(self.rare.read_value())
             usable = tf.math.is_finite(row[Row.SIZE])
-            kept = self._kept_steps()
-            self._send_if(failed > 0, steps < kept, usable)
+            self._send_if(failed > 0, self._collects(steps), usable)
 
             def accept() -> None:
                 finite = tf.math.is_finite(size)  # or a LossScaleOptimizer skips the step by itself
                 peak = high / PEAK_GROWTH**2
                 known = tf.where(finite, size, peak)
-                warm = (steps < WARM_UP_STEPS) | (limit <= 0)
+                warm = (steps < WARM_UP_STEPS) | (high <= 0)
                 factor, gate, clips = self._clipped(known, peak, warm)
                 apply(factor)
-                armed = (steps + 1.0 >= kept) & (gate[2] > 0)
+                armed = tf.logical_not(self._collects(steps + 1.0)) & (gate[2] > 0)
                 self.gate.assign(tf.where(armed, gate, [1.0, 1.0, -1.0] * gate))
                 count = clipped + tf.cast(clips & finite, tf.float32)
                 self.rare.assign([steps + 1.0, count, failed])
@@ -345,19 +344,20 @@ class StepRecorder:
         clips = size > limit
         return tf.where(clips, tf.sqrt(limit / size), one), tf.constant([0.0, 0.0, limit]), clips
 
-    def _kept_steps(self) -> Any:
-        """Return how many of the first steps are careful ones, whose batches are kept."""
+    def _collects(self, steps: Any) -> Any:
+        """Whether batches are still kept after so many steps."""
+        early = steps < WARM_UP_STEPS
         batch = getattr(self._local, "batch", [])
         if self.on_batch is None or not batch or batch[0].shape.rank == 0:
-            return tf.constant(float(WARM_UP_STEPS))
+            return early
         rows = tf.cast(tf.maximum(tf.shape(batch[0])[0], 1), tf.float32)
-        return tf.maximum(float(WARM_UP_STEPS), tf.math.ceil(WARM_UP_ROWS / rows))
+        return early | (steps * rows < ENOUGH_ROWS)
 
-    def _send_if(self, already: Any, warm: Any, usable: Any) -> None:
-        """Hand the batch of a warm-up step, and of the failing one, to the host."""
+    def _send_if(self, already: Any, early: Any, usable: Any) -> None:
+        """Hand the batch of an early step, and of the failing one, to the host."""
         batch = getattr(self._local, "batch", [])
         if self.on_batch is not None and batch:
-            wanted = tf.logical_not(already) & (warm | tf.logical_not(usable))
+            wanted = tf.logical_not(already) & (early | tf.logical_not(usable))
             tf.cond(wanted, lambda: self._send(batch, usable), lambda: None)
 
     def _send(self, batch: list[Any], usable: Any) -> None:
