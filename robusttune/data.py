@@ -353,6 +353,10 @@ def _check_weights(
         if finding.kind in ("empty", "not_numeric", "non_finite")
     ]
     found += _lengths(inputs, weights) if weights else []
+    for name, array, _ in weights:
+        if array.dtype.kind in "biuf" and array.size and not array.any():
+            text = "all weights are 0, so that a loss is 0 whatever the model."
+            found.append(DataFinding("constant", name, text, rows=len(array)))
     for key, weight in (class_weight or {}).items():
         if not np.isfinite(weight):
             found.append(

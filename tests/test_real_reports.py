@@ -443,6 +443,31 @@ def test_layer_with_an_infinite_derivative_is_named(make: Any, layer: str) -> No
     assert f"layer {layer} (" in (guard.record.advice or "")
 
 
+class MaskedMean(keras.layers.Layer):
+    """Attention with a mask of minus infinity."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the mean by weights, of which none may be left."""
+        values, mask = inputs
+        scores = K.where(mask > 0, K.sum(values, axis=-1), -np.inf)
+        return K.sum(K.softmax(scores, axis=1)[..., None] * values, axis=1)
+
+
+def test_mask_of_minus_infinity_over_a_whole_row_is_named() -> None:
+    """A row with nothing in it has no softmax: the line that puts the infinity in is told."""
+    values = np.random.default_rng(0).normal(size=(64, 5, 4)).astype("float32")
+    mask = np.ones((64, 5), "float32")
+    mask[::9] = 0
+    inputs = [keras.Input((5, 4)), keras.Input((5,))]
+    model = keras.Model(inputs, keras.layers.Dense(1)(MaskedMean(name="attention")(inputs)))
+    model.compile("adam", "mse")
+    guard = Guard(PATIENT)
+    model.fit([values, mask], mask[:, :1], epochs=1, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert "a row that is masked as a whole gives NaN" in (guard.record.advice or "")
+    assert "layer attention (MaskedMean)" in (guard.record.advice or "")
+
+
 # Failures that have nothing to do with each other
 
 

@@ -151,6 +151,8 @@ def test_words_on_a_missing_objective_depend_on_what_there_is() -> None:
     assert "validation_freq" in what_is_missing("val_loss", ["loss", "val_loss"])[1]
     assert "validation_split" in what_is_missing("val_loss", ["loss"])[1]
     assert "choose one of these" in what_is_missing("val_acc", ["loss", "val_loss"])[1]
+    of_outputs = ["loss", "val_a_loss", "val_b_accuracy", "val_loss"]
+    assert "'val_b_accuracy'" in what_is_missing("val_accuracy", of_outputs)[1]
 
 
 # Text among the numbers, and names of columns
@@ -320,6 +322,8 @@ def test_check_data_takes_weights_and_validation_data() -> None:
     dataset = tf.data.Dataset.from_tensor_slices((bad, y)).batch(50)
     assert any(f.where == "validation x" for f in check_data(x, y, validation_data=dataset))
     assert check_data(x, y, validation_data=(x, y)) == check_data(x, y)
+    (zero,) = check_data(x, y, validation_data=(x, y, np.zeros(200)))
+    assert "all weights are 0" in zero.message
 
 
 # Batches of a pipeline

@@ -199,6 +199,16 @@ def _first_predictions(case: Case) -> Verdict:
             " inputs.",
         )
     where = f" in layer {layer.name}" if layer is not None else ""
+    found = _undefined_in(case, case.initial_weights)
+    if found is not None and found.where is not None:
+        return Verdict(
+            cause=FailureCause.BAD_INITIALIZATION,
+            other_causes=(FailureCause.UNSAFE_LOSS,),
+            grounds=Grounds.RULE,
+            advice=f"Predictions are non-finite{where} before the first update."
+            f" {capital(str(found))}.",
+            evidence=undefined_evidence(found),
+        )
     return Verdict(
         cause=FailureCause.BAD_INITIALIZATION,
         grounds=Grounds.RULE,
@@ -290,6 +300,17 @@ def unsafe_layer(case: Case, what: str, undefined: Undefined | None) -> Verdict:
     )
 
 
+def _undefined_in(case: Case, weights: list[Array] | None) -> Undefined | None:
+    from robusttune.diagnosis.forward import runs_on_tensorflow
+
+    batch = case.last_batch
+    if batch is None or not runs_on_tensorflow():
+        return None
+    from robusttune.diagnosis.undefined import undefined_in_step
+
+    return undefined_in_step(case.model, weights, batch)
+
+
 def undefined_evidence(found: Undefined | None) -> dict[str, Any]:
     """Return where a step is undefined, as evidence."""
     if found is None:
@@ -312,13 +333,7 @@ def _undefined_at(
     A loss of Keras's own is defined wherever predictions and labels are finite: it is at fault
     only together with labels, which `mismatch` tells, or by something that is added to it.
     """
-    from robusttune.diagnosis.forward import runs_on_tensorflow
-
-    batch, found = case.last_batch, None
-    if batch is not None and runs_on_tensorflow():
-        from robusttune.diagnosis.undefined import undefined_in_step
-
-        found = undefined_in_step(case.model, weights, batch)
+    found = _undefined_in(case, weights)
     if seen.loss_finite and np.isfinite(seen.pull):
         return unsafe_layer(case, what, found)
     own = found is not None and found.where is not None

@@ -46,6 +46,11 @@ class _Operation:
 _CLIP = "bound it, as by keras.ops.clip({}, -20, 20)"
 _EPSILON = "keep what goes into it above 0, as by keras.ops.maximum({}, 1e-7)"
 _ROOT = _Operation(("sqrt", "norm"), "{} has an infinite derivative at 0", _EPSILON)
+_MASK = _Operation(
+    ("where",),
+    "{} puts an infinite number in, and a row that is masked as a whole gives NaN",
+    "mask with a large finite number such as -1e9",
+)
 _DIVISION = _Operation(
     ("divide", "true_divide"), "{} divides by 0", "add an epsilon to the divisor"
 )
@@ -63,6 +68,8 @@ _OPERATIONS = {
     "RsqrtGrad": _ROOT,
     "Pow": _Operation(("power", "pow"), "{} is undefined or overflows", "bound what goes into it"),
     "RealDiv": _DIVISION,
+    "Select": _MASK,
+    "SelectV2": _MASK,
     "Reciprocal": _Operation(("reciprocal",), "{} divides by 0", "add an epsilon to the divisor"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import warnings
@@ -54,8 +55,18 @@ def what_is_missing(objective: str, reported: Sequence[str]) -> tuple[str, str]:
         return what, "validate in every epoch, without validation_freq"
     if objective.startswith("val_") and not validated:
         return what, "pass validation_data or validation_split to search(), or tune on the loss"
-    best = f"keras_tuner.Objective({reported[-1]!r}, 'min' or 'max')" if reported else "one of them"
-    return what, f"choose one of these, as by objective={best}, or add the metric to compile()"
+    near = _nearest(objective, reported)
+    best = f", as by objective=keras_tuner.Objective({near!r}, 'min' or 'max')" if near else ""
+    return what, f"choose one of these{best}, or add the metric to compile()"
+
+
+def _nearest(objective: str, reported: Sequence[str]) -> str | None:
+    """Return what was probably meant: the metric of an output, or a name that is spelled alike."""
+    prefix = "val_" if objective.startswith("val_") else ""
+    base = objective.removeprefix("val_")
+    alike = [name for name in reported if name.startswith(prefix)]
+    of_outputs = [name for name in alike if name.endswith(f"_{base}")]
+    return next(iter([*of_outputs, *difflib.get_close_matches(objective, alike, n=1)]), None)
 
 
 def objective_names(objective: Any) -> list[str]:
