@@ -24,7 +24,7 @@ class Symptom(StrEnum):
     CRASHED = "crashed"
 
 
-class Intervention(StrEnum):
+class Treatment(StrEnum):
     """What a replay of a failing trial may do differently."""
 
     LOWER_RATE = "lower learning rate"
@@ -44,7 +44,7 @@ class _Traits:
     narrowing: bool = False
     structural: bool = False
     ends_search: Literal["data", "code"] | None = None
-    proven_by: Intervention | None = None
+    proven_by: Treatment | None = None
 
 
 _NOTHING_KNOWN = _Traits("")
@@ -74,7 +74,7 @@ class FailureCause(StrEnum):
             " warm it up.",
             depends_on_parameters=True,
             narrowing=True,
-            proven_by=Intervention.LOWER_RATE,
+            proven_by=Treatment.LOWER_RATE,
         ),
     )
     UNSCALED_DATA = (
@@ -83,7 +83,7 @@ class FailureCause(StrEnum):
             "Standardize the inputs (a Normalization layer, or StandardScaler) and, in"
             " regression, the targets.",
             depends_on_parameters=True,
-            proven_by=Intervention.STANDARDIZED_DATA,
+            proven_by=Treatment.STANDARDIZED_DATA,
         ),
     )
     UNSAFE_LOSS = (
@@ -92,7 +92,7 @@ class FailureCause(StrEnum):
             "Bound the loss away from where it is undefined: add an epsilon to divisors"
             " and to the arguments of log and sqrt, or use the built-in loss.",
             depends_on_parameters=True,
-            proven_by=Intervention.PLAIN_LOSS,
+            proven_by=Treatment.PLAIN_LOSS,
         ),
     )
     NON_FINITE_DATA = (
@@ -126,7 +126,7 @@ class FailureCause(StrEnum):
             " or non-finite before the first update.",
             depends_on_parameters=True,
             structural=True,
-            proven_by=Intervention.STANDARD_INITIALIZATION,
+            proven_by=Treatment.STANDARD_INITIALIZATION,
         ),
     )
     EXPLODING_GRADIENTS = (
@@ -142,7 +142,7 @@ class FailureCause(StrEnum):
         _Traits(
             "Train this part in float32, or in mixed_bfloat16, whose range is that of float32.",
             depends_on_parameters=True,
-            proven_by=Intervention.FLOAT32,
+            proven_by=Treatment.FLOAT32,
         ),
     )
     VANISHING_GRADIENTS = (
@@ -176,7 +176,7 @@ class FailureCause(StrEnum):
             "Raise the lower bound of the learning rate, or train for more epochs.",
             depends_on_parameters=True,
             narrowing=True,
-            proven_by=Intervention.HIGHER_RATE,
+            proven_by=Treatment.HIGHER_RATE,
         ),
     )
     INSUFFICIENT_CAPACITY = (
@@ -274,6 +274,6 @@ class FailureCause(StrEnum):
         return self._traits.ends_search
 
     @property
-    def proven_by(self) -> Intervention | None:
+    def proven_by(self) -> Treatment | None:
         """The one thing whose change in a replay, if it cures, speaks for this cause; else None."""
         return self._traits.proven_by

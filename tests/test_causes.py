@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from robusttune.causes import FailureCause, Intervention
-from robusttune.diagnosis.changes import Change
+from robusttune.causes import FailureCause, Treatment
+from robusttune.diagnosis.replay.intervention import Intervention
 
 INDEPENDENT = {"non_finite_data", "code_error", "crashed"}
 OPEN = {"label_mismatch", "unsafe_metric", "out_of_memory", "timeout", "unknown"}
@@ -54,31 +54,31 @@ def test_what_ends_a_search_is_in_the_data_or_in_the_code() -> None:
     }
 
 
-@pytest.mark.parametrize("intervention", Intervention)
-def test_every_intervention_speaks_for_one_cause(intervention: Intervention) -> None:
+@pytest.mark.parametrize("treatment", Treatment)
+def test_every_treatment_speaks_for_one_cause(treatment: Treatment) -> None:
     """Otherwise a cure would leave the cause open."""
-    assert [cause.proven_by for cause in FailureCause].count(intervention) == 1
+    assert [cause.proven_by for cause in FailureCause].count(treatment) == 1
 
 
 @pytest.mark.parametrize(
     ("change", "causes"),
     [
-        (Change(), []),
-        (Change(rate=0.1), ["divergent_learning_rate"]),
-        (Change(rate=10.0), ["learning_rate_too_low"]),
-        (Change(inputs=True), ["unscaled_data"]),
-        (Change(targets=True), ["unscaled_data"]),
-        (Change(plain_loss=True), ["unsafe_loss"]),
-        (Change(initialization=True), ["bad_initialization"]),
-        (Change(float32=True), ["numeric_overflow"]),
-        (Change(activation="relu"), []),
-        (Change(clip=1.0), []),
-        (Change(rate=0.1, inputs=True), ["divergent_learning_rate", "unscaled_data"]),
-        (Change(plain_loss=True, inputs=True), ["unscaled_data", "unsafe_loss"]),
+        (Intervention(), []),
+        (Intervention(rate=0.1), ["divergent_learning_rate"]),
+        (Intervention(rate=10.0), ["learning_rate_too_low"]),
+        (Intervention(inputs=True), ["unscaled_data"]),
+        (Intervention(targets=True), ["unscaled_data"]),
+        (Intervention(plain_loss=True), ["unsafe_loss"]),
+        (Intervention(initialization=True), ["bad_initialization"]),
+        (Intervention(float32=True), ["numeric_overflow"]),
+        (Intervention(activation="relu"), []),
+        (Intervention(clip=1.0), []),
+        (Intervention(rate=0.1, inputs=True), ["divergent_learning_rate", "unscaled_data"]),
+        (Intervention(plain_loss=True, inputs=True), ["unscaled_data", "unsafe_loss"]),
     ],
 )
 def test_a_cure_speaks_for_the_causes_of_what_was_changed(
-    change: Change, causes: list[str]
+    change: Intervention, causes: list[str]
 ) -> None:
-    """The causes of a change are those that its interventions prove."""
+    """The causes of a change are those that its treatments prove."""
     assert list(change.causes) == causes

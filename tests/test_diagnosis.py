@@ -15,11 +15,11 @@ from robusttune import FailureCause, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict, confidence, judge
 from robusttune.diagnosis.arrays import shapes
 from robusttune.diagnosis.baseline import quick_baseline
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.quiet import is_gaining
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.siblings import earlier_like_this, rate_parameter, search_evidence
 from robusttune.diagnosis.trace import Batch, FitTrace
 
@@ -226,15 +226,15 @@ def test_a_verdict_that_was_not_proven_is_not_taken_over(verified, expected):
 @pytest.mark.parametrize(
     ("change", "text", "causes"),
     [
-        (Change(), "nothing", ()),
-        (Change(rate=0.01), "learning rate / 100", ("divergent_learning_rate",)),
-        (Change(rate=10.0), "learning rate x 10", ("learning_rate_too_low",)),
+        (Intervention(), "nothing", ()),
+        (Intervention(rate=0.01), "learning rate / 100", ("divergent_learning_rate",)),
+        (Intervention(rate=10.0), "learning rate x 10", ("learning_rate_too_low",)),
         (
-            Change(inputs=True, plain_loss=True),
+            Intervention(inputs=True, plain_loss=True),
             "inputs standardized + plain loss",
             ("unscaled_data", "unsafe_loss"),
         ),
-        (Change(clip=1.0), "gradient norm clipped at 1", ()),  # a probe, never a cause
+        (Intervention(clip=1.0), "gradient norm clipped at 1", ()),  # a probe, never a cause
     ],
 )
 def test_changes_have_names_and_causes(change, text, causes):
@@ -258,13 +258,17 @@ def test_changes_have_names_and_causes(change, text, causes):
 )
 def test_a_cure_beats_the_constant_prediction_on_every_seed(losses, baseline, cured):
     """Finite is too weak: every seed must end better than the best constant prediction."""
-    outcome = Outcome(change=Change(), losses=np.array(losses), baseline=baseline, margin=0.95)
+    outcome = ReplayResult(
+        intervention=Intervention(), losses=np.array(losses), baseline=baseline, margin=0.95
+    )
     assert outcome.cured is cured
 
 
 def test_a_cure_within_the_trials_length_has_shown_by_then():
     """A cure that takes longer than the trial is none of that trial."""
-    slow = Outcome(change=Change(), losses=np.linspace(2, 0, 100)[None], baseline=1.0, margin=0.95)
+    slow = ReplayResult(
+        intervention=Intervention(), losses=np.linspace(2, 0, 100)[None], baseline=1.0, margin=0.95
+    )
     assert slow.cured
     assert slow.cured_within(80)
     assert not slow.cured_within(20)

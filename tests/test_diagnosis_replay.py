@@ -16,10 +16,10 @@ from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
 from robusttune.diagnosis import judge, judge_quiet  # noqa: E402
+from robusttune.diagnosis.backends.tensorflow_backend import training_loop  # noqa: E402
 from robusttune.diagnosis.case import Case  # noqa: E402
-from robusttune.diagnosis.observe import to_tensors  # noqa: E402
-from robusttune.diagnosis.plain import plain_loss  # noqa: E402
-from robusttune.diagnosis.replay import training_loop  # noqa: E402
+from robusttune.diagnosis.forward import to_tensors  # noqa: E402
+from robusttune.diagnosis.reference_loss import plain_loss  # noqa: E402
 from robusttune.diagnosis.rules import mismatch  # noqa: E402
 from robusttune.diagnosis.trace import Batch, FitTrace  # noqa: E402
 
@@ -648,6 +648,7 @@ def test_loops_of_many_diagnoses_are_traced_in_silence(request):
     tf.get_logger().addHandler(listener)
     request.addfinalizer(lambda: tf.get_logger().removeHandler(listener))
     for number in range(6):
-        loop = training_loop(lambda x, y, weight, factor=number: factor * tf.reduce_sum(x))
-        assert loop((tf.ones((2, 3)), None, None), tf.constant(2)).shape == (2,)
+        loop = training_loop(lambda batch, inputs, by=number: by * tf.reduce_sum(batch[0]), [])
+        losses, _ = loop([[]], [[0, 1]], [tf.ones((2, 3))], {"rate": 1.0}, 2)
+        assert losses.shape == (1, 2)
     assert [record.getMessage() for record in heard] == []

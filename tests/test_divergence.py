@@ -11,9 +11,9 @@ import pytest
 from robusttune.causes import Symptom
 from robusttune.diagnosis import rules
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.diagnose import symptom_of
 from robusttune.diagnosis.divergence import loss_limit
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.trace import Batch, FitTrace
 from robusttune.policy import Policy
 
@@ -123,5 +123,7 @@ def test_a_replay_goes_wrong_by_the_same_rule(
     losses: list[float], baseline: float | None, symptom: Symptom | None
 ) -> None:
     """As the guard would have it, negative losses too."""
-    outcome = Outcome(change=Change(), losses=np.array([losses]), baseline=baseline, margin=0.9)
+    outcome = ReplayResult(
+        intervention=Intervention(), losses=np.array([losses]), baseline=baseline, margin=0.9
+    )
     assert symptom_of(outcome, POLICY) is symptom

@@ -115,6 +115,15 @@ def variables_trained_by(optimizer: Any) -> list[Any]:
     return list(optimizer._trainable_variables)
 
 
+def velocities_of(optimizer: Any) -> list[Any]:
+    """Return the slots that momentum multiplies before a gradient is added; none: no momentum.
+
+    SGD and RMSprop have such slots; Adam's first moment is an average, and is none.
+    """
+    kinds = {"SGD": "momentums", "RMSprop": "_momentums"}
+    return list(getattr(optimizer, kinds.get(type(optimizer).__name__, ""), None) or [])
+
+
 # Global state
 
 

@@ -11,9 +11,9 @@ from robusttune.arguments import integer, require
 from robusttune.causes import FailureCause, Symptom
 from robusttune.data import check_data, first_batches, is_dataset
 from robusttune.diagnosis.arrays import Array, leaves, map_leaves
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.divergence import loss_limit
 from robusttune.diagnosis.judge import judge
+from robusttune.diagnosis.replay.intervention import ReplayResult
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.errors import DataError
@@ -97,11 +97,11 @@ def _symptom(
     model: keras.Model, trace: FitTrace, policy: Policy
 ) -> tuple[Symptom | None, Exception | None]:
     """Train a shadow as it is; return how it goes wrong, and what it raises."""
-    from robusttune.diagnosis.battery import Battery
     from robusttune.diagnosis.case import Case
     from robusttune.diagnosis.observe import observe
     from robusttune.diagnosis.quiet import labels_disagree
-    from robusttune.diagnosis.replay import CannotReplayError
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
     case = Case(
         symptom=Symptom.NON_FINITE_LOSS,
@@ -123,26 +123,26 @@ def _symptom(
         if labels_disagree(model, trace):  # the loss may fall all the same, to no purpose
             return Symptom.STALLED, None
         try:
-            battery = Battery(case, seconds=policy.diagnosis_seconds)
-            outcome = battery.outcome(Change())
+            runner = ReplayRunner(case)
+            result = runner.unchanged()
         except CannotReplayError:
             return None, None
-    return (None if outcome is None else symptom_of(outcome, policy)), None
+    return (None if result is None else symptom_of(result, policy)), None
 
 
-def symptom_of(outcome: Outcome, policy: Policy) -> Symptom | None:
+def symptom_of(result: ReplayResult, policy: Policy) -> Symptom | None:
     """Return how a replay of the trial as it is went wrong; None where it learned something.
 
     Args:
-        outcome: Of the replay without any change.
+        result: Of the replay without any change.
         policy: Thresholds.
     """
-    if outcome.cured:
+    if result.cured:
         return None
-    if not outcome.finite:
+    if not result.finite:
         return Symptom.NON_FINITE_LOSS
-    high = loss_limit(policy, start=float(outcome.losses[0, 0]), baseline=outcome.baseline)
-    return Symptom.DIVERGED if outcome.finals[0] > high else Symptom.STALLED
+    high = loss_limit(policy, start=float(result.losses[0, 0]), baseline=result.baseline)
+    return Symptom.DIVERGED if result.finals[0] > high else Symptom.STALLED
 
 
 def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) -> TrialRecord:

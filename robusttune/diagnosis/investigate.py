@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,15 +10,15 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import largest
-from robusttune.diagnosis.battery import SEEDS, Battery
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.kernels import glorot
 from robusttune.diagnosis.observe import is_recurrent
-from robusttune.diagnosis.plain import PLAIN
+from robusttune.diagnosis.reference_loss import PLAIN
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.runner import SEEDS, ReplayRunner
 from robusttune.diagnosis.rules import UNSCALED
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.diagnosis.weight_init import glorot
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 _LEAST_RATE = 1e-7
@@ -54,122 +55,145 @@ class Cures:
         clipping: Clipped gradients, in recurrent and very deep stacks: a probe, never a cause.
     """
 
-    rate: Outcome | None = None
-    data: Outcome | None = None
-    loss: Outcome | None = None
-    initialization: Outcome | None = None
-    float32: Outcome | None = None
-    pair: Outcome | None = None
-    clipping: Outcome | None = None
+    rate: ReplayResult | None = None
+    data: ReplayResult | None = None
+    loss: ReplayResult | None = None
+    initialization: ReplayResult | None = None
+    float32: ReplayResult | None = None
+    pair: ReplayResult | None = None
+    clipping: ReplayResult | None = None
 
     @property
-    def singles(self) -> list[Outcome]:
+    def singles(self) -> list[ReplayResult]:
         """All cures by one kind of change."""
         found = (self.float32, self.loss, self.initialization, self.data, self.rate)
-        return [outcome for outcome in found if outcome is not None]
+        return [result for result in found if result is not None]
 
 
-def find_cures(battery: Battery) -> Cures:
-    """Replay one kind of change after the other, then pairs."""
-    case = battery.case
-    rates = rate_changes(case)
-    data = data_changes(battery)
-    loss = loss_changes(battery)
-    initialization = initialization_changes(case)
-    float32 = [Change(float32=True)] if case.half_precision else []
-    cures = Cures(
-        rate=_best_rate(battery, rates),
-        data=_first_cure(battery, data),
-        loss=_first_cure(battery, loss),
-        initialization=_first_cure(battery, initialization),
-        float32=_first_cure(battery, float32),
-        clipping=_first_cure(battery, [Change(clip=1.0)] if is_structured(battery) else []),
-    )
-    if cures.singles:
-        return cures
-    strongest = data[-1:]
-    pairs = [
-        *(_both(change, rate) for change in strongest for rate in rates),
-        *(_both(change, other) for change in loss for other in strongest),
-        *(_both(change, rate) for change in loss for rate in rates),
-        *(_both(change, rate) for change in initialization for rate in rates),
-        *(_both(change, other) for change in initialization for other in strongest),
+def find_cures(runner: ReplayRunner) -> Cures:
+    """Replay one kind of change after the other, the likeliest first; then pairs."""
+    kinds = _kinds(runner)
+    found: dict[str, ReplayResult | None] = {}
+    for name in _likeliest_first(runner, kinds):
+        find = _best_rate if name == "rate" else _first_cure
+        found[name] = find(runner, kinds[name])
+    cures = Cures(**found)
+    return cures if cures.singles else replace(cures, pair=_first_cure(runner, _pairs(kinds)))
+
+
+def candidates(runner: ReplayRunner) -> list[Intervention]:
+    """Return all that may be tried, so that one compiled step can take it."""
+    kinds = _kinds(runner)
+    return [*(each for changes in kinds.values() for each in changes), *_pairs(kinds)]
+
+
+def _kinds(runner: ReplayRunner) -> dict[str, list[Intervention]]:
+    """Return the changes to try, the mildest first, by the field of `Cures` that they are for."""
+    case = runner.case
+    return {
+        "rate": rate_changes(case),
+        "data": data_changes(runner),
+        "loss": loss_changes(runner),
+        "initialization": initialization_changes(case),
+        "float32": [Intervention(float32=True)] if case.half_precision else [],
+        "clipping": [Intervention(clip=1.0)] if is_structured(runner) else [],
+    }
+
+
+def _likeliest_first(runner: ReplayRunner, kinds: Mapping[str, list[Intervention]]) -> list[str]:
+    """Order the kinds of change: where the work runs out, the likeliest cause was tried."""
+    excess = _excess(runner.case)
+    scores = {
+        "float32": 5.0,
+        "loss": 4.0 if runner.seen.pull > _PULL else 1.0,
+        "rate": 3.0 if excess > 1 else 1.5,
+        "data": 2.5,
+        "initialization": 2.0,
+        "clipping": 0.0,
+    }
+    return sorted(kinds, key=lambda name: -scores[name])
+
+
+def _pairs(kinds: Mapping[str, list[Intervention]]) -> list[Intervention]:
+    rates, strongest = kinds["rate"], kinds["data"][-1:]
+    loss, initialization = kinds["loss"], kinds["initialization"]
+    return [
+        *(change | rate for change in strongest for rate in rates),
+        *(change | other for change in loss for other in strongest),
+        *(change | rate for change in loss for rate in rates),
+        *(change | rate for change in initialization for rate in rates),
+        *(change | other for change in initialization for other in strongest),
     ]
-    return replace(cures, pair=_first_cure(battery, pairs))
 
 
-def _first_cure(battery: Battery, changes: list[Change]) -> Outcome | None:
+def _excess(case: Case) -> float:
+    """Return the learning rate / the upper end of the ordinary ones; 1 where that is unknown."""
+    rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
+    return rate / ordinary if rate and ordinary else 1.0
+
+
+def _first_cure(runner: ReplayRunner, changes: list[Intervention]) -> ReplayResult | None:
     for change in changes:
-        outcome = battery.confirmed(battery.outcome(change))
-        if outcome is not None and outcome.cured:
-            return outcome
+        result = runner.confirmed(runner.run(change))
+        if result is not None and result.cured:
+            return result
     return None
 
 
-def _best_rate(battery: Battery, rates: list[Change]) -> Outcome | None:
+def _best_rate(runner: ReplayRunner, rates: list[Intervention]) -> ReplayResult | None:
     """Return the mildest lower rate that cures, or the next one where that learns better.
 
     The mildest one may lie at the edge of stability, where a longer fit falls off again.
     """
-    cure = _first_cure(battery, rates)
+    cure = _first_cure(runner, rates)
     if cure is None:
         return None
-    following = [change for change in rates if change.rate < cure.change.rate][:1]
-    lower = _first_cure(battery, following)
+    following = [change for change in rates if change.rate < cure.intervention.rate][:1]
+    lower = _first_cure(runner, following)
     return lower if lower is not None and lower.finals.max() < cure.finals.max() else cure
 
 
-def _both(one: Change, other: Change) -> Change:
-    return Change(
-        rate=one.rate * other.rate,
-        inputs=one.inputs or other.inputs,
-        targets=one.targets or other.targets,
-        plain_loss=one.plain_loss or other.plain_loss,
-        initialization=one.initialization or other.initialization,
-    )
-
-
-def rate_changes(case: Case) -> list[Change]:
+def rate_changes(case: Case) -> list[Intervention]:
     """Lower learning rates, the mildest first."""
     rate = case.facts.learning_rate or 1.0
-    return [Change(rate=factor) for factor in RATES if rate * factor >= _LEAST_RATE]
+    return [Intervention(rate=factor) for factor in RATES if rate * factor >= _LEAST_RATE]
 
 
-def data_changes(battery: Battery) -> list[Change]:
+def data_changes(runner: ReplayRunner) -> list[Intervention]:
     """Standardizations that mean something for this data, single ones first."""
-    case = battery.case
-    entrance = battery.seen.entrance_scale
+    case = runner.case
+    entrance = runner.seen.entrance_scale
     inputs = entrance is not None and not _SCALE_LOW <= entrance <= _SCALE_HIGH
     scale = case.target_scale or 0.0
     targets = (
         scale > _SCALE_HIGH
         and case.is_regression
-        and all(head.activation in (None, "linear") for head in battery.heads)
+        and all(head.activation in (None, "linear") for head in runner.heads)
         and all(loss.name in PLAIN for loss in case.facts.losses)
     )
     found = []
     if inputs:
-        found.append(Change(inputs=True))
+        found.append(Intervention(inputs=True))
     if targets:
-        found.append(Change(targets=True))
+        found.append(Intervention(targets=True))
     if inputs and targets:
-        found.append(Change(inputs=True, targets=True))
+        found.append(Intervention(inputs=True, targets=True))
     return found
 
 
-def loss_changes(battery: Battery) -> list[Change]:
+def loss_changes(runner: ReplayRunner) -> list[Intervention]:
     """The plain loss, where the model has another one."""
-    losses = battery.case.facts.losses
-    if battery.plain_loss is None or not losses:
+    losses = runner.case.facts.losses
+    if runner.plain_loss is None or not losses:
         return []
     if all(loss.built_in and loss.name in PLAIN for loss in losses):
         return []
-    return [Change(plain_loss=True)]
+    return [Intervention(plain_loss=True)]
 
 
-def initialization_changes(case: Case) -> list[Change]:
+def initialization_changes(case: Case) -> list[Intervention]:
     """Standard kernels, where those of the model are not."""
-    return [Change(initialization=True)] if odd_kernels(case) else []
+    return [Intervention(initialization=True)] if odd_kernels(case) else []
 
 
 def odd_kernels(case: Case) -> dict[str, float]:
@@ -190,21 +214,21 @@ def odd_kernels(case: Case) -> dict[str, float]:
     return found
 
 
-def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
+def verdict_of(runner: ReplayRunner, cures: Cures) -> Verdict | None:
     """Rank the cures; None where nothing cures."""
-    case = battery.case
+    case = runner.case
     if cures.pair is not None:
         return _pair_verdict(case, cures.pair)
     if not cures.singles:
-        return _without_cure(battery, cures)
-    order = _ranked(battery, cures)
-    sure = len(order) == 1 and not battery.from_last
+        return _without_cure(runner, cures)
+    order = _ranked(runner, cures)
+    sure = len(order) == 1 and not runner.from_last
     grounds = Grounds.CURE if sure else Grounds.CURES
     best = order[0]
-    cause = best.change.causes[0]
-    if cause is FailureCause.DIVERGENT_LEARNING_RATE and blows_up_by_itself(battery, cures):
+    cause = best.intervention.causes[0]
+    if cause is FailureCause.DIVERGENT_LEARNING_RATE and blows_up_by_itself(runner, cures):
         cause, grounds = FailureCause.EXPLODING_GRADIENTS, Grounds.SIGNS
-    causes = [cause, *(cause for outcome in order for cause in outcome.change.causes)]
+    causes = [cause, *(cause for result in order for cause in result.intervention.causes)]
     others = tuple(dict.fromkeys(other for other in causes[1:] if other is not cause))
     return Verdict(
         cause=cause,
@@ -212,29 +236,27 @@ def verdict_of(battery: Battery, cures: Cures) -> Verdict | None:
         grounds=grounds,
         advice=advice(case, cause, best),
         fix_verified=verified(case, best),
-        evidence={"fix": fix_of(case, best.change)},
+        evidence={"fix": fix_of(case, best.intervention)},
     )
 
 
-def _ranked(battery: Battery, cures: Cures) -> list[Outcome]:
+def _ranked(runner: ReplayRunner, cures: Cures) -> list[ReplayResult]:
     """Order the cures by how likely each is the cause.
 
     Where standardized inputs cure at the very same rate, the data are to blame, since that rate is
     stable on data of ordinary curvature, unless it is wild. Targets that were not scaled, and a
     rate, are weighed by whether the rate is ordinary for its optimizer.
     """
-    case = battery.case
-    rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
-    excess = rate / ordinary if rate and ordinary else 1.0
+    excess = _excess(runner.case)
     scores: dict[str, float] = {}
     if cures.float32 is not None:
         scores["float32"] = 5.0
     if cures.loss is not None:
-        scores["loss"] = 4.0 if battery.seen.pull > _PULL else 1.0
+        scores["loss"] = 4.0 if runner.seen.pull > _PULL else 1.0
     if cures.initialization is not None:
         scores["initialization"] = 3.0
     if cures.data is not None:
-        inputs = cures.data.change.inputs and excess <= _WILD
+        inputs = cures.data.intervention.inputs and excess <= _WILD
         scores["data"] = 3.0 if inputs else 2.0
     if cures.rate is not None:
         scores["rate"] = 2.5 if excess > 1 else 1.5
@@ -242,24 +264,24 @@ def _ranked(battery: Battery, cures: Cures) -> list[Outcome]:
     return [getattr(cures, name) for name in order]
 
 
-def blows_up_by_itself(battery: Battery, cures: Cures) -> bool:
+def blows_up_by_itself(runner: ReplayRunner, cures: Cures) -> bool:
     """Whether an ordinary rate on ordinary data blows up in a recurrent or very deep stack."""
-    case = battery.case
+    case = runner.case
     rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
     if rate is None or ordinary is None or rate > ordinary or cures.data is not None:
         return False
-    return is_structured(battery)
+    return is_structured(runner)
 
 
-def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
+def _without_cure(runner: ReplayRunner, cures: Cures) -> Verdict | None:
     """Return what the first step shows where at most clipping helps; None for nothing."""
-    seen = battery.case.first
+    seen = runner.case.first
     if seen is None or (seen.entrance_scale or 0.0) > UNSCALED:
         return None
-    huge = largest(seen.predictions) > _HUGE * max(1.0, largest(battery.case.columns("y")))
-    structure = is_structured(battery)
+    huge = largest(seen.predictions) > _HUGE * max(1.0, largest(runner.case.columns("y")))
+    structure = is_structured(runner)
     steep = (seen.gradient_norm or 0.0) > _STEEP
-    clipped = cures.clipping is not None or _tamed(battery)
+    clipped = cures.clipping is not None or _tamed(runner)
     if not huge and not (structure and (steep or clipped)):
         return None
     causes = [FailureCause.BAD_INITIALIZATION] if huge else []
@@ -274,15 +296,15 @@ def _without_cure(battery: Battery, cures: Cures) -> Verdict | None:
     )
 
 
-def _tamed(battery: Battery) -> bool:
+def _tamed(runner: ReplayRunner) -> bool:
     """Whether clipped gradients learn, at an ordinary rate, where the fit as it was blew up.
 
     Too few steps may be affordable to get below the best constant prediction.
     """
-    rate, ordinary = battery.case.facts.learning_rate, battery.case.facts.ordinary_rate
-    if rate is None or ordinary is None or rate > ordinary or not is_structured(battery):
+    rate, ordinary = runner.case.facts.learning_rate, runner.case.facts.ordinary_rate
+    if rate is None or ordinary is None or rate > ordinary or not is_structured(runner):
         return False
-    unchanged, clipped = battery.outcome(Change()), battery.outcome(Change(clip=1.0))
+    unchanged, clipped = runner.run(Intervention()), runner.run(Intervention(clip=1.0))
     if unchanged is None or clipped is None or unchanged.finite or not clipped.finite:
         return False
     return bool(clipped.finals[0] < _TAMED * clipped.losses[0, 0])
@@ -292,15 +314,15 @@ def _lowered(text: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def is_structured(battery: Battery) -> bool:
+def is_structured(runner: ReplayRunner) -> bool:
     """Whether the model is recurrent or very deep, so that gradients multiply up."""
-    layers = battery.seen.layers
+    layers = runner.seen.layers
     deep = sum(layer.trainable for layer in layers) >= _DEEP
     return deep or any(is_recurrent(layer) for layer in layers)
 
 
-def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
-    causes = outcome.change.causes
+def _pair_verdict(case: Case, result: ReplayResult) -> Verdict:
+    causes = result.intervention.causes
     rate, ordinary = case.facts.learning_rate, case.facts.ordinary_rate
     if rate and ordinary and rate > ordinary:
         causes = tuple(
@@ -314,24 +336,24 @@ def _pair_verdict(case: Case, outcome: Outcome) -> Verdict:
         cause=causes[0],
         other_causes=causes[1:],
         grounds=Grounds.CURES,
-        advice=advice(case, causes[0], outcome),
-        fix_verified=verified(case, outcome),
-        evidence={"fix": fix_of(case, outcome.change)},
+        advice=advice(case, causes[0], result),
+        fix_verified=verified(case, result),
+        evidence={"fix": fix_of(case, result.intervention)},
     )
 
 
-def verified(case: Case, outcome: Outcome) -> bool | None:
+def verified(case: Case, result: ReplayResult) -> bool | None:
     """Return True for a cure on all seeds within the trial's own length; None for any other cure.
 
     A fit of a few steps may be too short for a change that needs hundreds.
     """
-    if len(outcome.losses) < SEEDS:
+    if len(result.losses) < SEEDS:
         return None
     epochs, steps = case.trace.epochs, case.trace.steps_per_epoch
-    return True if not epochs or not steps or outcome.cured_within(epochs * steps) else None
+    return True if not epochs or not steps or result.cured_within(epochs * steps) else None
 
 
-def fix_of(case: Case, change: Change) -> dict[str, Any]:
+def fix_of(case: Case, change: Intervention) -> dict[str, Any]:
     """Return the change as values: what to set and what to do."""
     rate = case.facts.learning_rate
     fix: dict[str, Any] = {"change": str(change)}
@@ -343,9 +365,9 @@ def fix_of(case: Case, change: Change) -> dict[str, Any]:
     return fix
 
 
-def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
+def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     """Return one line with the values that fail and those that were seen to train."""
-    change, rate = outcome.change, case.facts.learning_rate or 0.0
+    change, rate = result.intervention, case.facts.learning_rate or 0.0
     done = []
     if change.inputs:
         scale = case.input_scale or 0.0
@@ -367,7 +389,7 @@ def advice(case: Case, cause: FailureCause, outcome: Outcome) -> str:
     fails = f"learning rate {rate:.3g} " + ("learns nothing" if quiet else "diverges")
     if change.rate == 1:
         fails = "the trial learns nothing as it is" if quiet else "the trial fails as it is"
-    steps, seeds = outcome.losses.shape[1], outcome.losses.shape[0]
+    steps, seeds = result.losses.shape[1], result.losses.shape[0]
     text = (
         f"{fails[0].upper()}{fails[1:]}; the same trial learns with {' and '.join(done)}"
         f" ({steps} steps, {seeds} seeds)."

@@ -24,7 +24,7 @@ from robusttune.records import TrialRecord
 if TYPE_CHECKING:
     import keras
 
-    from robusttune.diagnosis.battery import Battery
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
 _log = logging.getLogger("robusttune.diagnosis")
 
@@ -161,52 +161,52 @@ def _replayed(case: Case) -> Verdict:
             advice=f"As trial {earlier.trial_id}: {earlier.advice}",
             evidence={**evidence, "as_trial": earlier.trial_id},
         )
-    verdict, replayed = _battery(case)
+    verdict, replayed = _replays(case)
     return weighed(replace(verdict, evidence={**verdict.evidence, **replayed, **evidence}), search)
 
 
-def _own_step(battery: Battery) -> Verdict | None:
+def _own_step(runner: ReplayRunner) -> Verdict | None:
     """Return the verdict on a train_step that is not finite where the predictions are ordinary."""
-    case = battery.case
+    case = runner.case
     steps = (
         (case.first, case.initial_weights, "the first step of the model's own train_step"),
         (case.last, case.trace.weights, "the failing step of the model's own train_step"),
     )
     for seen, weights, what in steps:
         ordinary = seen is not None and seen.predictions_finite and not rules.overflows(case, seen)
-        if ordinary and battery.undefined(weights):
+        if ordinary and runner.undefined(weights):
             return rules.unsafe_loss(case, what)
     return None
 
 
-def _battery(case: Case) -> tuple[Verdict, dict[str, Any]]:
+def _replays(case: Case) -> tuple[Verdict, dict[str, Any]]:
     """Return the verdict of the replays, or else the suspicion, with the numbers of the replays."""
     if case.model is None or not case.batches:
         return fallback.suspect(case), {}
-    from robusttune.diagnosis.battery import Battery
-    from robusttune.diagnosis.changes import Change
-    from robusttune.diagnosis.investigate import find_cures, verdict_of
-    from robusttune.diagnosis.replay import CannotReplayError
+    from robusttune.diagnosis.investigate import candidates, find_cures, verdict_of
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
     began = time.monotonic()
     try:
-        battery = Battery(case, case.policy.diagnosis_seconds)
-        if battery.own_step and (verdict := _own_step(battery)) is not None:
+        runner = ReplayRunner(case)
+        if runner.own_step and (verdict := _own_step(runner)) is not None:
             return verdict, {"diagnosis_seconds": time.monotonic() - began}
-        unchanged = battery.outcome(Change())
+        runner.expect(candidates(runner))
+        unchanged = runner.unchanged()
         if unchanged is not None and unchanged.cured:  # not from the start: from where it failed
-            battery = Battery(case, battery.clock.left, from_last=True)
-            unchanged = battery.outcome(Change())
+            runner = runner.restarted()
+            unchanged = runner.unchanged()
         reproduced = unchanged is not None and not unchanged.cured
-        verdict = verdict_of(battery, find_cures(battery)) if reproduced else None
+        verdict = verdict_of(runner, find_cures(runner)) if reproduced else None
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return fallback.suspect(case), {}
     if not reproduced:
         case.why_not["replay"] = "the failure did not come again"
     evidence = {
-        "replays": [outcome.as_evidence() for outcome in battery.outcomes],
-        "replayed_from": battery.replayed_from,
+        "replays": [result.as_evidence() for result in runner.results],
+        "replayed_from": runner.replayed_from,
         "reproduced": reproduced,
         "baseline_loss": None if unchanged is None else unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,

@@ -1,7 +1,7 @@
 """One step, looked at closely: predictions, loss, gradients and every layer, at given weights.
 
 All of it runs inside `keras.StatelessScope`: no variable of the model, metric or random state
-changes. Needs TensorFlow.
+changes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from robusttune._compat.keras import all_layers, computing_in_float32, takes_training_argument
+from robusttune._compat.keras import all_layers, computing_in_float32
 from robusttune.diagnosis.arrays import (
     Array,
     is_float,
@@ -25,7 +24,9 @@ from robusttune.diagnosis.arrays import (
     non_finite_share,
     scale_of,
 )
+from robusttune.diagnosis.backends.interface import current_backend
 from robusttune.diagnosis.facts import Head, activation_name, output_names
+from robusttune.diagnosis.forward import call_model, compute_loss, to_tensors, trains_by_itself
 from robusttune.diagnosis.trace import Batch
 
 
@@ -41,6 +42,7 @@ class LayerView:
         input: First input, shape (batch, ...); None where it has none.
         output: First output, shape (batch, ...).
         gradient_norm: Norm of the gradient of its own trainable weights; None without any.
+        kernels: Shapes of its weights with two axes or more.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LayerView:
     input: Array | None
     output: Array
     gradient_norm: float | None = None
+    kernels: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,39 +141,69 @@ def observe(
     Raises:
         Exception: Whatever the model's own code raises.
     """
-    views: list[_Call] = []
-    values = [tf.convert_to_tensor(v.value) for v in model.variables]
-    values = with_weights(model, values, weights)
+    backend = current_backend()
+    calls: list[_Call] = []
+    values = with_weights(model, [keras.ops.copy(v.value) for v in model.variables], weights)
     trainable = {id(v) for v in model.trainable_variables}
-    watched = [t for v, t in zip(model.variables, values, strict=True) if id(v) in trainable]
-    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
-        tape.watch(watched)
+    places = [i for i, v in enumerate(model.variables) if id(v) in trainable]
+    known = not trains_by_itself(model)
+    x = to_tensors(batch.x)
+
+    @contextlib.contextmanager
+    def scope(values: Sequence[Any]) -> Iterator[None]:
         mapping = list(zip(model.variables, values, strict=True))
         with (
             keras.StatelessScope(mapping, collect_losses=True),
-            _recording(model, views),
-            in_float32(model) if float32 else contextlib.nullcontext(),
+            computing_in_float32(all_layers(model)) if float32 else contextlib.nullcontext(),
         ):
-            x = to_tensors(batch.x)
-            predictions = _call(model, x, training)
-            known = not trains_by_itself(model)
-            loss = compute_loss(model, x, batch, predictions) if known else None
-    gradients = tape.gradient(loss, watched) if known else [None] * len(watched)
-    pulls = tape.gradient(loss, tf.nest.flatten(predictions)) if known else []
+            yield
+
+    def total(trained: list[Any]) -> tuple[Any, None]:
+        whole = list(values)
+        for place, value in zip(places, trained, strict=True):
+            whole[place] = value
+        with scope(whole):
+            return compute_loss(model, x, batch, call_model(model, x, training)), None
+
+    def total_of(outputs: list[Any]) -> tuple[Any, None]:
+        with scope(values):
+            packed = keras.tree.pack_sequence_as(predictions, outputs)
+            return compute_loss(model, x, batch, packed), None
+
+    loss: float | None = None
+    gradients: list[Any] = [None] * len(places)
+    pulls: list[Any] = []
+    with backend.untouched_randomness():
+        with scope(values), _recording(model, calls):
+            predictions = call_model(model, x, training)
+        if known:
+            outputs = keras.tree.flatten(predictions)
+            found, _, gradients = backend.value_and_grad(total, [values[p] for p in places])
+            loss = float(keras.ops.convert_to_numpy(found))
+            _, _, pulls = backend.value_and_grad(total_of, outputs)
+    sizes = [_norm(gradient) for gradient in gradients]
     norms = {
-        id(v): float(tf.norm(tf.cast(tf.convert_to_tensor(g), tf.float64)))
-        for v, g in zip([v for v in model.variables if id(v) in trainable], gradients, strict=True)
-        if g is not None
+        id(model.variables[place]): size
+        for place, size in zip(places, sizes, strict=True)
+        if size is not None
     }
     return Observation(
         predictions=keras.tree.map_structure(_numpy, predictions),
-        loss=None if loss is None else float(loss),
+        loss=loss,
         gradient_norm=float(np.sqrt(sum(norm**2 for norm in norms.values()))) if known else None,
-        layers=[_view(call, norms) for call in views],
-        heads=tuple(_heads(model, predictions, views)),
-        pull=max((_pull(np.asarray(p)) for p in pulls if p is not None), default=1.0),
-        entrance_scale=_entrance_scale(views, batch),
+        layers=[_view(call, norms) for call in calls],
+        heads=tuple(_heads(model, predictions, calls)),
+        pull=max((_pull(array) for p in pulls if (array := _numpy(p)) is not None), default=1.0),
+        entrance_scale=_entrance_scale(calls, batch),
     )
+
+
+def _norm(gradient: Any) -> float | None:
+    """Return the Euclidean norm of a gradient; None without one."""
+    if gradient is None:
+        return None
+    values = np.asarray(keras.ops.convert_to_numpy(gradient)).astype(np.float64)
+    return float(np.sqrt(np.sum(np.square(values))))
 
 
 def _pull(derivative: Array) -> float:
@@ -188,41 +221,8 @@ def with_weights(model: Any, values: list[Any], weights: Sequence[Array] | None)
     places = {id(v): i for i, v in enumerate(model.variables)}
     values = list(values)
     for variable, weight in zip(model.weights, weights, strict=True):
-        values[places[id(variable)]] = tf.convert_to_tensor(weight, dtype=variable.dtype)
+        values[places[id(variable)]] = keras.ops.convert_to_tensor(weight, variable.dtype)
     return values
-
-
-def trains_by_itself(model: Any) -> bool:
-    """Whether only the model's own `train_step` knows its loss."""
-    return model.loss is None and type(model).train_step is not keras.Model.train_step
-
-
-def to_tensors(structure: Any) -> Any:
-    """Return a nested structure with NumPy leaves as tensors."""
-    return keras.tree.map_structure(
-        lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), structure
-    )
-
-
-def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:
-    """Return the model's own total loss, as its train_step computes it."""
-    return model.compute_loss(
-        x=x,
-        y=to_tensors(batch.y),
-        y_pred=predictions,
-        sample_weight=to_tensors(batch.sample_weight),
-    )
-
-
-def _call(model: Any, x: Any, training: bool) -> Any:
-    if takes_training_argument(model):
-        return model(x, training=training)
-    return model(x)
-
-
-def in_float32(model: Any) -> contextlib.AbstractContextManager[None]:
-    """Let all layers of the model compute in float32 for a while; variables keep their dtype."""
-    return computing_in_float32(all_layers(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +278,7 @@ def _view(call: _Call, norms: dict[int, float]) -> LayerView:
         input=_numpy(call.inputs[0]) if call.inputs else None,
         output=np.empty(0) if (array := _numpy(call.output)) is None else array,
         gradient_norm=float(np.sqrt(sum(norm**2 for norm in own))) if own else None,
+        kernels=tuple(tuple(w.shape) for w in layer.weights if len(w.shape) > 1),
     )
 
 
@@ -321,9 +322,9 @@ def _is_one_of(value: Any, arrays: Sequence[Array]) -> bool:
 
 
 def _numpy(value: Any) -> Array | None:
-    if not hasattr(value, "numpy") and not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) and not keras.ops.is_tensor(value):
         return None
-    array = np.asarray(value)
+    array = np.asarray(keras.ops.convert_to_numpy(value))
     return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
 
 

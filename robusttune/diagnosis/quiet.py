@@ -14,10 +14,10 @@ from robusttune.causes import FailureCause
 from robusttune.diagnosis import rules
 from robusttune.diagnosis.baseline import plain_targets, quick_baseline
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.changes import limit
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import last_layer, model_facts
 from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.replay.intervention import limit
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
 
@@ -103,10 +103,9 @@ def quiet_verdict(case: Case) -> Verdict | None:
     A fit that still gains is only asked for what is wrong with its structure: with more epochs, or
     another rate or scale, it may do well.
     """
-    from robusttune.diagnosis.battery import MARGIN, Battery
-    from robusttune.diagnosis.changes import Change
-    from robusttune.diagnosis.replay import CannotReplayError
-    from robusttune.diagnosis.stalls import find_stall, signs, still_learns
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
+    from robusttune.diagnosis.stalls import candidates, find_stall, signs, still_learns
 
     began = time.monotonic()
     case.observe()
@@ -119,18 +118,19 @@ def quiet_verdict(case: Case) -> Verdict | None:
     if structural and not signs(case).any and rules.mismatch(case) is None:
         return None
     try:
-        battery = Battery(case, seconds=case.policy.diagnosis_seconds, hold_out=True)
-        gained = battery.gained
+        runner = ReplayRunner(case, hold_out=True)
+        runner.expect(candidates(runner))
+        gained = runner.gained
         if gained > _LEARNED:
             return None
         if gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
-            battery.demand(_CLEAR)
-        unchanged = battery.outcome(Change())
+            runner.demand(_CLEAR)
+        unchanged = runner.unchanged()
         if unchanged is None or unchanged.cured:
             return None
-        if not far and _falls(case.trace) and still_learns(battery):
+        if not far and _falls(case.trace) and still_learns(runner):
             structural = True
-        verdict = find_stall(battery, structural=structural)
+        verdict = find_stall(runner, structural=structural)
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return None
@@ -139,7 +139,7 @@ def quiet_verdict(case: Case) -> Verdict | None:
     evidence = {
         **case.numbers(),
         **verdict.evidence,
-        "replays": [outcome.as_evidence() for outcome in battery.outcomes],
+        "replays": [result.as_evidence() for result in runner.results],
         "baseline_loss": unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,
     }

@@ -8,10 +8,8 @@ import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis import rules
-from robusttune.diagnosis.battery import Battery
 from robusttune.diagnosis.capacity import learnable
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.changes import Change, Outcome
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.investigate import (
     advice,
@@ -24,6 +22,8 @@ from robusttune.diagnosis.investigate import (
     verified,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.verdict import Verdict
 
 _SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
@@ -117,24 +117,24 @@ def _dead_share(seen: Observation) -> float:
     return max(shares)
 
 
-def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
+def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | None:
     """Return the cause of a stall, from the change that ends it; None where none does.
 
     Args:
-        battery: Replays of the case.
+        runner: Replays of the case.
         structural: Whether only causes in the structure of the model are asked for.
     """
-    case = battery.case
+    case = runner.case
     found = signs(case)
-    candidates = _candidates(battery, found)
+    suspects = _suspects(runner, found)
     if structural:
-        candidates = [each for each in candidates if each[0].structural]
-    cures: list[tuple[FailureCause, Outcome]] = []
-    for cause, changes in candidates:
+        suspects = [each for each in suspects if each[0].structural]
+    cures: list[tuple[FailureCause, ReplayResult]] = []
+    for cause, changes in suspects:
         for change in changes:
-            outcome = battery.confirmed(battery.outcome(change))
-            if outcome is not None and outcome.cured and _believed(battery, cause):
-                cures.append((cause, outcome))
+            result = runner.confirmed(runner.run(change))
+            if result is not None and result.cured and _believed(runner, cause):
+                cures.append((cause, result))
                 break
         if len(cures) == _CURES:
             break
@@ -144,9 +144,9 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
     }
     if not cures:
-        verdict = _extreme(found) or (None if structural else _capacity(battery, found))
+        verdict = _extreme(found) or (None if structural else _capacity(runner, found))
         return None if verdict is None else replace(verdict, evidence=evidence)
-    cause, outcome = cures[0]
+    cause, result = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
     if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
@@ -155,29 +155,29 @@ def find_stall(battery: Battery, *, structural: bool = False) -> Verdict | None:
         cause=cause,
         other_causes=others,
         grounds=Grounds.STALL_CURE if len(cures) == 1 else Grounds.STALL_CURES,
-        advice=advice(case, cause, outcome) if mismatch is None else mismatch.advice,
-        fix_verified=verified(case, outcome),
-        evidence={**evidence, "fix": fix_of(case, outcome.change)},
+        advice=advice(case, cause, result) if mismatch is None else mismatch.advice,
+        fix_verified=verified(case, result),
+        evidence={**evidence, "fix": fix_of(case, result.intervention)},
     )
 
 
-def _believed(battery: Battery, cause: FailureCause) -> bool:
+def _believed(runner: ReplayRunner, cause: FailureCause) -> bool:
     """Whether the replay without any change allows for the cause.
 
     A rate is too low where the loss stands still; where it moves, the fit was only short.
     """
     if cause is not FailureCause.LEARNING_RATE_TOO_LOW:
         return True
-    unchanged = battery.outcome(Change())
+    unchanged = runner.unchanged()
     if unchanged is None:
         return False
-    start = float(unchanged.losses[0, : len(battery.split[0])].mean())
+    start = float(unchanged.losses[0, : len(runner.split[0])].mean())
     return bool(start - unchanged.finals[0] < _STILL * abs(start))
 
 
-def still_learns(battery: Battery) -> bool:
+def still_learns(runner: ReplayRunner) -> bool:
     """Whether the replay without any change gains to its end: the fit was only short."""
-    unchanged = battery.outcome(Change())
+    unchanged = runner.unchanged()
     if unchanged is None:
         return False
     losses = unchanged.losses[0]
@@ -186,37 +186,48 @@ def still_learns(battery: Battery) -> bool:
     return bool(before - end > _GAINS * abs(before))
 
 
-def _candidates(battery: Battery, found: Signs) -> list[tuple[FailureCause, list[Change]]]:
+def candidates(runner: ReplayRunner) -> list[Intervention]:
+    """Return all that may be tried, so that one compiled step can take it."""
+    return [each for _, changes in _suspects(runner, signs(runner.case)) for each in changes]
+
+
+def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, list[Intervention]]]:
     """Return what may be the cause, the likeliest first, with the changes that would show it."""
-    case = battery.case
+    case = runner.case
     rate = case.facts.learning_rate or 0.0
     ordinary = case.facts.ordinary_rate or rate
     default = ordinary / 10
     down = (FailureCause.DIVERGENT_LEARNING_RATE, rate_changes(case))
     up = (
         FailureCause.LEARNING_RATE_TOO_LOW,
-        [Change(rate=10.0**k) for k in range(1, 10) if rate * 10.0**k <= 2 * ordinary],
+        [Intervention(rate=10.0**k) for k in range(1, 10) if rate * 10.0**k <= 2 * ordinary],
     )
-    data = (FailureCause.UNSCALED_DATA, data_changes(battery))
+    data = (FailureCause.UNSCALED_DATA, data_changes(runner))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
-    loss = (FailureCause.UNSAFE_LOSS, loss_changes(battery))
+    loss = (FailureCause.UNSAFE_LOSS, loss_changes(runner))
     order = [initialization]
-    if rules.mismatch(case) is not None and battery.plain_loss is not None:
-        order.insert(0, (FailureCause.LABEL_MISMATCH, [Change(plain_loss=True)]))
+    if rules.mismatch(case) is not None and runner.plain_loss is not None:
+        order.insert(0, (FailureCause.LABEL_MISMATCH, [Intervention(plain_loss=True)]))
     if rate > ordinary:
         order.append(down)
     if rate < default / 10:
         order.append(up)
     if found.linear:
-        relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
+        relu = [
+            Intervention(activation="relu"),
+            Intervention(activation="relu", initialization=True),
+        ]
         order.append((FailureCause.NO_NONLINEARITY, relu))
     order.append(data)
     if found.vanishing:
-        relu = [Change(activation="relu"), Change(activation="relu", initialization=True)]
+        relu = [
+            Intervention(activation="relu"),
+            Intervention(activation="relu", initialization=True),
+        ]
         order.append((FailureCause.VANISHING_GRADIENTS, relu))
     if found.dead_share >= _DEAD:
-        leaky = [Change(activation="leaky_relu")]
-        leaky.append(Change(activation="leaky_relu", initialization=True))
+        leaky = [Intervention(activation="leaky_relu")]
+        leaky.append(Intervention(activation="leaky_relu", initialization=True))
         order.append((FailureCause.DEAD_RELU, leaky))
     order.append(loss)
     if rate >= default / 10:
@@ -244,12 +255,12 @@ def _extreme(found: Signs) -> Verdict | None:
     )
 
 
-def _capacity(battery: Battery, found: Signs) -> Verdict | None:
+def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return insufficient capacity where the model is narrow and an ordinary net learns."""
     widths = found.widths
     if widths and min(widths) > _NARROW:
         return None
-    if still_learns(battery) or not learnable(*battery.split):
+    if still_learns(runner) or not learnable(*runner.split):
         return None
     others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
     shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"

@@ -1,4 +1,4 @@
-"""The plain loss for a head, and the best constant prediction. Needs TensorFlow."""
+"""The plain loss for a head, and the best constant prediction."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from robusttune.diagnosis.arrays import Array, leaves
 from robusttune.diagnosis.facts import Head, by_output
-from robusttune.diagnosis.observe import to_tensors
-from robusttune.diagnosis.replay import penalties
+from robusttune.diagnosis.forward import compute_loss, penalties, to_tensors
 from robusttune.diagnosis.trace import Batch
 
 # Losses that are defined, with their gradients, wherever the predictions are finite.
@@ -48,9 +46,9 @@ def plain_loss(y: Any, predictions: Any, heads: Sequence[Head]) -> Callable[[Any
     losses = [_plain(*each) for each in zip(targets, outputs, heads, strict=True)]
 
     def total(y: Any, predictions: Any) -> Any:
-        y = tf.nest.flatten(by_output(y, names))
-        pairs = zip(losses, y, tf.nest.flatten(predictions), strict=True)
-        return tf.add_n([tf.reduce_mean(loss(target, out)) for loss, target, out in pairs])
+        y = keras.tree.flatten(by_output(y, names))
+        pairs = zip(losses, y, keras.tree.flatten(predictions), strict=True)
+        return sum(keras.ops.mean(loss(target, out)) for loss, target, out in pairs)
 
     return total
 
@@ -68,18 +66,20 @@ def _plain(target: Array, output: Array, head: Head) -> Callable[[Any, Any], Any
         )
     if units == 1 and set(values) <= {0, 1} and head.activation in ("sigmoid", *_LINEAR):
         return lambda y, p: keras.losses.binary_crossentropy(
-            tf.reshape(y, tf.shape(p)), _float(p), from_logits=logits
+            keras.ops.reshape(y, keras.ops.shape(p)), _float(p), from_logits=logits
         )
     return lambda y, p: keras.losses.mean_squared_error(_like(y, p), _float(p))
 
 
 def _float(predictions: Any) -> Any:
-    return tf.cast(predictions, tf.float32)
+    return keras.ops.cast(predictions, "float32")
 
 
 def _like(y: Any, predictions: Any) -> Any:
-    y = tf.cast(y, tf.float32)
-    return tf.reshape(y, tf.shape(predictions)) if y.shape.rank != predictions.shape.rank else y
+    y = keras.ops.cast(y, "float32")
+    if len(y.shape) == len(predictions.shape):
+        return y
+    return keras.ops.reshape(y, keras.ops.shape(predictions))
 
 
 def constant_baseline(
@@ -96,7 +96,7 @@ def constant_baseline(
         batch: All rows to judge by.
         predictions: What the model gives, for its shapes.
         heads: The end of the model for each output.
-        loss: As for `Program`.
+        loss: Takes (y, predictions) and returns the loss; None: the model's own.
     """
     targets = [array for _, array in leaves(by_output(batch.y, [head.name for head in heads]))]
     outputs = [array for _, array in leaves(predictions)]
@@ -110,25 +110,20 @@ def constant_baseline(
 
     def total(choice: list[int]) -> float:
         flat = [
-            tf.constant(np.broadcast_to(options[i], (rows, *output.shape[1:])), tf.float32)
+            keras.ops.convert_to_tensor(
+                np.broadcast_to(options[i], (rows, *output.shape[1:])).astype(np.float32)
+            )
             for options, i, output in zip(kinds, choice, outputs, strict=True)
         ]
-        constant = tf.nest.pack_sequence_as(predictions, flat)
+        constant = keras.tree.pack_sequence_as(predictions, flat)
         if loss is not None:
             return float(loss(to_tensors(batch.y), constant))
         # A regularizer in a scope sees only what the scope maps; zeros, so that the penalty of
         # weights that have diverged does not drown the loss.
-        values = [(v, tf.zeros_like(tf.convert_to_tensor(v.value))) for v in model.variables]
+        values = [(v, keras.ops.zeros(v.shape, v.dtype)) for v in model.variables]
         with keras.StatelessScope(values, collect_losses=True):
-            return float(
-                model.compute_loss(
-                    x=to_tensors(batch.x),
-                    y=to_tensors(batch.y),
-                    y_pred=constant,
-                    sample_weight=to_tensors(batch.sample_weight),
-                )
-                - penalties(model)
-            )
+            loss_ = compute_loss(model, to_tensors(batch.x), batch, constant)
+            return float(loss_ - penalties(model))
 
     choice = [0] * len(kinds)
     best = total(choice)

@@ -1,4 +1,4 @@
-"""What a replay changes, and what came of it. Plain data."""
+"""Intervention and ReplayResult: what a replay changes, and what came of it. Plain data."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from robusttune.causes import FailureCause, Intervention
+from robusttune.causes import FailureCause, Treatment
 
 # The last part of a replay's steps whose mean loss is its result: one lucky batch is no cure.
 _TAIL = 0.2
+# Instead of no limit: larger than any norm of gradients in float32 that is of use.
+NO_CLIPPING = 1e30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Intervention:
     """What is different in a replay; the default is nothing.
 
+    Factors, `clip` and `plain_loss` are inputs of the compiled step, and data and first weights are
+    what it is given: such interventions share one trace. `activation` and `float32` are another
+    model, and have a trace of their own.
+
     Args:
-        rate: Factor on the learning rate (> 0).
+        rate: Factor on the learning rate, and on its schedule (> 0).
         inputs: Whether floating point inputs are standardized.
         targets: Whether targets are standardized.
         plain_loss: Whether the loss is replaced by the plain one for its head.
@@ -26,6 +32,15 @@ class Change:
         activation: Activation of all hidden layers; None leaves them.
         float32: Whether layers compute in float32.
         clip: Global norm that gradients are clipped to; None leaves them.
+        momentum: Factor on the momentum of SGD (not Nesterov's) and RMSprop (>= 0).
+        dropout: Factor on the noise of dropout layers, 0 (none) to 1 (as they are).
+        noise: Factor on the standard deviation of GaussianNoise layers (>= 0).
+        penalty: Factor on regularizers and added losses (>= 0).
+        weight_decay: Factor on the optimizer's decoupled weight decay (>= 0).
+
+    Example:
+        >>> str(Intervention(rate=0.1) | Intervention(inputs=True))
+        'learning rate / 10 + inputs standardized'
     """
 
     rate: float = 1.0
@@ -36,6 +51,31 @@ class Change:
     activation: str | None = None
     float32: bool = False
     clip: float | None = None
+    momentum: float = 1.0
+    dropout: float = 1.0
+    noise: float = 1.0
+    penalty: float = 1.0
+    weight_decay: float = 1.0
+
+    def __or__(self, other: Intervention) -> Intervention:
+        """Return both together: factors multiply, and the lower limit clips.
+
+        Raises:
+            ValueError: They ask for different activations.
+        """
+        if self.activation and other.activation and self.activation != other.activation:
+            raise ValueError(f"one activation, got {self.activation!r} and {other.activation!r}")
+        limits = [limit for limit in (self.clip, other.clip) if limit is not None]
+        together: dict[str, Any] = {
+            name: getattr(self, name) * getattr(other, name) for name in ("rate", *_FACTORS)
+        }
+        for name in ("inputs", "targets", "plain_loss", "initialization", "float32"):
+            together[name] = getattr(self, name) or getattr(other, name)
+        return Intervention(
+            **together,
+            activation=self.activation or other.activation,
+            clip=min(limits, default=None),
+        )
 
     def __str__(self) -> str:
         parts = []
@@ -56,34 +96,59 @@ class Change:
             parts.append("float32")
         if self.clip is not None:
             parts.append(f"gradient norm clipped at {self.clip:g}")
+        for name in _FACTORS:
+            if getattr(self, name) != 1:
+                parts.append(f"{name.replace('_', ' ')} x {getattr(self, name):.4g}")
         return " + ".join(parts) or "nothing"
 
     @property
-    def interventions(self) -> frozenset[Intervention]:
+    def step_inputs(self) -> dict[str, float]:
+        """The numbers that a compiled step takes, by name."""
+        return {
+            "rate": self.rate,
+            "clip": NO_CLIPPING if self.clip is None else self.clip,
+            "plain_loss": float(self.plain_loss),
+            **{name: getattr(self, name) for name in _FACTORS},
+        }
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Those of them, beside the rate, that a step must take for this one."""
+        plain = Intervention().step_inputs
+        return frozenset(
+            name for name, v in self.step_inputs.items() if name != "rate" and v != plain[name]
+        )
+
+    @property
+    def treatments(self) -> frozenset[Treatment]:
         """What it does, as far as a cure by that speaks for a cause."""
         done = {
-            Intervention.LOWER_RATE: self.rate < 1,
-            Intervention.HIGHER_RATE: self.rate > 1,
-            Intervention.STANDARDIZED_DATA: self.inputs or self.targets,
-            Intervention.PLAIN_LOSS: self.plain_loss,
-            Intervention.STANDARD_INITIALIZATION: self.initialization,
-            Intervention.FLOAT32: self.float32,
+            Treatment.LOWER_RATE: self.rate < 1,
+            Treatment.HIGHER_RATE: self.rate > 1,
+            Treatment.STANDARDIZED_DATA: self.inputs or self.targets,
+            Treatment.PLAIN_LOSS: self.plain_loss,
+            Treatment.STANDARD_INITIALIZATION: self.initialization,
+            Treatment.FLOAT32: self.float32,
         }
         return frozenset(kind for kind, is_done in done.items() if is_done)
 
     @property
     def causes(self) -> tuple[FailureCause, ...]:
-        """The causes that a cure by this change speaks for."""
-        return tuple(cause for cause in FailureCause if cause.proven_by in self.interventions)
+        """The causes that a cure by this intervention speaks for."""
+        return tuple(cause for cause in FailureCause if cause.proven_by in self.treatments)
+
+
+_FACTORS = ("momentum", "dropout", "noise", "penalty", "weight_decay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of one change, over all seeds that were tried.
+class ReplayResult:
+    """What came of one intervention, over all seeds that were tried.
 
     Args:
-        change: What was different.
-        losses: Losses of each seed, shape (seeds, steps); NaN after the first non-finite one.
+        intervention: What was different.
+        losses: Losses of each seed, shape (seeds, steps), without penalties; NaN after the first
+            non-finite one.
         baseline: Loss of the best constant prediction on these batches; None where unknown.
         margin: Share of the baseline (or of the replay's own start, without one) that the final
             loss must stay below.
@@ -91,7 +156,7 @@ class Outcome:
             where none were held out.
     """
 
-    change: Change
+    intervention: Intervention
     losses: np.ndarray[Any, np.dtype[np.float64]]
     baseline: float | None
     margin: float
@@ -119,16 +184,20 @@ class Outcome:
         starts = self.losses[:, :5].mean(axis=1)
         return bool((self.finals < limit(starts, self.margin)).all())
 
+    def within(self, steps: int) -> ReplayResult:
+        """Return what had come of it after the first `steps` steps."""
+        return replace(self, losses=self.losses[:, :steps], held_out=None)
+
     def cured_within(self, steps: int) -> bool:
         """Whether the cure had shown after the first `steps` steps already."""
-        return self.cured and replace(self, losses=self.losses[:, :steps], held_out=None).cured
+        return self.cured and self.within(steps).cured
 
     def as_evidence(self) -> dict[str, Any]:
         """Return the numbers of this replay."""
         curve = self.losses[0]
         picked = np.unique(np.linspace(0, len(curve) - 1, 6).astype(int))
         return {
-            "change": str(self.change),
+            "change": str(self.intervention),
             "cured": self.cured,
             "losses": [float(f"{value:.4g}") for value in curve[picked]],
             "final_loss": float(f"{float(self.finals.max()):.4g}"),

@@ -1,0 +1,1 @@
+"""What differs between Keras's backends in a diagnosis: gradients, and how steps are compiled."""

@@ -1,0 +1,275 @@
+"""TrainingProgram: the training step of one model on shadow variables, compiled once.
+
+The model's own `call` and `compute_loss` run in a `keras.StatelessScope` on the values of shadow
+variables, and a copy of the optimizer updates these. What an intervention changes is an input of
+the step, so that all of them share one trace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from robusttune._compat.keras import global_seed_generator
+from robusttune.diagnosis.arrays import Array
+from robusttune.diagnosis.backends.interface import Losses, current_backend
+from robusttune.diagnosis.forward import call_model, penalties, to_tensors
+from robusttune.diagnosis.replay.model_changes import scaled_noise
+from robusttune.diagnosis.replay.optimizer import (
+    CannotReplayError,
+    check_momentum,
+    copied,
+    slots_of,
+    with_inputs,
+)
+
+Setting = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a program.
+
+    Args:
+        weights: First weights, in the order of model.get_weights().
+        order: The batches in their order, shape (batches,).
+    """
+
+    weights: Sequence[Array]
+    order: Sequence[int]
+
+
+class Data:
+    """Batches as tensors, stacked: each leaf of shape (batches, rows, ...).
+
+    Args:
+        x: Inputs, nested as the model takes them.
+        y: Targets, likewise, or None.
+        sample_weight: Weights of the rows, or None.
+    """
+
+    def __init__(self, x: Any, y: Any, sample_weight: Any) -> None:
+        self.structure = (x, y, sample_weight)
+        self.tensors = [
+            leaf for leaf in keras.tree.flatten(to_tensors(self.structure)) if leaf is not None
+        ]
+
+    def pack(self, tensors: Sequence[Any]) -> Any:
+        """Return tensors of one batch, nested as (x, y, sample_weight)."""
+        given = iter(tensors)
+        return keras.tree.map_structure(
+            lambda leaf: None if leaf is None else next(given), self.structure
+        )
+
+
+class TrainingProgram:
+    """Training steps of one model on shadow variables, compiled once.
+
+    Args:
+        model: A compiled, built Keras model.
+        data: What it will train on, for the nesting alone.
+        takes: Inputs of the step beside the learning rate, out of those of `Intervention.inputs`.
+        reference_loss: Takes (y, predictions) and returns the loss where the input
+            "plain_loss" is 1; None where the step does not take that.
+        setting: Gives a context manager in which the step is traced.
+
+    Raises:
+        CannotReplayError: The optimizer cannot be made again.
+        ValueError: It has no momentum that can be scaled, and the step is to take it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Data,
+        *,
+        takes: frozenset[str] = frozenset(),
+        reference_loss: Callable[[Any, Any], Any] | None = None,
+        setting: Setting = contextlib.nullcontext,
+    ) -> None:
+        self.model = model
+        self.takes = takes
+        self._pack = data.pack
+        self._reference_loss = reference_loss
+        self._setting = setting
+        self._backend = current_backend()
+        self._variables = [*model.variables]
+        generator = global_seed_generator()
+        if generator is not None and all(v is not generator.state for v in self._variables):
+            self._variables.append(generator.state)
+        trainable = {id(v) for v in model.trainable_variables}
+        self._shadows = [
+            keras.Variable(
+                keras.ops.convert_to_numpy(v.value),
+                trainable=id(v) in trainable,
+                dtype=v.dtype,
+                name=f"shadow_{i}",
+            )
+            for i, v in enumerate(self._variables)
+        ]
+        self._trained = [
+            shadow
+            for variable, shadow in zip(self._variables, self._shadows, strict=True)
+            if id(variable) in trainable
+        ]
+        self._optimizer, self._rate = copied(model.optimizer)
+        self._optimizer.build(self._trained)
+        if "momentum" in takes:
+            check_momentum(self._optimizer)
+        self._slots = [keras.ops.convert_to_numpy(v.value) for v in self._optimizer.variables]
+        state = [*self._shadows, *self._optimizer.variables]
+        self._loop = self._backend.training_loop(self._step, state)
+        self._evaluate = self._backend.compiled(self._loss_of_rows, self._shadows)
+
+    def run(
+        self,
+        runs: Sequence[Run],
+        data: Data,
+        inputs: Mapping[str, float],
+        steps: int,
+        *,
+        slots: bool = False,
+    ) -> tuple[Losses, list[list[Any]]]:
+        """Train, over the batches again and again.
+
+        Args:
+            runs: Where each starts, and its order of the batches.
+            data: All batches.
+            inputs: All numbers that the step takes.
+            steps: How many steps, >= 1.
+            slots: Whether the optimizer starts with the slots and the step of the model's own, as
+                after the fit; else with none, as before it.
+
+        Raises:
+            CannotReplayError: Those slots are not of the shapes of a new optimizer's.
+
+        Returns:
+            The losses without penalties, shape (runs, steps), NaN from the first non-finite one on;
+            and the state that each ends in, for `evaluate` and `weights`.
+        """
+        given = {name: value for name, value in inputs.items() if name in {"rate", *self.takes}}
+        first = self._own_slots() if slots else self._slots
+        starts = [[*self._values(run.weights), *first] for run in runs]
+        orders = [np.asarray(run.order) for run in runs]
+        with self._setting(), self._backend.untouched_randomness():
+            return self._loop(starts, orders, data.tensors, given, steps)
+
+    def _own_slots(self) -> list[Array]:
+        own = [keras.ops.convert_to_numpy(v.value) for v in slots_of(self.model.optimizer)]
+        if [slot.shape for slot in own] != [slot.shape for slot in self._slots]:
+            raise CannotReplayError("the optimizer's slots are not those of its copy")
+        return own
+
+    def weights(self, state: Sequence[Any]) -> list[Array]:
+        """Return the weights of a state, in the order of model.get_weights()."""
+        places = {id(v): value for v, value in zip(self._variables, state, strict=False)}
+        return [keras.ops.convert_to_numpy(places[id(v)]) for v in self.model.weights]
+
+    def loss_at(self, weights: Sequence[Array], rows: Data, *, plain: bool = False) -> float:
+        """Return the loss without penalties at given weights on given rows, as in inference."""
+        return self.evaluate(self._values(weights), rows, plain=plain)
+
+    def evaluate(self, state: Sequence[Any], rows: Data, *, plain: bool = False) -> float:
+        """Return the loss without penalties at the state of a run on rows, as in inference.
+
+        Args:
+            state: As `run` returns it.
+            rows: All rows as one batch: leaves of shape (1, rows, ...).
+            plain: Whether that is the plain loss.
+        """
+        for shadow, value in zip(self._shadows, state, strict=False):
+            shadow.assign(value)
+        chosen = keras.ops.convert_to_tensor(float(plain), "float32")
+        with self._setting(), self._backend.untouched_randomness():
+            return float(self._evaluate(rows.tensors, chosen))
+
+    def _values(self, weights: Sequence[Array]) -> list[Any]:
+        given = {id(v): w for v, w in zip(self.model.weights, weights, strict=True)}
+        return [
+            given[id(v)] if id(v) in given else keras.ops.convert_to_numpy(v.value)
+            for v in self._variables
+        ]
+
+    def _loss_of_rows(self, tensors: Sequence[Any], plain: Any) -> Any:
+        values = [shadow.value for shadow in self._shadows]
+        batch = self._pack([tensor[0] for tensor in tensors])
+        inputs = {"plain_loss": plain} if self._reference_loss is not None else {}
+        loss, penalty, _ = self._forward(values, batch, inputs, training=False)
+        return loss - penalty
+
+    def _step(self, tensors: list[Any], inputs: Mapping[str, Any]) -> Any:
+        """Train on one batch, and return its loss without penalties."""
+        batch = self._pack(tensors)
+        values = [shadow.value for shadow in self._shadows]
+        places = [i for i, shadow in enumerate(self._shadows) if shadow.trainable]
+
+        def objective(trained: list[Any]) -> tuple[Any, Any]:
+            whole = list(values)
+            for place, value in zip(places, trained, strict=True):
+                whole[place] = value
+            loss, penalty, after = self._forward(whole, batch, inputs)
+            return self._optimizer.scale_loss(loss), (loss - penalty, after)
+
+        found = self._backend.value_and_grad(objective, [values[place] for place in places])
+        _, (loss, after), gradients = found
+        if "clip" in inputs:
+            gradients = clipped(gradients, inputs["clip"])
+        with with_inputs(self._optimizer, self._rate, inputs):
+            self._backend.apply_gradients(self._optimizer, gradients, self._trained)
+        for shadow, value in zip(self._shadows, after, strict=True):
+            if not shadow.trainable:
+                shadow.assign(value)
+        return loss
+
+    def _forward(
+        self, values: Sequence[Any], batch: Any, inputs: Mapping[str, Any], *, training: bool = True
+    ) -> tuple[Any, Any, list[Any]]:
+        """Return loss and penalties at given values, and all values after it."""
+        x, y, sample_weight = batch
+        mapping = list(zip(self._variables, values, strict=True))
+        noise = scaled_noise(self.model, inputs) if training else contextlib.nullcontext()
+        with keras.StatelessScope(mapping, collect_losses=True) as scope, noise:
+            predictions = call_model(self.model, x, training)
+            penalty = penalties(self.model)
+
+            def own() -> Any:
+                total = self.model.compute_loss(
+                    x=x, y=y, y_pred=predictions, sample_weight=sample_weight
+                )
+                return keras.ops.cast(total, "float32")
+
+            def plain() -> Any:
+                assert self._reference_loss is not None
+                return keras.ops.cast(self._reference_loss(y, predictions) + penalty, "float32")
+
+            if "plain_loss" not in inputs:
+                loss = own()
+            else:  # a condition: what is undefined in the other one must not reach the gradient
+                loss = keras.ops.cond(inputs["plain_loss"] > 0.5, plain, own)
+            if "penalty" in inputs:
+                loss = loss + (inputs["penalty"] - 1.0) * penalty
+                penalty = inputs["penalty"] * penalty
+        after = [
+            value if (new := scope.get_current_value(variable)) is None else new
+            for variable, value in mapping
+        ]
+        return loss, penalty, after
+
+
+def clipped(gradients: Sequence[Any], limit: Any) -> list[Any]:
+    """Return gradients whose global norm is at most `limit`; None stays."""
+    dense = [None if g is None else keras.ops.convert_to_tensor(g, sparse=False) for g in gradients]
+    squares = [
+        keras.ops.sum(keras.ops.square(keras.ops.cast(g, "float32")))
+        for g in dense
+        if g is not None
+    ]
+    norm = keras.ops.sqrt(sum(squares))
+    # Not a division by the norm: a gradient of 0 stays 0, and one that is not finite stays that.
+    factor = limit / keras.ops.maximum(norm, limit)
+    return [None if g is None else g * keras.ops.cast(factor, g.dtype) for g in dense]
