@@ -31,7 +31,6 @@ from diagnosis_corpus.scenario import Scenario, Setup
 
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune.diagnosis import Verdict, judge
-from robusttune.diagnosis.trace import FitTrace
 
 SEED = 11
 
@@ -140,12 +139,10 @@ def _standardized(array: Any) -> Any:
 
 def _constant(setup: Setup, y: Any) -> float:
     """Loss of the best constant prediction over all targets."""
-    from robusttune.diagnosis.baseline import quick_baseline
-    from robusttune.diagnosis.facts import model_facts
+    from robusttune.diagnosis.baseline import constant_loss
     from robusttune.diagnosis.trace import Batch
 
-    trace = FitTrace(first_batches=[Batch(None, np.asarray(y))])
-    baseline = quick_baseline(model_facts(setup.model), trace)
+    baseline = constant_loss(setup.model, [Batch(None, np.asarray(y))])
     return np.inf if baseline is None else baseline
 
 

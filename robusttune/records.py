@@ -45,6 +45,7 @@ COLUMNS = (
     "fix_verified",
     "error",
     "evidence",
+    "skill",
 )
 
 
@@ -71,6 +72,9 @@ class TrialRecord:
             None: not tried.
         error: One line; None without an exception.
         evidence: Numbers behind the verdict, JSON-like.
+        skill: 1 - mean training loss of the last epoch, without penalties / loss of the best
+            constant prediction: 0 is no better than a constant, negative is worse. None where that
+            loss is not positive, not finite or not known.
         params: Hyperparameter values by name.
 
     Raises:
@@ -100,6 +104,7 @@ class TrialRecord:
     fix_verified: bool | None = None
     error: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    skill: float | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,7 +122,7 @@ class TrialRecord:
             put(self, "cause", _member("cause", self.cause, FailureCause))
         others = tuple(_member("other_causes", cause, FailureCause) for cause in self.other_causes)
         put(self, "other_causes", others)
-        for name in ("value", "seconds", "seconds_saved"):
+        for name in ("value", "seconds", "seconds_saved", "skill"):
             number = getattr(self, name)
             usable = number is not None and math.isfinite(number)
             put(self, name, float(number) if usable else None)
@@ -135,7 +140,7 @@ class TrialRecord:
         Args:
             found: What went wrong; None where nothing did.
             trial: The fields that findings do not have: trial_id, number, status, value, seconds,
-                params; and evidence, which is added to that of the findings.
+                skill, params; and evidence, which is added to that of the findings.
         """
         if found is None:
             return cls(**trial)
@@ -237,6 +242,7 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "fix_verified": (bool, "True or False"),
     "error": (str, "a str"),
     "evidence": (Mapping, "a mapping"),
+    "skill": (Real, "a number"),
     "params": (Mapping, "a mapping"),
 }
 # What a record has where nothing was told.

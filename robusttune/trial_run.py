@@ -43,6 +43,7 @@ class TrialRun:
     Attributes:
         clock: The trial's time against its limit.
         found: What its fits have shown so far: of several failures the gravest, then the first.
+        skill: Of its last fit that has one; None before (see `TrialRecord`).
     """
 
     def __init__(self, host: TrialHost, policy: Policy) -> None:
@@ -51,6 +52,7 @@ class TrialRun:
         self.clock = TrialClock(policy.trial_seconds)
         self.found: Findings | None = None
         self._last: FitGuardLike | None = None
+        self.skill: float | None = None
         self._steps = 0  # of the fits that have ended
         self._began = time.perf_counter()
 
@@ -89,6 +91,7 @@ class TrialRun:
             self.note(found.replace(step=step))
         if trace is not None:
             self._steps += trace.first_step + len(trace.losses)
+            self.skill = self.skill if trace.skill is None else trace.skill
 
     def note(self, found: Findings) -> None:
         """Keep findings where they are graver than those so far."""
@@ -147,8 +150,9 @@ class TrialRun:
         """
         with self.clock.paused():
             found = self.findings(error)
-        if found is None and (earlier := self.host.read()) is not None:
-            found = earlier.findings  # by another process that ran a fit of the trial
+        if (found is None or self.skill is None) and (earlier := self.host.read()) is not None:
+            found = found or earlier.findings  # by another process that ran a fit of the trial
+            self.skill = earlier.skill if self.skill is None else self.skill
         if error is None:
             return self.store(found, "completed", value=value)
         return self.store(found, "failed")
@@ -219,6 +223,7 @@ class TrialRun:
             number=host.number,
             status=status,
             params=params,
+            skill=self.skill,
             **more,
         )
 

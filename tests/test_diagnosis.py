@@ -14,9 +14,9 @@ import pytest
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
 from robusttune.diagnosis import Verdict, confidence, judge
 from robusttune.diagnosis.arrays import shapes
-from robusttune.diagnosis.baseline import quick_baseline
+from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.facts import Head, LossFacts, ModelFacts, model_facts
+from robusttune.diagnosis.facts import Head, LossFacts, model_facts
 from robusttune.diagnosis.labels import label_mismatch
 from robusttune.diagnosis.quiet import is_gaining
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
@@ -309,8 +309,8 @@ def test_a_fit_gains_while_it_falls_from_its_start(curve, gaining):
 def test_far_targets_are_compared_with_where_a_fit_starts(start, loss):
     """The best constant is the mean; a sound fit starts near 0."""
     batch = Batch(None, np.array([8.0, 12.0]))
-    facts = ModelFacts(losses=(_facts("mean_squared_error"),))
-    assert quick_baseline(facts, FitTrace(first_batches=[batch]), start=start) == loss
+    model = SimpleNamespace(optimizer=None, loss="mse")
+    assert constant_loss(model, [batch], start=start) == pytest.approx(loss)
 
 
 def test_inputs_in_a_list_may_differ_in_shape():

@@ -64,6 +64,35 @@ def loss_options(loss: Any) -> Mapping[str, Any]:
     return getattr(loss, "_fn_kwargs", None) or {}
 
 
+def cached_logits_are_used() -> bool:
+    """Whether crossentropies take what went into a softmax or sigmoid, instead of its output.
+
+    Keras's TensorFlow backend does, whatever `from_logits` says; the others take the output.
+    """
+    import keras
+
+    return bool(keras.backend.backend() == "tensorflow")
+
+
+def loss_weights(model: Any) -> Any:
+    """Return the weights of the outputs' losses as `compile` got them; None without any."""
+    return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+
+
+def makers_of(tensors: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
+    """Return, for symbolic tensors, the operation that made each, and what that was made from."""
+    found = []
+    for tensor in tensors:
+        operation, index, _ = tensor._keras_history
+        found.append((operation, list(operation._inbound_nodes[index].input_tensors)))
+    return found
+
+
+def users_of(operation: Any) -> list[Any]:
+    """Return the operations, layers among them, that were called on what an operation made."""
+    return [node.operation for node in getattr(operation, "_outbound_nodes", None) or ()]
+
+
 @contextlib.contextmanager
 def computing_in_float32(layers: Sequence[Any]) -> Iterator[None]:
     """Let built layers compute in float32 for a while; their variables keep their dtype.

@@ -37,9 +37,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger("robusttune.diagnosis")
 
 
-# Targets with more values than this are quantities, not classes.
+# Targets with more values than this are quantities, not classes; so are whole numbers beyond what
+# classes are numbered with.
 _MANY_VALUES = 20
+_MOST_CLASSES = 1000
 _TOKEN_LAYERS = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "HashedCrossing")
+
+
+def _are_quantities(targets: Array) -> bool:
+    """Whether targets are quantities, and not labels: few rows have few values of either."""
+    values = np.unique(targets)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return False
+    if values.size > _MANY_VALUES:
+        return True
+    whole = bool(np.all(values == np.round(values)))
+    return bool(np.abs(values).max() > (_MOST_CLASSES if whole else 1.0))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,11 +145,10 @@ class Case:
 
     @property
     def is_regression(self) -> bool:
-        """Whether the targets are quantities: more values than classes would have."""
+        """Whether the targets are quantities: more or larger values than classes would have."""
         if any("crossentropy" in loss.name for loss in self.facts.losses):
             return False
-        targets = self.columns("y").values()
-        return any(np.unique(array[:1000]).size > _MANY_VALUES for array in targets)
+        return any(_are_quantities(array[:1000]) for array in self.columns("y").values())
 
     @property
     def target_scale(self) -> float | None:

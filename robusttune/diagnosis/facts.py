@@ -30,6 +30,7 @@ _ALIASES = {
     "msle": "mean_squared_logarithmic_error",
     "bce": "binary_crossentropy",
     "kld": "kl_divergence",
+    "kldivergence": "kl_divergence",
     "kullback_leibler_divergence": "kl_divergence",
     "logcosh": "log_cosh",
     "huber_loss": "huber",
@@ -45,12 +46,14 @@ class LossFacts:
         built_in: Whether it is one of Keras's own.
         from_logits: Whether it takes logits.
         ignore_class: A label that stands for "no label"; None without one.
+        axis: The axis of the classes.
     """
 
     name: str
     built_in: bool
     from_logits: bool = False
     ignore_class: int | None = None
+    axis: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class ModelFacts:
 
 def model_facts(model: Any) -> ModelFacts:
     """Read the facts of a Keras model; nothing is imported and nothing is changed."""
-    losses = tuple(_losses(by_output(getattr(model, "loss", None), output_names(model))))
+    losses = tuple(_facts_of(loss) for loss in _given_losses(model))
     compiled = _optimizer_facts(getattr(model, "optimizer", None))
     if losses:
         return replace(compiled, losses=losses)
@@ -125,32 +128,6 @@ def by_output(structure: Any, names: Sequence[str | None]) -> Any:
     return structure
 
 
-def last_layer(model: Any) -> Head | None:
-    """Return the end of a model with layers in a row; None where that cannot be read off."""
-    layers = getattr(model, "layers", None) or []
-    if not layers or len(getattr(model, "outputs", None) or ()) != 1:
-        return None
-    shape = tuple(model.outputs[0].shape)
-    return Head(units=shape[-1] if len(shape) > 1 else 1, activation=activation_name(layers[-1]))
-
-
-_ACTIVATION_LAYERS = {
-    "ReLU": "relu",
-    "LeakyReLU": "leaky_relu",
-    "Softmax": "softmax",
-    "ELU": "elu",
-    "PReLU": "leaky_relu",
-}
-
-
-def activation_name(layer: Any) -> str | None:
-    """Return the name of a layer's activation; None where it has none."""
-    activation = getattr(layer, "activation", None)
-    if activation is None:
-        return _ACTIVATION_LAYERS.get(type(layer).__name__)
-    return str(getattr(activation, "__name__", type(activation).__name__)).lower()
-
-
 def _rate(optimizer: Any) -> float | None:
     if optimizer is None:
         return None
@@ -160,28 +137,44 @@ def _rate(optimizer: Any) -> float | None:
         return None
 
 
-def _losses(loss: Any) -> list[LossFacts]:
+def compiled_losses(model: Any) -> list[Any]:
+    """Return the losses of a model as `model_facts` lists them, Keras's names as functions."""
+    import keras
+
+    given = _given_losses(model)
+    return [keras.losses.get(loss) if isinstance(loss, str) else loss for loss in given]
+
+
+def _given_losses(model: Any) -> list[Any]:
+    return _flat(by_output(getattr(model, "loss", None), output_names(model)))
+
+
+def _flat(loss: Any) -> list[Any]:
     if loss is None:
         return []
     if isinstance(loss, Mapping):
-        return [facts for name in sorted(loss) for facts in _losses(loss[name])]
+        return [one for name in sorted(loss) for one in _flat(loss[name])]
     if isinstance(loss, (list, tuple)):
-        return [facts for item in loss for facts in _losses(item)]
+        return [one for item in loss for one in _flat(item)]
+    return [loss]
+
+
+def _facts_of(loss: Any) -> LossFacts:
     if isinstance(loss, str):
         name = _ALIASES.get(loss.lower(), _snake(loss))
-        return [LossFacts(name=_ALIASES.get(name, name), built_in=True)]
+        return LossFacts(name=_ALIASES.get(name, name), built_in=True)
     function = getattr(loss, "fn", loss)
     module = getattr(function, "__module__", None) or type(loss).__module__
     name = getattr(function, "__name__", None) or _snake(type(loss).__name__)
     options = loss_options(loss)
-    return [
-        LossFacts(
-            name=_ALIASES.get(name, name),
-            built_in=str(module).split(".")[0] == "keras",
-            from_logits=bool(options.get("from_logits", False)),
-            ignore_class=options.get("ignore_class"),
-        )
-    ]
+    own = function is not loss and type(loss).__module__.split(".")[0] != "keras"
+    return LossFacts(
+        name=_ALIASES.get(name, name),
+        built_in=str(module).split(".")[0] == "keras" and not own,
+        from_logits=bool(options.get("from_logits", False)),
+        ignore_class=options.get("ignore_class"),
+        axis=options.get("axis", -1),
+    )
 
 
 def _snake(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis import fallback, rules
+from robusttune.diagnosis import fallback, initial_state, rules
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.quiet import looks_healthy, quiet_verdict
@@ -140,7 +140,7 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
             cause=FailureCause.UNKNOWN, confidence=NOTHING_SHOWN, advice=FailureCause.UNKNOWN.advice
         )
     case.observe()
-    for rule in rules.CONCLUSIVE:
+    for rule in (*initial_state.CONCLUSIVE, *rules.CONCLUSIVE):
         verdict = rule(case)
         if verdict is not None:
             return replace(verdict, evidence={**case.numbers(), **verdict.evidence})

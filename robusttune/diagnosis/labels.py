@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from robusttune._compat.keras import cached_logits_are_used
 from robusttune.diagnosis.arrays import Array, is_number
 from robusttune.diagnosis.facts import Head, LossFacts
 
 # Targets this far outside a bounded head's range, in this share, are out of reach for training.
 _TOLERANCE = 0.01
 _SHARE = 0.1
+# Of the squares that the best constant prediction leaves, the share that a bounded head can never
+# get below: from the first on it is worth a word, from the second on nobody can call it learned.
+_NOTICED, _HOPELESS = 0.02, 0.2
 
 _RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
@@ -25,6 +29,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "relu": (0.0, np.inf),
     "softplus": (0.0, np.inf),
     "exponential": (0.0, np.inf),
+    "elu": (-1.0, np.inf),
+    "selu": (-1.76, np.inf),
+    "gelu": (-0.17, np.inf),
+    "silu": (-0.28, np.inf),
+    "swish": (-0.28, np.inf),
 }
 _REGRESSION = frozenset(
     {
@@ -39,6 +48,8 @@ _REGRESSION = frozenset(
 _PROBABILITIES = frozenset({"binary_crossentropy", "binary_focal_crossentropy", "kl_divergence"})
 _CATEGORICAL = frozenset({"categorical_crossentropy", "categorical_focal_crossentropy"})
 _HINGES = frozenset({"hinge", "squared_hinge"})
+_FEW_CLASSES = 10
+_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,17 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
     if not values.size or not np.isfinite(values).all():
         return None
     head = head or Head()
+    if head.activation == "softmax" and head.units == 1:
+        return Mismatch(
+            "a softmax over one unit is always 1",
+            "use a sigmoid and binary_crossentropy, one unit per class, or a linear head for"
+            " regression",
+        )
+    found = _several_ones(values, loss, head) or _by_loss(values, loss, head)
+    return found or _softmax_twice(loss, head)
+
+
+def _by_loss(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     if loss.name == "sparse_categorical_crossentropy":
         return _sparse(values, loss, head)
     if loss.name in _CATEGORICAL:
@@ -87,12 +109,48 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
     if loss.name in _PROBABILITIES:
         return _probabilities(values, loss, head)
     if loss.name in _HINGES:
-        return _hinge(values)
+        return _hinge(values, head)
     if loss.name == "poisson":
-        return _poisson(values, head)
+        return _poisson(values, head) or _bounded_head(values, head)
     if loss.name in _REGRESSION:
         return _bounded_head(values, head)
     return None
+
+
+def _several_ones(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+    """0/1 rows with several ones, or none, where the predictions of a row sum to 1."""
+    categorical = loss.name in _CATEGORICAL and loss.axis == -1
+    softmax = head.activation == "softmax" and loss.name in (_REGRESSION | _PROBABILITIES)
+    if not (categorical or softmax) or values.ndim != 2 or values.shape[1] < 2:
+        return None
+    if not np.isin(values, (0.0, 1.0)).all():
+        return None
+    ones = values.sum(axis=1)
+    several, none = float(np.mean(ones > 1)), float(np.mean(ones == 0))
+    if max(several, none) <= _SHARE or (none == 1.0 and not categorical):
+        return None
+    have = f"{several:.0%} of the rows have several ones" if several > _SHARE else ""
+    lack = f"{none:.0%} have none" if none > _SHARE else ""
+    kind = loss.name if categorical else "a softmax"
+    return Mismatch(
+        f"{kind} shares 1 out among the classes, but of the 0/1 labels"
+        f" {' and '.join(filter(None, (have, lack)))}",
+        "end in a sigmoid with binary_crossentropy, which asks each class for itself",
+        certain=several > _SHARE or none == 1.0,
+    )
+
+
+def _softmax_twice(loss: LossFacts, head: Head) -> Mismatch | None:
+    """A loss that applies a softmax to that of the head: it may train, with a flat loss."""
+    if not (loss.from_logits and head.activation in ("softmax", "sigmoid")):
+        return None
+    if cached_logits_are_used():
+        return None
+    return Mismatch(
+        f"{loss.name} takes logits (from_logits=True), and the head is a {head.activation} already",
+        "use a linear head, or from_logits=False",
+        certain=False,
+    )
 
 
 def _span(values: Array) -> str:
@@ -116,7 +174,7 @@ def _sparse(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
         )
     if units == 1:
         return Mismatch(
-            "a softmax over one unit is always 1",
+            "the probability of the only class is always 1",
             "use 2 units, or a sigmoid and binary_crossentropy",
         )
     return _logits_needed(loss, head)
@@ -144,8 +202,6 @@ def _probabilities(values: Array, loss: LossFacts, head: Head) -> Mismatch | Non
             f"{loss.name} takes labels in 0..1, these are {_span(values)}",
             "map the labels to 0 and 1, or use a loss for such targets",
         )
-    if head.units == 1 and head.activation == "softmax":
-        return Mismatch("a softmax over one unit is always 1", "use a sigmoid")
     return _logits_needed(loss, head)
 
 
@@ -160,10 +216,17 @@ def _logits_needed(loss: LossFacts, head: Head) -> Mismatch | None:
     return None
 
 
-def _hinge(values: Array) -> Mismatch | None:
+def _hinge(values: Array, head: Head) -> Mismatch | None:
     kinds = set(np.unique(values).tolist())
     if kinds <= {-1.0, 1.0} or kinds <= {0.0, 1.0}:
-        return None
+        if head.activation not in ("sigmoid", "softmax", "relu", "softplus", "exponential"):
+            return None
+        return Mismatch(
+            f"hinge losses take predictions from -1 to 1, a {head.activation} head gives none"
+            " below 0",
+            "end in a tanh or linear head, or use binary_crossentropy",
+            certain=False,
+        )
     return Mismatch(
         f"hinge losses take labels -1 and 1, these are {_span(values)}",
         "map the labels to -1 and 1, or use a loss for such targets",
@@ -186,15 +249,28 @@ def _poisson(values: Array, head: Head) -> Mismatch | None:
 
 
 def _bounded_head(values: Array, head: Head) -> Mismatch | None:
-    if head.activation == "softmax" and head.units == 1:
-        return Mismatch("a softmax over one unit is always 1", "use a linear head for regression")
+    """Targets that a head cannot give; and 0/1 labels under a tanh, which gives -1 to 1."""
     low, high = _RANGES.get(head.activation or "", (-np.inf, np.inf))
-    outside = float(np.mean((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))
-    if outside <= _SHARE:
-        return None
-    return Mismatch(
-        f"{outside:.0%} of the targets ({_span(values)}) are out of the reach of a"
-        f" {head.activation} head",
-        "use a linear head, or scale the targets into its range",
-        certain=outside > 0.5,
-    )
+    beyond = np.maximum(low - values, 0) + np.maximum(values - high, 0)
+    outside = float(np.mean(beyond > _TOLERANCE))
+    spread = float(values.var())
+    left = float(np.square(beyond).mean()) / spread if spread > 0 else float(outside > 0)
+    kinds = np.unique(values[:_ROWS]) if values.ndim < 3 else values[:0]
+    labels = np.array_equal(kinds, np.arange(len(kinds))) and 2 <= len(kinds) <= _FEW_CLASSES
+    if (outside > _SHARE and left > _NOTICED) or (outside > _TOLERANCE and left > _HOPELESS):
+        reason = (
+            f"{outside:.0%} of the targets ({_span(values)}) are out of the reach of a"
+            f" {head.activation} head"
+        )
+        fix = "use a linear head, or scale the targets into its range"
+        if labels and len(kinds) > 2:
+            reason += f", if they are {len(kinds)} classes"
+            fix += "; for classes use one unit each, a softmax and sparse_categorical_crossentropy"
+        return Mismatch(reason, fix, certain=outside > _SHARE and left > _HOPELESS)
+    if labels and len(kinds) == 2 and head.activation in ("tanh", "hard_tanh", "softsign"):
+        return Mismatch(
+            f"the labels are 0 and 1, and a {head.activation} head gives -1 to 1",
+            "end in a sigmoid and use binary_crossentropy",
+            certain=False,
+        )
+    return None

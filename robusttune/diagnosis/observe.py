@@ -25,8 +25,9 @@ from robusttune.diagnosis.arrays import (
     scale_of,
 )
 from robusttune.diagnosis.backends.interface import current_backend
-from robusttune.diagnosis.facts import Head, activation_name, output_names
+from robusttune.diagnosis.facts import Head, output_names
 from robusttune.diagnosis.forward import call_model, compute_loss, to_tensors, trains_by_itself
+from robusttune.diagnosis.structure import activation_name
 from robusttune.diagnosis.trace import Batch
 
 

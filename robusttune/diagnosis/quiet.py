@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause
-from robusttune.diagnosis import rules
-from robusttune.diagnosis.baseline import plain_targets, quick_baseline
+from robusttune.diagnosis import initial_state, rules
+from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.facts import last_layer, model_facts
-from robusttune.diagnosis.labels import label_mismatch
+from robusttune.diagnosis.facts import model_facts
 from robusttune.diagnosis.replay.intervention import limit
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
@@ -47,15 +46,14 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
     """
     if labels_disagree(model, trace):
         return False
-    return trace.first_step + len(trace.losses) < _MIN_STEPS or _curve_is_healthy(model, trace)
+    if trace.first_step + len(trace.losses) < _MIN_STEPS:
+        return not (model_facts(model).learning_rate or 0.0) < 0
+    return _curve_is_healthy(model, trace)
 
 
 def labels_disagree(model: Any, trace: FitTrace) -> bool:
-    """Whether labels, head and loss of a model with one plain output can never agree."""
-    facts, targets = model_facts(model), plain_targets(trace)
-    if len(facts.losses) != 1 or targets is None:
-        return False
-    found = label_mismatch(targets, facts.losses[0], last_layer(model))
+    """Whether labels, head and loss of an output can never agree."""
+    found = rules.model_mismatch(model, trace.first_batches)
     return found is not None and found.certain
 
 
@@ -64,7 +62,7 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
     final = curve[-1] if curve else math.nan
     if not curve or not math.isfinite(final):
         return not curve
-    baseline = quick_baseline(model_facts(model), trace)
+    baseline = constant_loss(model, trace.first_batches)
     if baseline is None:
         baseline = trace.start_loss
     return baseline is None or final < limit(baseline, _MARGIN)
@@ -109,10 +107,11 @@ def quiet_verdict(case: Case) -> Verdict | None:
 
     began = time.monotonic()
     case.observe()
-    conclusive = rules.non_finite_data(case) or rules.labels(case) or _unmoved(case)
+    settled = (rules.non_finite_data, rules.labels, _unmoved, *initial_state.QUIET, _worse)
+    conclusive = next(filter(None, (rule(case) for rule in settled)), None)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
-    sound = quick_baseline(case.facts, case.trace, start=True)
+    sound = constant_loss(case.model, case.trace.first_batches, start=True)
     far = sound is not None and max(_curve(case.trace)[-1:], default=0.0) > _FAR * abs(sound)
     structural = is_gaining(case.trace) and not far
     if structural and not signs(case).any and rules.mismatch(case) is None:
@@ -144,6 +143,14 @@ def quiet_verdict(case: Case) -> Verdict | None:
         "diagnosis_seconds": time.monotonic() - began,
     }
     return replace(verdict, evidence=evidence)
+
+
+def _worse(case: Case) -> Verdict | None:
+    """A doubtful head or loss, where the fit came to rest above the best constant prediction."""
+    found, skill = rules.mismatch(case), case.trace.skill
+    if found is None or skill is None or skill >= 0 or is_gaining(case.trace):
+        return None
+    return replace(rules.label_verdict(found), grounds=Grounds.SIGNS, confidence=0.0)
 
 
 def _unmoved(case: Case) -> Verdict | None:

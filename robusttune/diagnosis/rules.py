@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.arrays import is_float, largest, leaves, non_finite_share
-from robusttune.diagnosis.baseline import quick_baseline
+from robusttune.diagnosis.baseline import constant_loss, targets_by_output
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import NOTHING_SHOWN, Grounds
 from robusttune.diagnosis.divergence import loss_limit
+from robusttune.diagnosis.facts import Head, model_facts
 from robusttune.diagnosis.labels import Mismatch, label_mismatch
+from robusttune.diagnosis.structure import heads
+from robusttune.diagnosis.trace import Batch
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.exception_causes import classify_error
 
@@ -96,17 +99,40 @@ def labels(case: Case) -> Verdict | None:
 
 
 def mismatch(case: Case) -> Mismatch | None:
-    """The first disagreement between labels, head and loss of any output."""
+    """The first disagreement between labels, head and loss of any output, certain ones first."""
     seen = case.first or case.last
     pairs = case.targets_and_losses()
-    heads = (
-        seen.heads if seen is not None and len(seen.heads) == len(pairs) else [None] * len(pairs)
+    ends: list[Head | None] = [None] * len(pairs)
+    if seen is not None and len(seen.heads) == len(pairs):
+        ends = list(seen.heads)
+    shown = [] if case.model is None else heads(case.model)
+    if len(shown) == len(pairs):  # sees activations that are no layers
+        ends = [
+            end if end is not None and end.activation is not None else head
+            for end, head in zip(ends, shown, strict=True)
+        ]
+    found = (label_mismatch(y, loss, end) for (y, loss), end in zip(pairs, ends, strict=True))
+    return _gravest(found)
+
+
+def model_mismatch(model: Any, batches: Sequence[Batch]) -> Mismatch | None:
+    """Return the first disagreement that structure and targets alone show, certain ones first."""
+    targets, losses, ends = targets_by_output(model, batches), model_facts(model).losses, heads(model)
+    several = isinstance(getattr(model, "loss", None), (list, tuple, Mapping))
+    if len(losses) == 1 and not several:
+        losses = losses * len(targets)
+    if not targets or len(losses) != len(targets):
+        return None
+    known = ends if len(ends) == len(targets) else (None,) * len(targets)
+    return _gravest(
+        label_mismatch(np.concatenate(arrays.y), loss, end)
+        for arrays, loss, end in zip(targets, losses, known, strict=True)
     )
-    for (target, loss), head in zip(pairs, heads, strict=True):
-        found = label_mismatch(target, loss, head)
-        if found is not None:
-            return found
-    return None
+
+
+def _gravest(found: Iterable[Mismatch | None]) -> Mismatch | None:
+    mismatches = [each for each in found if each is not None]
+    return min(mismatches, key=lambda each: not each.certain, default=None)
 
 
 def label_verdict(found: Mismatch) -> Verdict:
@@ -183,7 +209,7 @@ def _trained_well(case: Case) -> bool:
         return False
     if not losses.size:
         return True
-    baseline = quick_baseline(case.facts, case.trace)
+    baseline = constant_loss(case.model, case.trace.first_batches)
     limit = loss_limit(case.policy, start=case.trace.start_loss, baseline=baseline)
     return float(np.median(losses[-5:])) <= limit
 

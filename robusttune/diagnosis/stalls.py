@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from robusttune.diagnosis.investigate import (
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.replay.runner import ReplayRunner
+from robusttune.diagnosis.structure import strong_regularization
 from robusttune.diagnosis.verdict import Verdict
 
 _SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
@@ -61,6 +63,7 @@ class Signs:
         saturating: Whether most hidden activations saturate on both sides.
         odd_kernels: Whether kernels were drawn with a spread far from the standard one.
         widths: Units of the hidden layers that have weights.
+        regularization: What may regularize too strongly, by name (`strong_regularization`).
     """
 
     dead_share: float
@@ -71,6 +74,7 @@ class Signs:
     saturating: bool
     odd_kernels: bool
     widths: tuple[int, ...] = ()
+    regularization: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def vanishing(self) -> bool:
@@ -101,11 +105,21 @@ def signs(case: Case) -> Signs:
         linear=bool(hidden) and all(name == "linear" for name in names) and not other,
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
         odd_kernels=bool(odd_kernels(case)),
-        widths=tuple(view.output.shape[-1] for view in seen.layers[:-1] if view.trainable),
+        widths=_widths(seen),
+        regularization=strong_regularization(case.model),
     )
 
 
-_NONLINEAR = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHead", "Attention", "Max")
+def _widths(seen: Observation) -> tuple[int, ...]:
+    """Return the units of the layers with weights, but for the last, which is the head."""
+    trained = [view.output.shape[-1] for view in seen.layers if view.trainable]
+    return tuple(trained[: -max(len(seen.heads), 1)])
+
+
+_NONLINEAR = (
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHead", "Attention", "Max"),
+    "Lambda",  # which may be anything
+)
 
 
 def _dead_share(seen: Observation) -> float:
@@ -142,6 +156,7 @@ def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | N
         "dead_share": found.dead_share,
         "dead_share_at_start": found.dead_at_start,
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
+        **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
     if not cures:
         verdict = _extreme(found) or (None if structural else _capacity(runner, found))

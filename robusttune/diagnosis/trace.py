@@ -47,6 +47,10 @@ class FitTrace:
         epoch_logs: One dict of metrics per epoch that was completed.
         epochs: Epochs that the fit was to run.
         steps_per_epoch: Steps an epoch; None where unknown.
+        penalty_before: Sum of the penalties on weights before the last epoch; None where that was
+            not seen, and without penalties.
+        skill: 1 - loss of the last completed epoch / loss of the best constant prediction; None
+            where that is not known (see `diagnosis.skill`).
         seconds: Wall time of the fit.
         seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
             The first step, which compiles, does not count; None where there is no other.
@@ -70,6 +74,8 @@ class FitTrace:
     epoch_logs: list[dict[str, float]] = field(default_factory=list)
     epochs: int | None = None
     steps_per_epoch: int | None = None
+    penalty_before: float | None = None
+    skill: float | None = None
     seconds: float = 0.0
     seconds_per_epoch: float | None = None
 

@@ -6,13 +6,13 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.skill import skill, weight_penalty
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.findings import Findings
@@ -97,6 +97,8 @@ class FitGuard(keras.callbacks.Callback):
         self._epoch = epoch
         self._batch = 0
         self._mean = math.nan
+        if self.trace is not None and epoch + 1 == self.trace.epochs and self.model.losses:
+            self.trace.penalty_before = weight_penalty(self.model)
         self._epoch_began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -232,18 +234,14 @@ class FitGuard(keras.callbacks.Callback):
         That is the best constant prediction's on the batches at hand, the first and the latest, or
         the untrained model's own on the last of them, whichever is more.
         """
-        from robusttune.diagnosis.baseline import quick_baseline
-        from robusttune.diagnosis.facts import model_facts
+        from robusttune.diagnosis.baseline import constant_loss
 
         if self._recorder is None or self.trace is None:
             return None
         batches = [*self._recorder.batches, *self._recorder.latest]
         if not batches:
             return None
-        constant = quick_baseline(
-            model_facts(self.model), replace(self.trace, first_batches=batches)
-        )
-        losses = [constant, self._untrained_loss(batches[-1])]
+        losses = [constant_loss(self.model, batches), self._untrained_loss(batches[-1])]
         return max((loss for loss in losses if loss is not None), default=None)
 
     def _untrained_loss(self, batch: Batch) -> float | None:
@@ -275,6 +273,7 @@ class FitGuard(keras.callbacks.Callback):
             running -= 0.0 if self._recorder is None else self._recorder.tapping_seconds
             trace.seconds_per_epoch = running * self.params["steps"] / trace.step
         with self._clock.paused():
+            trace.skill = self._skill(trace)
             self.findings = self._find(trace)
         self._finished = True
         if self.findings is None:  # what a diagnosis would need takes memory
@@ -328,6 +327,13 @@ class FitGuard(keras.callbacks.Callback):
         wanted = context.wants_diagnosis(cut_short=not trace.epoch_logs)
         verdict = judge(trace.symptom, **known) if wanted else _NOT_ASKED
         return findings_of(trace.symptom, verdict, trace)
+
+    def _skill(self, trace: FitTrace) -> float | None:
+        try:
+            return skill(self.model, trace)
+        except Exception:  # a number for the record must not cost the fit
+            _log.debug("the skill of the fit is not known", exc_info=True)
+            return None
 
     def _keep_initial_weights(self) -> None:
         weights = self.model.weights

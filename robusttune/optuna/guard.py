@@ -67,6 +67,8 @@ class TrialGuard(Guard):
             self.record = run.store(run.found, "failed" if run.found.cut_short else "completed")
         if run.whole:
             return
+        if run.found is None and run.skill is not None:
+            run.begin(recorded=False)  # again, with the skill: nobody stores this trial's end
         run.close()
         if failed and self.record is not None:
             raise TrialFailure(

@@ -127,6 +127,7 @@ class StudyRun(TrialRun):
         self._blind = False  # whether the last value that was reported was NaN
         earlier = None if whole else self.host.read()
         self.found = None if earlier is None else earlier.findings
+        self.skill = None if earlier is None else earlier.skill
         if self.found is None:
             # Every failure will be recorded where the whole objective is watched: a trial that
             # failed with nothing but this has lost its worker.

@@ -94,7 +94,8 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 def _record_of(trial: FrozenTrial, stale: bool) -> TrialRecord:
     stored = stored_record(trial)
     left_running = stored is not None and stored.status == "running"
-    record = TrialRecord.of(None, trial_id="") if stored is None or left_running else stored
+    record = TrialRecord.of(None, trial_id="", skill=None if stored is None else stored.skill)
+    record = record if stored is None or left_running else stored
     record = record.replace(
         trial_id=str(trial.number),
         number=trial.number,

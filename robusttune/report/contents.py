@@ -67,7 +67,8 @@ class Contents:
         Columns: trial_id, number (from 0), status (completed, failed, pruned, running), unstable,
         symptom, cause, other_causes (joined by ";"), confidence (0..1), epoch and step (from 0),
         value (the objective), seconds (the diagnosis included), seconds_saved (an estimate),
-        advice, fix_verified, error, evidence (JSON), then params_<name> for each hyperparameter.
+        advice, fix_verified, error, evidence (JSON), skill (1 - training loss of the last epoch /
+        loss of the best constant prediction), then params_<name> for each hyperparameter.
         """
         return frames.trials_frame(self.records)
 

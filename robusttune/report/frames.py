@@ -37,6 +37,7 @@ TRIAL_TYPES = {
     "fix_verified": "boolean",
     "error": "string",
     "evidence": "string",
+    "skill": "Float64",
 }
 CAUSE_TYPES = {
     "cause": "string",
@@ -323,6 +324,7 @@ _CELLS: dict[str, Callable[[TrialRecord], Any]] = {
     "fix_verified": lambda record: record.fix_verified,
     "error": lambda record: record.error,
     "evidence": _evidence,
+    "skill": lambda record: record.skill,
 }
 
 

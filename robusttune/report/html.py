@@ -31,7 +31,7 @@ from robusttune.report.region_chart import region_chart
 from robusttune.report.search import has_ended, has_failed
 from robusttune.report.sources import hosts
 from robusttune.report.suggest import Suggestion
-from robusttune.report.words import counted, duration, named, spoken, too_few
+from robusttune.report.words import below_constant, counted, duration, named, spoken, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
@@ -51,6 +51,7 @@ _TRIAL_COLUMNS = (
     ("epoch", "epoch"),
     ("step", "step"),
     ("value", "objective"),
+    ("skill", "skill"),
     ("seconds", "seconds"),
 )
 
@@ -120,6 +121,7 @@ def _view(report: Contents, embedded: bool) -> dict[str, Any]:
         "embedded": embedded,
         "verdict": _verdict(report),
         "facts": _facts(records),
+        "below_constant": below_constant(records),
         "legend": _legend(records, marks),
         "regions": [_region(region, report, marks) for region in report.find_regions()],
         "region_note": _region_note(report),

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robusttune.report.words import duration, too_few
+from robusttune.report.words import below_constant, duration, too_few
 
 if TYPE_CHECKING:
     from robusttune.report.contents import Contents
@@ -26,6 +26,8 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=color, highlight=False)
     console.print(_shown(report.verdict), style="bold")
+    if note := below_constant(report.records):
+        console.print(note)
     causes = report.causes
     if len(causes):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

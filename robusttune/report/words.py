@@ -80,6 +80,14 @@ def too_few(records: Sequence[TrialRecord]) -> str | None:
     return f"{len(ended)} trials are too few to tell which hyperparameters make them fail."
 
 
+def below_constant(records: Sequence[TrialRecord]) -> str | None:
+    """Return a sentence where trials ended with a negative skill; None where none did."""
+    below = sum(record.skill is not None and record.skill < 0 for record in records)
+    if not below:
+        return None
+    return f"{below} of {counted(len(records))} ended worse than a constant prediction."
+
+
 def duration(seconds: float) -> str:
     """Return seconds as people say them.
 

@@ -48,6 +48,7 @@ class Outcome:
         error: What ended it; None for a run that returned.
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say; None: nothing went wrong.
+        skill: Of the trial's last fit that has one; None: none has.
         hyperparameters: The trial's, with what was declared while it ran.
         asked: Names of those that the trial asked for; None: nobody knows.
         adjustments: What the sanitizer changed in it.
@@ -58,6 +59,7 @@ class Outcome:
     error: Exception | None
     traceback: str
     findings: Findings | None
+    skill: float | None
     hyperparameters: Any
     asked: frozenset[str] | None
     adjustments: Sequence[Any]
@@ -255,6 +257,7 @@ def _run(
         error=_portable_error(error),
         traceback=text,
         findings=findings,
+        skill=run.skill,
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,
         adjustments=tuner._robust_space.adjustments[known:],

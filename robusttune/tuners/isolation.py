@@ -284,7 +284,7 @@ def run_isolated(
 ) -> Any:
     """Run a trial in the child, where its `run_trial` is watched; return what that returned."""
     outcome = isolation.run(host)
-    run.found = outcome.findings
+    run.found, run.skill = outcome.findings, outcome.skill
     host.asked = outcome.asked
     trial.hyperparameters = outcome.hyperparameters
     isolation.note_adjustments(outcome.adjustments)
