@@ -117,7 +117,11 @@ def mismatch(case: Case) -> Mismatch | None:
 
 def model_mismatch(model: Any, batches: Sequence[Batch]) -> Mismatch | None:
     """Return the first disagreement that structure and targets alone show, certain ones first."""
-    targets, losses, ends = targets_by_output(model, batches), model_facts(model).losses, heads(model)
+    targets, losses, ends = (
+        targets_by_output(model, batches),
+        model_facts(model).losses,
+        heads(model),
+    )
     several = isinstance(getattr(model, "loss", None), (list, tuple, Mapping))
     if len(losses) == 1 and not several:
         losses = losses * len(targets)

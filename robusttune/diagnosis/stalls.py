@@ -20,12 +20,13 @@ from robusttune.diagnosis.investigate import (
     loss_changes,
     odd_kernels,
     rate_changes,
+    regularization_changes,
     verified,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.replay.runner import ReplayRunner
-from robusttune.diagnosis.structure import strong_regularization
+from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.verdict import Verdict
 
 _SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
@@ -63,7 +64,7 @@ class Signs:
         saturating: Whether most hidden activations saturate on both sides.
         odd_kernels: Whether kernels were drawn with a spread far from the standard one.
         widths: Units of the hidden layers that have weights.
-        regularization: What may regularize too strongly, by name (`strong_regularization`).
+        regularization: What may regularize too strongly, by name (`structure.regularization`).
     """
 
     dead_share: float
@@ -106,7 +107,7 @@ def signs(case: Case) -> Signs:
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
         odd_kernels=bool(odd_kernels(case)),
         widths=_widths(seen),
-        regularization=strong_regularization(case.model),
+        regularization=regularization(case.model, strong=True),
     )
 
 
@@ -131,22 +132,20 @@ def _dead_share(seen: Observation) -> float:
     return max(shares)
 
 
-def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | None:
+def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
     """Return the cause of a stall, from the change that ends it; None where none does.
 
     Args:
         runner: Replays of the case.
-        structural: Whether only causes in the structure of the model are asked for.
+        steps: Steps within which a change has to end it.
     """
     case = runner.case
     found = signs(case)
     suspects = _suspects(runner, found)
-    if structural:
-        suspects = [each for each in suspects if each[0].structural]
     cures: list[tuple[FailureCause, ReplayResult]] = []
     for cause, changes in suspects:
         for change in changes:
-            result = runner.confirmed(runner.run(change))
+            result = runner.confirmed(runner.run(change, steps=steps))
             if result is not None and result.cured and _believed(runner, cause):
                 cures.append((cause, result))
                 break
@@ -159,7 +158,7 @@ def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | N
         **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
     if not cures:
-        verdict = _extreme(found) or (None if structural else _capacity(runner, found))
+        verdict = _extreme(found) or _capacity(runner, found)
         return None if verdict is None else replace(verdict, evidence=evidence)
     cause, result = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
@@ -220,7 +219,10 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     data = (FailureCause.UNSCALED_DATA, data_changes(runner))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
     loss = (FailureCause.UNSAFE_LOSS, loss_changes(runner))
+    weaker = (FailureCause.OVER_REGULARIZED, regularization_changes(case))
     order = [initialization]
+    if found.regularization:
+        order.insert(0, weaker)
     if rules.mismatch(case) is not None and runner.plain_loss is not None:
         order.insert(0, (FailureCause.LABEL_MISMATCH, [Intervention(plain_loss=True)]))
     if rate > ordinary:
@@ -249,6 +251,8 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
         order.append(up)
     if default / 10 <= rate <= ordinary:
         order.append((down[0], down[1][:2]))
+    if not found.regularization:
+        order.append(weaker)
     return order
 
 
