@@ -24,12 +24,14 @@ from robusttune.diagnosis.investigate import (
     verified,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
-from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.verdict import Verdict
 
-_SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
+_SATURATING = frozenset(
+    {"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh", "softmax"}
+)
 _RELUS = frozenset({"relu", "relu6"})
 # Share of the units of a layer that never fire on a batch, from which it counts as dead
 # (AUTOTRAINER, ICSE'21, and DeepDiagnosis, ICSE'22, start at 0.7; one layer must be nearly dead
@@ -43,8 +45,10 @@ _ALL_DEAD = 0.999
 _GONE = 1e-5
 # A replay whose last quarter gains this share on the one before is still learning.
 _GAINS = 0.02
-# A replay whose loss falls by less than this share of its start stands still.
-_STILL = 0.02
+# A rate this many times below the upper end of ordinary ones is unusually low; a higher one that
+# ends below this share of the constant prediction's loss learns clearly.
+_UNUSUAL = 100.0
+_CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
 # A layer of at most so many units is a bottleneck.
@@ -146,7 +150,7 @@ def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
     for cause, changes in suspects:
         for change in changes:
             result = runner.confirmed(runner.run(change, steps=steps))
-            if result is not None and result.cured and _believed(runner, cause):
+            if result is not None and result.cured and _believed(cause, case, result):
                 cures.append((cause, result))
                 break
         if len(cures) == _CURES:
@@ -175,18 +179,17 @@ def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
     )
 
 
-def _believed(runner: ReplayRunner, cause: FailureCause) -> bool:
-    """Whether the replay without any change allows for the cause.
+def _believed(cause: FailureCause, case: Case, result: ReplayResult) -> bool:
+    """Whether a cure is enough to believe in its cause.
 
-    A rate is too low where the loss stands still; where it moves, the fit was only short.
+    A rate that is ordinary is too low only where a higher one learns clearly: a little is learned
+    by any fit that goes on for longer.
     """
-    if cause is not FailureCause.LEARNING_RATE_TOO_LOW:
+    if cause is not FailureCause.LEARNING_RATE_TOO_LOW or result.baseline is None:
         return True
-    unchanged = runner.unchanged()
-    if unchanged is None:
-        return False
-    start = float(unchanged.losses[0, : len(runner.split[0])].mean())
-    return bool(start - unchanged.finals[0] < _STILL * abs(start))
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    unusual = rate < ordinary / _UNUSUAL
+    return unusual or bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def still_learns(runner: ReplayRunner) -> bool:
