@@ -31,6 +31,7 @@ def main() -> None:
     """Run what is asked for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="programs whose name has this text")
+    parser.add_argument("--misses", type=Path, help="only what was not right in this file")
     parser.add_argument("--sealed", action="store_true", help="the sealed half")
     parser.add_argument("--healthy", action="store_true", help="healthy programs only")
     parser.add_argument("--failing", action="store_true", help="failing programs only")
@@ -52,10 +53,13 @@ def _run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from stall_corpus import is_sealed, programs
 
     rows = _read(arguments.out)
+    misses = {row["name"] for row in _read(arguments.misses) if not _is_right(row)}
     done = {row["name"] for row in rows}
     for program in programs():
         wanted = arguments.only in program.name and is_sealed(program.name) == arguments.sealed
         kind = arguments.failing if not program.truth else arguments.healthy
+        if arguments.misses is not None and program.name not in misses:
+            continue
         if not wanted or kind or program.name in done:
             continue
         row = _tried(program, diagnose=arguments.diagnose)
@@ -120,6 +124,10 @@ def _diagnosed(program: Any) -> str | None:
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:100]
     return None if record.cause is None else str(record.cause)
+
+
+def _is_right(row: Mapping[str, Any]) -> bool:
+    return row["cause"] in (row["truth"] or (None,))
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> str:

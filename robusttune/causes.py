@@ -33,6 +33,7 @@ class Treatment(StrEnum):
     PLAIN_LOSS = "plain loss of the head"
     STANDARD_INITIALIZATION = "standard initialization"
     FLOAT32 = "float32"
+    LESS_REGULARIZATION = "no dropout, noise, penalties or weight decay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ class FailureCause(StrEnum):
             " strongly, the model does not learn even the training data.",
             depends_on_parameters=True,
             narrowing=True,
+            proven_by=Treatment.LESS_REGULARIZATION,
         ),
     )
     OUT_OF_MEMORY = (

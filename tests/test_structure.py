@@ -28,7 +28,7 @@ from keras.layers import (
 import robusttune
 from robusttune.diagnosis.facts import Head
 from robusttune.diagnosis.observe import is_hidden_activation, observe
-from robusttune.diagnosis.structure import heads, last_layer, strong_regularization
+from robusttune.diagnosis.structure import heads, last_layer, regularization
 from robusttune.diagnosis.trace import Batch
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
@@ -162,12 +162,12 @@ def test_strong_regularization_is_told_by_name() -> None:
         Dense(1, name="d"),
     )
     model.compile(keras.optimizers.AdamW(weight_decay=2.0), "mse")
-    found = strong_regularization(model)
+    found = regularization(model, strong=True)
     assert found.pop("optimizer.weight_decay") == 2.0
     assert sorted(found.values()) == pytest.approx([0.95, 1.0, 2.0, 5.0])
     model = chain(Dropout(0.5), Dense(1))
     model.compile(keras.optimizers.AdamW(), "mse")
-    assert strong_regularization(model) == {}
+    assert regularization(model, strong=True) == {}
 
 
 def test_convolutions_are_seen_through_pooling_and_normalization() -> None:

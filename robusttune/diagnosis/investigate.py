@@ -15,8 +15,10 @@ from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.observe import is_recurrent
 from robusttune.diagnosis.reference_loss import PLAIN
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.model_changes import takes_noise
 from robusttune.diagnosis.replay.runner import SEEDS, ReplayRunner
 from robusttune.diagnosis.rules import UNSCALED
+from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.diagnosis.weight_init import glorot
 
@@ -179,6 +181,20 @@ def data_changes(runner: ReplayRunner) -> list[Intervention]:
     if inputs and targets:
         found.append(Intervention(inputs=True, targets=True))
     return found
+
+
+def regularization_changes(case: Case) -> list[Intervention]:
+    """All that regularizes left out, as far as the model has any of it."""
+    model = case.model
+    without: dict[str, Any] = {
+        name: 0.0 for name in ("dropout", "noise") if takes_noise(model, name)
+    }
+    names = regularization(model)
+    if any(name.endswith("_regularizer") for name in names):
+        without["penalty"] = 0.0
+    if "optimizer.weight_decay" in names:
+        without["weight_decay"] = 0.0
+    return [Intervention(**without)] if without else []
 
 
 def loss_changes(runner: ReplayRunner) -> list[Intervention]:
@@ -383,6 +399,11 @@ def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
         done.append("float32")
     if change.activation:
         done.append(f"{change.activation} in the hidden layers")
+    left_out = [name for name in ("dropout", "noise") if getattr(change, name) < 1]
+    left_out += ["penalties on the weights"] * (change.penalty < 1)
+    left_out += ["weight decay"] * (change.weight_decay < 1)
+    if left_out:
+        done.append(f"no {' and no '.join(left_out)}")
     if change.rate != 1:
         done.append(f"learning rate {rate * change.rate:.3g}")
     quiet = case.symptom is Symptom.STALLED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from dataclasses import replace
@@ -28,9 +27,8 @@ _MARGIN = 0.95
 _GAIN = 0.005
 # A fit that was this many times above its start has blown up on the way.
 _BLOWN = 2.0
-# A fit that ends this many times above the loss of predicting 0, near which sound fits start, or
-# of the best constant where 0 is no prediction, is far off, gaining or not.
-_FAR = 10.0
+# A change gets this many steps at least: some cures need them to show at all.
+_LEAST_STEPS = 100
 
 
 # A fit that ends so far above the loss of the best constant prediction, as a share of it, is worse
@@ -84,11 +82,9 @@ def is_gaining(trace: FitTrace) -> bool:
     return len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2])
 
 
-def _falls(trace: FitTrace) -> bool:
-    """Whether every epoch was better than the one before, and none left the start upwards."""
-    curve = _curve(trace)
-    falling = all(after < before for before, after in itertools.pairwise(curve))
-    return falling and not _blew_up(trace, curve)
+def _steps(trace: FitTrace, longest: int) -> int:
+    """Return how many steps a change has to make the trial learn: as many as the trial had."""
+    return min(longest, max(trace.first_step + len(trace.losses), _LEAST_STEPS))
 
 
 def _curve(trace: FitTrace) -> list[float]:
@@ -103,12 +99,12 @@ def _blew_up(trace: FitTrace, curve: list[float]) -> bool:
 def quiet_verdict(case: Case) -> Verdict | None:
     """Look closely at a fit that seems to have learned nothing; None where it has, or may have.
 
-    A fit that still gains is only asked for what is wrong with its structure: with more epochs, or
-    another rate or scale, it may do well.
+    The question is comparative: which one change makes the trial learn in as many steps as it had,
+    where the trial as it is does not? One that does learn, given more steps, was only short.
     """
     from robusttune.diagnosis.replay.optimizer import CannotReplayError
     from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
-    from robusttune.diagnosis.stalls import candidates, find_stall, signs, still_learns
+    from robusttune.diagnosis.stalls import candidates, find_stall
 
     began = time.monotonic()
     case.observe()
@@ -116,11 +112,6 @@ def quiet_verdict(case: Case) -> Verdict | None:
     conclusive = next(filter(None, (rule(case) for rule in settled)), None)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
-    sound = constant_loss(case.model, case.trace.first_batches, start=True)
-    far = sound is not None and max(_curve(case.trace)[-1:], default=0.0) > _FAR * abs(sound)
-    structural = is_gaining(case.trace) and not far
-    if structural and not signs(case).any and rules.mismatch(case) is None:
-        return None
     try:
         runner = ReplayRunner(case, hold_out=True)
         runner.expect(candidates(runner))
@@ -130,11 +121,9 @@ def quiet_verdict(case: Case) -> Verdict | None:
         if gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
             runner.demand(_CLEAR)
         unchanged = runner.unchanged()
-        if unchanged is None or unchanged.cured:
+        if unchanged is None or unchanged.cured:  # given more steps, it learns
             return None
-        if not far and _falls(case.trace) and still_learns(runner):
-            structural = True
-        verdict = find_stall(runner, structural=structural)
+        verdict = find_stall(runner, steps=_steps(case.trace, runner.steps))
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return None

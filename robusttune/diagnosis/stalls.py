@@ -20,15 +20,16 @@ from robusttune.diagnosis.investigate import (
     loss_changes,
     odd_kernels,
     rate_changes,
+    regularization_changes,
     verified,
 )
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
-from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
-from robusttune.diagnosis.structure import strong_regularization
+from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.verdict import Verdict
 
-_SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh"})
+_SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh", "softmax"})
 _RELUS = frozenset({"relu", "relu6"})
 # Share of the units of a layer that never fire on a batch, from which it counts as dead
 # (AUTOTRAINER, ICSE'21, and DeepDiagnosis, ICSE'22, start at 0.7; one layer must be nearly dead
@@ -42,8 +43,10 @@ _ALL_DEAD = 0.999
 _GONE = 1e-5
 # A replay whose last quarter gains this share on the one before is still learning.
 _GAINS = 0.02
-# A replay whose loss falls by less than this share of its start stands still.
-_STILL = 0.02
+# A rate this many times below the upper end of ordinary ones is unusually low; a higher one that
+# ends below this share of the constant prediction's loss learns clearly.
+_UNUSUAL = 100.0
+_CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
 # A layer of at most so many units is a bottleneck.
@@ -63,7 +66,7 @@ class Signs:
         saturating: Whether most hidden activations saturate on both sides.
         odd_kernels: Whether kernels were drawn with a spread far from the standard one.
         widths: Units of the hidden layers that have weights.
-        regularization: What may regularize too strongly, by name (`strong_regularization`).
+        regularization: What may regularize too strongly, by name (`structure.regularization`).
     """
 
     dead_share: float
@@ -106,7 +109,7 @@ def signs(case: Case) -> Signs:
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
         odd_kernels=bool(odd_kernels(case)),
         widths=_widths(seen),
-        regularization=strong_regularization(case.model),
+        regularization=regularization(case.model, strong=True),
     )
 
 
@@ -131,23 +134,21 @@ def _dead_share(seen: Observation) -> float:
     return max(shares)
 
 
-def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | None:
+def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
     """Return the cause of a stall, from the change that ends it; None where none does.
 
     Args:
         runner: Replays of the case.
-        structural: Whether only causes in the structure of the model are asked for.
+        steps: Steps within which a change has to end it.
     """
     case = runner.case
     found = signs(case)
     suspects = _suspects(runner, found)
-    if structural:
-        suspects = [each for each in suspects if each[0].structural]
     cures: list[tuple[FailureCause, ReplayResult]] = []
     for cause, changes in suspects:
         for change in changes:
-            result = runner.confirmed(runner.run(change))
-            if result is not None and result.cured and _believed(runner, cause):
+            result = runner.confirmed(runner.run(change, steps=steps))
+            if result is not None and result.cured and _believed(cause, case, result):
                 cures.append((cause, result))
                 break
         if len(cures) == _CURES:
@@ -159,9 +160,7 @@ def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | N
         **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
     if not cures:
-        verdict = _extreme(found)
-        if verdict is None and not structural:
-            verdict = _doubtful(runner) or _capacity(runner, found)
+        verdict = _extreme(found) or _doubtful(runner) or _capacity(runner, found)
         return None if verdict is None else replace(verdict, evidence=evidence)
     cause, result = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
@@ -178,18 +177,17 @@ def find_stall(runner: ReplayRunner, *, structural: bool = False) -> Verdict | N
     )
 
 
-def _believed(runner: ReplayRunner, cause: FailureCause) -> bool:
-    """Whether the replay without any change allows for the cause.
+def _believed(cause: FailureCause, case: Case, result: ReplayResult) -> bool:
+    """Whether a cure is enough to believe in its cause.
 
-    A rate is too low where the loss stands still; where it moves, the fit was only short.
+    A rate that is ordinary is too low only where a higher one learns clearly: a little is learned
+    by any fit that goes on for longer.
     """
-    if cause is not FailureCause.LEARNING_RATE_TOO_LOW:
+    if cause is not FailureCause.LEARNING_RATE_TOO_LOW or result.baseline is None:
         return True
-    unchanged = runner.unchanged()
-    if unchanged is None:
-        return False
-    start = float(unchanged.losses[0, : len(runner.split[0])].mean())
-    return bool(start - unchanged.finals[0] < _STILL * abs(start))
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    unusual = rate < ordinary / _UNUSUAL
+    return unusual or bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def still_learns(runner: ReplayRunner) -> bool:
@@ -222,7 +220,10 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     data = (FailureCause.UNSCALED_DATA, data_changes(runner))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
     loss = (FailureCause.UNSAFE_LOSS, loss_changes(runner))
+    weaker = (FailureCause.OVER_REGULARIZED, regularization_changes(case))
     order = [initialization]
+    if found.regularization:
+        order.insert(0, weaker)
     if rules.mismatch(case) is not None and runner.plain_loss is not None:
         order.insert(0, (FailureCause.LABEL_MISMATCH, [Intervention(plain_loss=True)]))
     if rate > ordinary:
@@ -251,6 +252,8 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
         order.append(up)
     if default / 10 <= rate <= ordinary:
         order.append((down[0], down[1][:2]))
+    if not found.regularization:
+        order.append(weaker)
     return order
 
 

@@ -162,11 +162,15 @@ def _end(tensor: Any) -> str | None:
     return _end(inputs[0]) if passed and inputs else None
 
 
-def strong_regularization(model: Any) -> dict[str, float]:
-    """Return what may regularize so strongly that nothing is learned: strength by name.
+def regularization(model: Any, *, strong: bool = False) -> dict[str, float]:
+    """Return what regularizes a model: strength by name.
 
     Dropout rates and standard deviations of noise by layer, factors of L1 and L2 by layer and
     weight, weight decay of the optimizer.
+
+    Args:
+        model: A compiled model.
+        strong: Whether only what may be so strong counts that nothing is learned.
     """
     found: dict[str, float] = {}
     for layer in all_layers(model, include_self=False):
@@ -182,12 +186,12 @@ def strong_regularization(model: Any) -> dict[str, float]:
             regularizer = getattr(layer, f"{part}_regularizer", None)
             factor = max(_number(regularizer, "l1"), _number(regularizer, "l2"))
             strengths[f"{part}_regularizer"] = (factor, _PENALTY)
-        for name, (strength, strong) in strengths.items():
-            if strength >= strong:
+        for name, (strength, limit) in strengths.items():
+            if strength > 0 and (strength >= limit or not strong):
                 found[f"{layer.name}.{name}"] = strength
     optimizer = getattr(model, "optimizer", None)
     decay = _number(getattr(optimizer, "inner_optimizer", optimizer), "weight_decay")
-    if decay >= _DECAY:
+    if decay > 0 and (decay >= _DECAY or not strong):
         found["optimizer.weight_decay"] = decay
     return found
 

@@ -129,6 +129,10 @@ class Intervention:
             Treatment.PLAIN_LOSS: self.plain_loss,
             Treatment.STANDARD_INITIALIZATION: self.initialization,
             Treatment.FLOAT32: self.float32,
+            Treatment.LESS_REGULARIZATION: min(
+                self.dropout, self.noise, self.penalty, self.weight_decay
+            )
+            < 1,
         }
         return frozenset(kind for kind, is_done in done.items() if is_done)
 
