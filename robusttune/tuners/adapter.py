@@ -72,15 +72,29 @@ class RobustBase(DurableTuner):
         if isinstance(self.oracle, RobustOracle):
             self.oracle.hand_out_records()  # of trials that an earlier process ended
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
-        if is_chief_oracle():
-            self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
-        elif self._is_worker():
+        if self._is_worker():
             self._robust_work(fit_args, fit_kwargs)
-        else:
-            self._robust_search_here(fit_args, fit_kwargs)
-            if self.oracle.end_order and not self.oracle.get_best_trials():
-                verdict = self.report().verdict
-                _log.warning("No trial has completed, so there is no best one. %s", verdict)
+            return
+        try:
+            if is_chief_oracle():
+                self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
+            else:
+                self._robust_search_here(fit_args, fit_kwargs)
+        finally:
+            self.oracle.tell_of_the_end()
+        self._robust_conclude()
+
+    def _robust_conclude(self) -> None:
+        """Say what failed: before, Keras Tuner clears the cell of a notebook at each trial."""
+        if self.oracle.end_order and not self.oracle.get_best_trials():
+            verdict = self.report().verdict
+            _log.warning("No trial has completed, so there is no best one. %s", verdict)
+            return
+        records = self.oracle.ended_records()
+        if any(record.unstable for record in records):
+            from robusttune.report.words import count_of_causes
+
+            _log.warning("%s; tuner.report() has more", count_of_causes(records))
 
     def _robust_serve(self, verbose: Any) -> None:
         from robusttune.tuners.distributed import serve
