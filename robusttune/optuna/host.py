@@ -15,7 +15,12 @@ from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
-from robusttune.optuna.records import record_of, stored_record, write_record
+from robusttune.optuna.records import (
+    forget_copied_attributes,
+    record_of,
+    stored_record,
+    write_record,
+)
 from robusttune.optuna.results import problem_with
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, text_of
@@ -127,6 +132,7 @@ class StudyRun(TrialRun):
         earlier = None if whole else self.host.read()
         self.found = None if earlier is None else earlier.findings
         if self.found is None:
+            forget_copied_attributes(trial)
             # Every failure will be recorded where the whole objective is watched: a trial that
             # failed with nothing but this has lost its worker.
             self.begin(recorded=whole)
