@@ -96,9 +96,10 @@ class MLflowTracker:
             return str(made)
         if self._given_parent is not None:
             return str(self._client.get_run(self._given_parent).info.experiment_id)
-        from robusttune._compat.mlflow import active_experiment_id
+        from robusttune._compat.mlflow import DEFAULT_EXPERIMENT_ID, active_experiment_id
 
-        return active_experiment_id()
+        elsewhere = self.tracking_uri != _mlflow().get_tracking_uri()
+        return DEFAULT_EXPERIMENT_ID if elsewhere else active_experiment_id()
 
     def __call__(self, trial: Any, record: TrialRecord) -> None:
         """Send a trial that has ended."""
@@ -229,5 +230,5 @@ def _params(params: Mapping[str, Any]) -> list[Any]:
     named: dict[str, str] = {}
     for name, value in params.items():
         text = one_line(str(value), _MOST_CHARACTERS)
-        named.setdefault(_NOT_IN_NAMES.sub("_", name)[:250], text)
+        named.setdefault(_NOT_IN_NAMES.sub("_", name).lstrip(".")[:250] or "_", text)
     return [Param(name, text) for name, text in named.items()]

@@ -97,8 +97,9 @@ class WandbTracker:
             settings=wandb.Settings(silent=True, **own),
         )
         try:
-            for name, value in {**told, **numbers(record)}.items():
-                run.summary[name if name == "value" else _PREFIX + name] = value
+            summary = {**told, **numbers(record)}.items()
+            named = {name if name == "value" else _PREFIX + name: known for name, known in summary}
+            run.summary.update(named)
         finally:
             run.finish(exit_code=int(record.status == "failed"))
 
