@@ -9,12 +9,12 @@ record by record as the protobuf messages that they are.
 It takes a minute at most, leaves mlflow.db, mlruns and wandb in the current folder, and prints:
 
     MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed
-      trial 0: FINISHED, value 0.004
-      trial 1: FAILED, divergent_learning_rate, diverged, confidence 0.97
+      trial 0000: FINISHED, value 0.002
+      trial 0001: FAILED, divergent_learning_rate, diverged, confidence 0.93
       ...
     W&B: one group, 8 runs
-      trial 0: exit code 0, tags completed
-      trial 1: exit code 1, tags divergent_learning_rate diverged failed
+      trial 0000: exit code 0, tags completed
+      trial 0001: exit code 1, tags diverged divergent_learning_rate failed
       ...
 """
 
@@ -105,7 +105,7 @@ def show_mlflow(parent: str) -> None:
 
 
 def wandb_messages(path: Path) -> Iterator[Any]:
-    """Read an offline run: blocks of 32 kB with chunks of messages, each after 7 bytes of header."""
+    """Read an offline run: blocks of 32 kB with chunks of messages, after 7 bytes of header each."""
     content, at, message = path.read_bytes(), 7, b""
     while at + 7 <= len(content):
         left_in_block = 32_768 - at % 32_768

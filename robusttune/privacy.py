@@ -106,7 +106,9 @@ def _value(value: Any) -> Any:
 
 def _is_word(text: str) -> bool:
     lowered = text.lower()
-    return bool(_NAME.fullmatch(text)) and not any(own in lowered for own in _names_of_this_machine())
+    return bool(_NAME.fullmatch(text)) and not any(
+        own in lowered for own in _names_of_this_machine()
+    )
 
 
 @cache

@@ -18,9 +18,15 @@ PHRASES = {
     "custom_tuner.py": ("completed  divergent_learning_rate", "best: {'units': "),
     "drop_in.py": ("trials failed", "unscaled_data", "params_rate"),
     "plain_fit.py": ("at step 5: divergent_learning_rate", "weights finite: True"),
+    "trackers.py": (
+        "MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed",
+        "trial 0001: FAILED, divergent_learning_rate, diverged, confidence 0.",
+        "W&B: one group, 8 runs",
+        "trial 0001: exit code 1, tags diverged divergent_learning_rate failed",
+    ),
     "report_gate.py": ("exits with 1:", "failure_rate is 0.", "trials failed"),
 }
-SLOW = {"custom_tuner.py", "drop_in.py"}
+SLOW = {"custom_tuner.py", "drop_in.py", "trackers.py"}
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
@@ -54,6 +60,16 @@ def test_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
     for phrase in PHRASES[name]:
         assert phrase in shown
         assert phrase in documented
+
+
+@pytest.mark.slow
+def test_example_trackers_under_optuna(tmp_path: Path) -> None:
+    """The same trackers, the same runs."""
+    shown = run("trackers.py", tmp_path, "optuna")
+    assert "MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed" in shown
+    assert shown.count(": FAILED, divergent_learning_rate, diverged, confidence 0.") == 3
+    assert "W&B: one group, 8 runs" in shown
+    assert shown.count("exit code 1, tags diverged divergent_learning_rate failed") == 3
 
 
 def test_example_review_failures(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def record(**fields: Any) -> TrialRecord:
     ("error", "kept"),
     [
         (f"ValueError: could not convert {SECRET}", "ValueError"),
-        (f"tensorflow.errors.InvalidArgumentError: {SECRET}", "tensorflow.errors.InvalidArgumentError"),
+        (
+            f"tensorflow.errors.InvalidArgumentError: {SECRET}",
+            "tensorflow.errors.InvalidArgumentError",
+        ),
         (f"MyException: /home/{SECRET}/data.csv", "MyException"),
         ("KeyboardInterrupt", "KeyboardInterrupt"),
         (f"{SECRET}: no such customer", None),

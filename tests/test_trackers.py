@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 
 from robusttune import FailureCause, TrialRecord
+from robusttune.trackers import MLflowTracker, WandbTracker
+from robusttune.trackers.contents import numbers, texts
 from robusttune.trial_run import hand_out, tell_of_the_end
 
 mlflow = pytest.importorskip("mlflow")
-pytest.importorskip("wandb")
-
-from robusttune.trackers import MLflowTracker, WandbTracker
-from robusttune.trackers.contents import numbers, texts
+wandb = pytest.importorskip("wandb")
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "trackers.py"
@@ -61,7 +60,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     # What set_experiment leaves in a process.
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-    mlflow.MlflowClient()  # makes the tables; in some versions that replaces the root's log handlers
+    mlflow.MlflowClient()  # makes the tables, which may replace the root's log handlers
     yield uri
     mlflow.set_tracking_uri(before)
 
@@ -263,8 +262,6 @@ def test_wandb_has_a_run_for_each_trial_in_one_group(store: str, tmp_path: Path)
 
 def test_wandb_a_run_of_the_users_stays_open(store: str, tmp_path: Path) -> None:
     """The trial's run is beside it."""
-    import wandb
-
     quietly = wandb.Settings(silent=True)
     with wandb.init(project="mine", dir=str(tmp_path), settings=quietly) as mine:
         WandbTracker(project="digits", directory=str(tmp_path))(None, HEALTHY)
@@ -384,7 +381,9 @@ def content_of(path: Path) -> bytes:
     if path.suffix != ".db":
         return path.read_bytes()
     with contextlib.closing(sqlite3.connect(path)) as database:
-        rows = [row for row in database.iterdump() if not row.startswith('INSERT INTO "experiments"')]
+        rows = [
+            row for row in database.iterdump() if not row.startswith('INSERT INTO "experiments"')
+        ]
     return "\n".join(rows).encode()
 
 
