@@ -105,7 +105,7 @@ def show_mlflow(parent: str) -> None:
 
 
 def wandb_messages(path: Path) -> Iterator[Any]:
-    """Read an offline run: blocks of 32 kB with chunks of messages, after 7 bytes of header each."""
+    """Read an offline run: blocks of 32 kB of chunks, each after 7 bytes of header."""
     content, at, message = path.read_bytes(), 7, b""
     while at + 7 <= len(content):
         left_in_block = 32_768 - at % 32_768

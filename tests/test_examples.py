@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -70,6 +71,17 @@ def test_example_trackers_under_optuna(tmp_path: Path) -> None:
     assert shown.count(": FAILED, divergent_learning_rate, diverged, confidence 0.") == 3
     assert "W&B: one group, 8 runs" in shown
     assert shown.count("exit code 1, tags diverged divergent_learning_rate failed") == 3
+
+
+@pytest.mark.slow
+def test_example_autokeras(tmp_path: Path) -> None:
+    """AutoKeras's tuner made robust, with a policy, where AutoKeras is installed."""
+    if importlib.util.find_spec("autokeras") is None:
+        pytest.skip("AutoKeras is not installed: examples/autokeras_search.py was not run")
+    shown = run("autokeras_search.py", tmp_path)
+    assert "3 trials, " in shown
+    for line in ("trial 0: ", "trial 1: ", "trial 2: ", "completed, no cause", "failed, "):
+        assert line in shown
 
 
 def test_example_review_failures(tmp_path: Path) -> None:
