@@ -135,14 +135,15 @@ def test_a_damaged_file_that_a_reader_holds_is_waited_for(
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     (tmp_path / "trial.json").write_text("a")
-    for name in ("rename", "replace"):
+    replace = os.replace
 
-        def busy(source: str, target: str, really: Any = getattr(os, name)) -> None:
-            if len(waits) < 2:
-                raise PermissionError(13, "in use")
-            really(source, target)
+    def busy(source: str, target: str) -> None:
+        if len(waits) < 2:
+            raise PermissionError(13, "in use")
+        replace(source, target)
 
-        monkeypatch.setattr(os, name, busy)
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(os, "rename", busy)
     set_aside(str(tmp_path / "trial.json"))
     assert len(waits) == 2
     assert os.listdir(tmp_path) == ["trial.json.damaged"]

@@ -423,3 +423,47 @@ def test_a_planted_secret_is_nowhere(private: bool, tmp_path: Path) -> None:
         assert set(found) >= {SECRET.encode(), b"9.88e+05"}
     else:
         assert found == []
+
+
+AUTOLOG = """
+import keras, mlflow, numpy as np, sys
+import robusttune
+where, uri = sys.argv[1], "sqlite:///mlflow.db"
+
+def log():
+    mlflow.set_tracking_uri(uri)
+    mlflow.tensorflow.autolog(log_models=False)
+
+def build(hp):
+    if where == "build":
+        log()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1])), "mse")
+    return model
+
+if where == "program":
+    log()
+x = np.ones((64, 4), "float32")
+policy = robusttune.Policy(isolate=True)
+tuner = robusttune.GridSearch(build, "loss", directory="search", policy=policy)
+tuner.search(x, x[:, :1], epochs=1, verbose=0)
+mlflow.set_tracking_uri(uri)
+print("runs", len(mlflow.search_runs(search_all_experiments=True)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="isolation needs POSIX")
+@pytest.mark.parametrize(("where", "runs"), [("build", 1), ("program", 0)])
+def test_mlflow_autolog_with_isolated_trials(where: str, runs: int, tmp_path: Path) -> None:
+    """It has to be called in the process that trains, as the documentation says."""
+    done = subprocess.run(
+        [sys.executable, "-c", AUTOLOG, where],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == f"runs {runs}"
