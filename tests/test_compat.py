@@ -98,7 +98,8 @@ def test_private_attributes_of_hosts_are_listed() -> None:
                 of = ast.unparse(node.value)
                 if of == "self" and isinstance(node.ctx, ast.Store):
                     own.add(node.attr)
-                if re.match(r"_[a-z]", node.attr) and of != "sys":
+                # enum's own names, such as _value_, are public
+                if re.match(r"_[a-z]\w*[a-z0-9]$", node.attr) and of != "sys":
                     used.setdefault(node.attr, set()).add(of)
     listed = {name for path in COMPAT.glob("*.py") for name in _names(path.name)}
     hosts = {name for name, of in used.items() if name not in own or "super()" in of}
@@ -724,7 +725,9 @@ def test_active_experiment_is_that_of_start_run(
     from robusttune._compat.mlflow import DEFAULT_EXPERIMENT_ID, active_experiment_id
 
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):  # set by MLflow itself, too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")

@@ -59,7 +59,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     mlflow.set_tracking_uri(uri)
     # What set_experiment leaves in a process.
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):  # set by MLflow itself, too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     mlflow.MlflowClient()  # makes the tables, which may replace the root's log handlers
     yield uri
     mlflow.set_tracking_uri(before)

@@ -11,6 +11,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from robusttune._compat.optuna import stored_trial
 from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
@@ -99,7 +100,7 @@ class StudyTrial:
         """Return what was stored, also by another process that ran a fit of the trial."""
         trial = self.trial
         if isinstance(trial, optuna.Trial):  # which knows only the attributes that it has set
-            return stored_record(trial.storage.get_trial(trial._trial_id))
+            return stored_record(stored_trial(trial))
         return stored_record(trial)
 
     def write(self, record: TrialRecord) -> None:
