@@ -43,7 +43,7 @@ def write_file(path: str | os.PathLike[str], content: bytes, *, durable: bool) -
             file.flush()
             if durable:
                 os.fsync(descriptor)
-        _replace(temporary, path)
+        replace_file(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -77,8 +77,15 @@ def remove_stale_files(directory: str) -> None:
                 os.unlink(entry.path)
 
 
-def _replace(source: str, target: str | os.PathLike[str]) -> None:
-    """Rename over a file; on Windows that is refused while a reader has it open, so for a while."""
+def replace_file(source: str, target: str | os.PathLike[str]) -> None:
+    """Rename a file, also over another one.
+
+    On Windows that is refused while a reader or a virus scanner has one of them open, so it is
+    tried for a second.
+
+    Raises:
+        OSError: It cannot be done.
+    """
     for seconds in _WAITS:
         try:
             os.replace(source, target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from robusttune.arguments import (
@@ -15,6 +15,7 @@ from robusttune.arguments import (
     require,
     share,
 )
+from robusttune.notebook import table
 
 _NO_CLIPPING = "Pass None to turn clipping off."
 
@@ -132,6 +133,12 @@ class Policy:
         number("probe_seconds", self.probe_seconds, above=0.0)
         boolean("avoid_unstable", self.avoid_unstable)
         share("free_share", self.free_share)
+
+    def _repr_html_(self) -> str:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        changed = [each.name for each in fields(self) if values[each.name] != each.default]
+        caption = "Policy; what is not the default is bold" if changed else "Policy, the default"
+        return table(caption, values, frozenset(changed))
 
     @classmethod
     def given(cls, policy: Policy | None) -> Policy:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 from robusttune.arguments import instance, integer, one_of, require, share
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
+from robusttune.notebook import table
 
 Status = Literal["completed", "failed", "pruned", "running"]
 
@@ -196,6 +197,15 @@ class TrialRecord:
         where += "" if self.epoch is None else f" in epoch {self.epoch}"
         where += "" if self.step is None else f" at step {self.step}"
         return one_line(f"{self.symptom}{where}: {self.cause}. {self.advice or ''}")
+
+    def _repr_html_(self) -> str:
+        told = {
+            name: value for name, value in self._fields().items() if value not in (None, (), {})
+        }
+        for name in ("other_causes", "evidence", "params"):
+            if name in told:
+                told[name] = _dump(told[name])
+        return table(f"Trial {self.trial_id}", told, frozenset({"cause", "advice"}))
 
     def to_json(self, max_bytes: int = MAX_BYTES) -> str:
         """Return the record as strict JSON of at most `max_bytes` bytes.

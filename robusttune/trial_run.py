@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from robusttune.arguments import collection
 from robusttune.causes import FailureCause, Symptom
@@ -29,6 +29,17 @@ _log = logging.getLogger("robusttune")
 
 # Gets the host's trial and its record.
 RecordCallback: TypeAlias = Callable[[Any, TrialRecord], object]
+
+
+@runtime_checkable
+class SearchCallback(Protocol):
+    """A record callback that is also told when a tuner's search has ended, however it ended."""
+
+    def __call__(self, trial: Any, record: TrialRecord) -> object:
+        """Take a trial that has ended."""
+
+    def search_ended(self, records: Sequence[TrialRecord]) -> object:
+        """Take the records of all its trials that have ended, those of earlier sessions too."""
 
 
 class NoObjectiveError(TrialFailure):
@@ -298,3 +309,14 @@ def hand_out(callbacks: Iterable[RecordCallback], trial: Any, record: TrialRecor
                 callback(trial, record)
             except Exception:  # a tracker that is down must not end the search
                 _log.exception("record callback %r raised; the search goes on", callback)
+
+
+def tell_of_the_end(callbacks: Iterable[RecordCallback], records: Sequence[TrialRecord]) -> None:
+    """Tell those record callbacks that want to know that a search has ended."""
+    with handing_out:
+        for callback in callbacks:
+            if isinstance(callback, SearchCallback):
+                try:
+                    callback.search_ended(records)
+                except Exception:
+                    _log.exception("record callback %r raised at the end of the search", callback)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robusttune import TrialRecord
 from robusttune.cli import main
-from robusttune.privacy import shareable
+from robusttune.privacy import outline
 
 SECRET = "s3cret"
 
@@ -73,9 +73,9 @@ def test_bundle_of_the_same_search_is_the_same_file(tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_shareable_has_no_field_that_holds_texts_or_values():
+def test_outline_has_no_field_that_holds_texts_or_values():
     """A field that a record gets later on is private until somebody says otherwise."""
     record = TrialRecord(trial_id="x", error="e", advice="a", value=1.0, params={"p": 2.0})
-    kept = shareable(record)
+    kept = outline(record)
     assert {"trial_id", "error", "advice", "value", "evidence"}.isdisjoint(kept)
     assert kept["params"] == 1

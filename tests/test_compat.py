@@ -743,3 +743,29 @@ def test_fixed_parameters_are_asked_for_by_the_overridden_method() -> None:
     distribution = optuna.distributions.FloatDistribution(0.0, 10.0)
     assert trial._is_fixed_param("x", distribution) is True
     assert trial._is_fixed_param("y", distribution) is False
+
+
+# MLflow
+
+
+def test_active_experiment_is_that_of_start_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without starting a run."""
+    mlflow = pytest.importorskip("mlflow")
+    from robusttune._compat.mlflow import DEFAULT_EXPERIMENT_ID, active_experiment_id
+
+    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):  # set by MLflow itself, too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    try:
+        assert active_experiment_id() == DEFAULT_EXPERIMENT_ID
+        mine = mlflow.set_experiment("mine").experiment_id
+        assert active_experiment_id() == mine != DEFAULT_EXPERIMENT_ID
+        assert len(mlflow.search_runs([mine])) == 0
+    finally:
+        mlflow.set_tracking_uri(before)

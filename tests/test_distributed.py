@@ -25,7 +25,8 @@ import robusttune
 from robusttune import Policy, Report, TrialRecord
 from robusttune.tuners.distributed import Leases
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks processes and kills them")
+if os.name != "posix":
+    pytest.skip("forks processes and kills them", allow_module_level=True)
 
 # A server that has imported TensorFlow, and forks each chief and worker in a moment.
 FORKS = multiprocessing.get_context("forkserver")

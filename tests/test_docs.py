@@ -15,6 +15,7 @@ import pytest
 import robusttune
 import robusttune.errors
 import robusttune.optuna
+import robusttune.trackers
 from robusttune import FailureCause, Policy
 from robusttune.cli import main
 
@@ -47,6 +48,8 @@ def test_docs_name_every_public_name() -> None:
         assert re.search(rf"^(\.\. .*::| +) robusttune\.{name}\b", api, re.MULTILINE), name
     for name in robusttune.optuna.__all__:
         assert re.search(rf":: robusttune\.optuna\.{name}\b", api), name
+    for name in robusttune.trackers.__all__:
+        assert re.search(rf":: robusttune\.trackers\.{name}\b", api), name
 
 
 def policy_table() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -18,9 +19,15 @@ PHRASES = {
     "custom_tuner.py": ("failed  divergent_learning_rate", "best: {'units': "),
     "drop_in.py": ("trials failed", "unscaled_data", "params_rate"),
     "plain_fit.py": ("at step 5: divergent_learning_rate", "weights finite: True"),
+    "trackers.py": (
+        "MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed",
+        "trial 0001: FAILED, divergent_learning_rate, diverged, confidence 0.",
+        "W&B: one group, 8 runs",
+        "trial 0001: exit code 1, tags diverged divergent_learning_rate failed",
+    ),
     "report_gate.py": ("exits with 1:", "failure_rate is 0.", "trials failed"),
 }
-SLOW = {"custom_tuner.py", "drop_in.py"}
+SLOW = {"custom_tuner.py", "drop_in.py", "trackers.py"}
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
@@ -54,6 +61,27 @@ def test_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
     for phrase in PHRASES[name]:
         assert phrase in shown
         assert phrase in documented
+
+
+@pytest.mark.slow
+def test_example_trackers_under_optuna(tmp_path: Path) -> None:
+    """The same trackers, the same runs."""
+    shown = run("trackers.py", tmp_path, "optuna")
+    assert "MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed" in shown
+    assert shown.count(": FAILED, divergent_learning_rate, diverged, confidence 0.") == 3
+    assert "W&B: one group, 8 runs" in shown
+    assert shown.count("exit code 1, tags diverged divergent_learning_rate failed") == 3
+
+
+@pytest.mark.slow
+def test_example_autokeras(tmp_path: Path) -> None:
+    """AutoKeras's tuner made robust, with a policy, where AutoKeras is installed."""
+    if importlib.util.find_spec("autokeras") is None:
+        pytest.skip("AutoKeras is not installed: examples/autokeras_search.py was not run")
+    shown = run("autokeras_search.py", tmp_path)
+    assert "3 trials, " in shown
+    for line in ("trial 0: ", "trial 1: ", "trial 2: ", "completed, no cause", "failed, "):
+        assert line in shown
 
 
 def test_example_review_failures(tmp_path: Path) -> None:

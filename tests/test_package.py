@@ -50,7 +50,7 @@ def test_wheel_says_what_it_is(wheel: Path) -> None:
     info = f"robusttune-{robusttune.__version__}.dist-info"
     metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
     assert metadata["Version"] == robusttune.__version__
-    assert {"plot", "parquet", "dashboard", "tensorboard"} <= set(
+    assert {"plot", "parquet", "dashboard", "tensorboard", "mlflow", "wandb"} <= set(
         metadata.get_all("Provides-Extra", [])
     )
     assert b"robusttune = robusttune.cli:main" in archive.read(f"{info}/entry_points.txt")

@@ -128,6 +128,27 @@ def test_damaged_files_are_numbered(tmp_path: Path) -> None:
     assert [(tmp_path / name).read_text() for name in names] == ["a", "b", "c"]
 
 
+def test_a_damaged_file_that_a_reader_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to rename a file that a virus scanner, say, has open."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    (tmp_path / "trial.json").write_text("a")
+    replace = os.replace
+
+    def busy(source: str, target: str) -> None:
+        if len(waits) < 2:
+            raise PermissionError(13, "in use")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(os, "rename", busy)
+    set_aside(str(tmp_path / "trial.json"))
+    assert len(waits) == 2
+    assert os.listdir(tmp_path) == ["trial.json.damaged"]
+
+
 def test_stale_temporary_files_are_removed_and_fresh_ones_left(tmp_path: Path) -> None:
     """A fresh one may be another worker's, which is writing it now."""
     stale, fresh, other = (

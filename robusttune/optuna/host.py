@@ -16,7 +16,12 @@ from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError
 from robusttune.hopeless import why_hopeless
 from robusttune.optuna.dashboard import note_failure
-from robusttune.optuna.records import record_of, stored_record, write_record
+from robusttune.optuna.records import (
+    forget_copied_attributes,
+    record_of,
+    stored_record,
+    write_record,
+)
 from robusttune.optuna.results import problem_with
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, text_of
@@ -129,6 +134,7 @@ class StudyRun(TrialRun):
         self.found = None if earlier is None else earlier.findings
         self.skill = None if earlier is None else earlier.skill
         if self.found is None:
+            forget_copied_attributes(trial)
             # Every failure will be recorded where the whole objective is watched: a trial that
             # failed with nothing but this has lost its worker.
             self.begin(recorded=whole)

@@ -13,9 +13,9 @@ from robusttune._compat.optuna import id_of, stale_trial_ids
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
-from robusttune.optuna.stored_names import RECORD_KEY
+from robusttune.optuna.stored_names import FILTER_KEYS, PREFIX, RECORD_KEY
 from robusttune.processes import is_gone
-from robusttune.records import MAX_BYTES, Status, TrialRecord
+from robusttune.records import MAX_BYTES, Status, TrialRecord, plain
 
 _STATUS: dict[TrialState, Status] = {
     TrialState.COMPLETE: "completed",
@@ -29,7 +29,8 @@ def write_record(trial: BaseTrial, record: TrialRecord) -> None:
     """Store a record with a trial that has not ended, as a string that every storage takes.
 
     A storage encodes the string as JSON once more; what counts for its limits is that length. It
-    replaces the record that a retried trial copied from the one that it repeats.
+    replaces the record that a retried trial copied from the one that it repeats, and so do the
+    fields to filter by that are stored beside it.
     """
     limit = MAX_BYTES
     text = record.to_stored_json(limit)
@@ -37,6 +38,19 @@ def write_record(trial: BaseTrial, record: TrialRecord) -> None:
         limit = int(limit * 0.8)
         text = record.to_stored_json(limit)
     trial.set_user_attr(RECORD_KEY, text)
+    known = trial.user_attrs
+    for key, name in FILTER_KEYS.items():
+        value = plain(getattr(record, name))
+        if value != known.get(key):
+            trial.set_user_attr(key, value)
+
+
+def forget_copied_attributes(trial: BaseTrial) -> None:
+    """Empty what a trial that begins has copied of a later version's attributes."""
+    for key, value in trial.user_attrs.items():
+        ours = key == RECORD_KEY or key in FILTER_KEYS  # which its record replaces
+        if key.startswith(PREFIX) and not ours and value is not None:
+            trial.set_user_attr(key, None)
 
 
 def lost_its_worker(failed: TrialRecord) -> bool:

@@ -2,5 +2,10 @@
 
 from __future__ import annotations
 
+PREFIX = "robusttune:"
 RECORD_KEY = "robusttune:record"  # of a trial: its record, as one JSON string
 ADJUSTMENTS_KEY = "robusttune:adjustments"  # of the study: a list of dicts of the five fields
+
+# Of a trial, beside its record: these fields of it, to filter by; null on a stable trial that has
+# copied them, with the other attributes, from one that it repeats.
+FILTER_KEYS = {f"{PREFIX}{name}": name for name in ("cause", "symptom", "confidence")}

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from robusttune._version import __version__
-from robusttune.privacy import shareable
+from robusttune.privacy import outline
 from robusttune.records import plain
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def contents_of(report: Contents) -> dict[str, str]:
         "space": kinds,
     }
     bodies = {
-        "records.json": [shareable(record) for record in report.records],
+        "records.json": [outline(record) for record in report.records],
         "search.json": search,
         "policy.json": _policy(report.search.policy),
         "versions.json": _versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from robusttune.causes import FailureCause
@@ -113,3 +114,16 @@ def headline(records: Sequence[TrialRecord]) -> str:
     elif unstable:
         text += f"; {unstable} {were} unstable"
     return text
+
+
+def count_of_causes(records: Sequence[TrialRecord]) -> str:
+    """Return how many trials failed, and how many of each cause, on one line.
+
+    Example:
+        >>> bad = TrialRecord(trial_id="1", status="failed", unstable=True, cause="unsafe_loss")
+        >>> count_of_causes([bad, TrialRecord(trial_id="2", status="completed")])
+        '1 of 2 trials failed: unsafe_loss 1'
+    """
+    counts = Counter(record.cause for record in records if record.cause is not None)
+    causes = ", ".join(f"{cause} {count}" for cause, count in counts.most_common())
+    return f"{headline(records)}: {causes}" if causes else headline(records)

@@ -81,18 +81,32 @@ class RobustBase(DurableTuner):
             self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
             if not self.oracle.end_order:
                 warn_of_missing_objective(self, fit_args, fit_kwargs)
-        if is_chief_oracle():
-            self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
-        elif self._is_worker():
+        if self._is_worker():
             self._robust_work(fit_args, fit_kwargs)
-        else:
-            self._robust_search_here(fit_args, fit_kwargs)
-            best = self.oracle.get_best_trials() if self.oracle.end_order else [None]
-            if not best:
-                verdict = self.report().verdict
-                _log.warning("No trial has completed, so there is no best one. %s", verdict)
-            elif best[0] is not None and (note := values_note(_records_of(self.oracle))):
-                _log.warning("The best trial is %s. %s", best[0].trial_id, note)
+            return
+        try:
+            if is_chief_oracle():
+                self._robust_serve(fit_kwargs.get("verbose", self.oracle.verbose))
+            else:
+                self._robust_search_here(fit_args, fit_kwargs)
+        finally:
+            self.oracle.tell_of_the_end()
+        self._robust_conclude()
+
+    def _robust_conclude(self) -> None:
+        """Say what failed: before, Keras Tuner clears the cell of a notebook at each trial."""
+        best = self.oracle.get_best_trials() if self.oracle.end_order else [None]
+        if not best:
+            verdict = self.report().verdict
+            _log.warning("No trial has completed, so there is no best one. %s", verdict)
+            return
+        records = self.oracle.ended_records()
+        if any(record.unstable for record in records):
+            from robusttune.report.words import count_of_causes
+
+            _log.warning("%s; tuner.report() has more", count_of_causes(records))
+        if best[0] is not None and (note := values_note(records)):
+            _log.warning("The best trial is %s. %s", best[0].trial_id, note)
 
     def _robust_serve(self, verbose: Any) -> None:
         from robusttune.tuners.distributed import serve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from robusttune.errors import StoreError
-from robusttune.files import write_file
+from robusttune.files import replace_file, write_file
 
 
 def is_remote(path: str) -> bool:
@@ -57,7 +57,7 @@ def set_aside(path: str) -> str:
         number += 1
         aside = f"{path}.damaged-{number}"
     try:
-        os.rename(path, aside)
+        replace_file(path, aside)
     except OSError as error:
         raise StoreError(
             error.errno, f"{error.strerror}. A damaged file cannot be set aside", path

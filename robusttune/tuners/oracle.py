@@ -21,7 +21,7 @@ from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
-from robusttune.trial_run import RecordCallback, hand_out, handing_out
+from robusttune.trial_run import RecordCallback, hand_out, handing_out, tell_of_the_end
 from robusttune.tuners.files import is_remote, set_aside, write_atomically
 from robusttune.tuners.objective_check import MISSING
 from robusttune.tuners.oracles_learning import learning_mixin
@@ -121,6 +121,16 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         except FileExistsError:
             return False
         return True
+
+    def tell_of_the_end(self) -> None:
+        """Tell the record callbacks that the search has ended."""
+        if self.record_callbacks:
+            tell_of_the_end(self.record_callbacks, self.ended_records())
+
+    def ended_records(self) -> list[TrialRecord]:
+        """Return the records of the trials that have ended, in their order; some have none."""
+        records = self.robusttune_records()
+        return [records[trial_id] for trial_id in self.end_order if trial_id in records]
 
     def update_space(self, hyperparameters: Any) -> None:
         """Add new hyperparameters to the space; they are sanitized like the first ones."""
