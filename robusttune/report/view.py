@@ -8,25 +8,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from robusttune.records import TrialRecord
-from robusttune.regions import Region
 from robusttune.report.charts import MOST_IN_SLICE
 from robusttune.report.close_charts import numbers_of
 from robusttune.report.draw import number
 from robusttune.report.importance import Importance
 from robusttune.report.kinds import Kind
 from robusttune.report.marks import marginals_of
-from robusttune.report.priorities import Priority, named
-from robusttune.report.search import has_ended, has_failed, objective_of, state_of
+from robusttune.report.priorities import Priority
+from robusttune.report.search import has_failed, objective_of, state_of
 from robusttune.report.sources import hosts
-from robusttune.report.suggest import Suggestion
 from robusttune.report.view_cards import Cards, cards_of
+from robusttune.report.view_regions import RegionView, note_of, regions_of
 from robusttune.report.view_table import TrialTable, rows_of, shown_cell, table_of
 from robusttune.report.words import (
     below_constant,
     clipping_note,
     counted,
     duration,
-    too_few,
     values_note,
     verdict,
 )
@@ -61,33 +59,6 @@ class BestView:
     direction: str
     params: list[tuple[str, str]]
     went_wrong: str
-
-
-@dataclass(frozen=True, slots=True)
-class RegionView:
-    """A region as the page tells it.
-
-    Args:
-        region: The region.
-        label: The kind of its failures, "mostly" where it is not that of all.
-        kind: That kind; None: no cause is known.
-        p: The p-value, with its sign.
-        interval: Of the failure rate.
-        lost: Time lost; "" for none.
-        advice: What to do but for narrowing the space; "" where narrowing is what to do.
-        suggestion: How to narrow the space; None: not at all.
-        code: Lines to paste, by the host's name.
-    """
-
-    region: Region
-    label: str
-    kind: Kind | None
-    p: str
-    interval: str
-    lost: str
-    advice: str
-    suggestion: Suggestion | None
-    code: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +195,8 @@ def view_of(report: Contents, *, embedded: bool = False) -> View:
         next_step=None if records else _next_step(report.host),
         best=_best(report, keys),
         keys=keys,
-        regions=_regions(report),
-        region_note=_region_note(report),
+        regions=regions_of(report),
+        region_note=note_of(report),
         kinds=_kinds(report),
         has_scale=any(objective_of(record) is not None for record in records),
         failing=failing,
@@ -309,57 +280,6 @@ def _best(report: Contents, keys: dict[int, str]) -> BestView | None:
         params=[(name, shown_cell(value) or repr(value)) for name, value in best.params.items()],
         went_wrong=kind.label if kind else "",
     )
-
-
-def _regions(report: Contents) -> list[RegionView]:
-    suggestions = {suggestion.region: suggestion for suggestion in report.suggest_space()}
-    views = []
-    for region in report.find_regions():
-        kind, label = named(region, report.kinds)
-        suggestion = suggestions.get(region.rule)
-        mends = kind is not None and kind.cause is not None and not kind.cause.narrowing
-        small = region.p_value <= 0.005
-        views.append(
-            RegionView(
-                region=region,
-                label=label,
-                kind=kind,
-                p=f"{'≤' if small else '='} {region.p_value:.3f}",
-                interval=f"{region.ci_low:.0%} to {region.ci_high:.0%}",
-                lost=duration(region.seconds_lost) if region.seconds_lost else "",
-                advice=report.advice_of(kind) if kind and mends else "",
-                suggestion=suggestion,
-                code=[] if suggestion is None else _code(suggestion, report.host),
-            )
-        )
-    return views
-
-
-def _code(suggestion: Suggestion, host: str | None) -> list[tuple[str, str]]:
-    """Return the name of each host and its lines: of one host, or of all where it is not known."""
-    code = suggestion.code
-    known = hosts()
-    names = [host] if host in code else list(code)
-    return [(known[name].title if name in known else name, code[name]) for name in names]
-
-
-def _region_note(report: Contents) -> str:
-    if report.find_regions():
-        return ""
-    note = too_few(report.records)
-    if note and not report.cause_regions:
-        return note
-    ended = [record for record in report.records if has_ended(record)]
-    failed = sum(map(has_failed, ended))
-    if not failed:
-        return ""
-    if failed == len(ended):
-        return "All trials failed, so that the hyperparameters cannot tell why."
-    if report.cause_regions:
-        return (
-            "Trials fail all over the search space; each cause has its own part of it, see below."
-        )
-    return "No part of the search space fails more often than noise alone would make it seem."
 
 
 def _kinds(report: Contents) -> list[KindView]:
