@@ -346,3 +346,37 @@ def test_a_search_keeps_nothing_of_its_trials_but_their_records(
     assert sum((late - early).values()) < 6 * 60  # a trial, its hyperparameters and its record
     if memory is not None:
         assert memory_later - memory < 10e6
+
+
+class Marked(keras_tuner.RandomSearch):
+    """Its objective is whether the process that trains was initialized."""
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+        trial.hyperparameters.Float("x", 0, 1)
+        return float(os.environ.get("MARKED_PROCESS") == str(os.getpid()))
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_initializer_is_called_in_the_process_that_trains(
+    isolate: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each child before its first trial, else once in the search's own process."""
+    monkeypatch.delenv("MARKED_PROCESS", raising=False)
+    tuner = robusttune.robust(Marked)(
+        lambda hp: hp.Float("x", 0, 1),
+        keras_tuner.Objective("default_objective", "max"),
+        max_trials=2,
+        directory=str(tmp_path),
+        policy=Policy(isolate=isolate),
+        initializer=lambda: os.environ.update(MARKED_PROCESS=str(os.getpid())),
+    )
+    tuner.search()
+    assert list(tuner.report().trials.value) == [1.0, 1.0]
+    assert ("MARKED_PROCESS" in os.environ) is not isolate
+    monkeypatch.delenv("MARKED_PROCESS", raising=False)
+
+
+def test_an_initializer_that_is_none_gets_a_clear_error(tmp_path: Path) -> None:
+    """Before any trial."""
+    with pytest.raises(TypeError, match="initializer must be a function without arguments"):
+        robusttune.RandomSearch(build, "loss", directory=str(tmp_path), initializer=3)

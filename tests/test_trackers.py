@@ -437,17 +437,18 @@ def log():
     mlflow.tensorflow.autolog(log_models=False)
 
 def build(hp):
-    if where == "build":
-        log()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1])), "mse")
     return model
 
 if where == "program":
     log()
+initializer = log if where.startswith("initializer") else None
 x = np.ones((64, 4), "float32")
-policy = robusttune.Policy(isolate=True)
-tuner = robusttune.GridSearch(build, "loss", directory="search", policy=policy)
+policy = robusttune.Policy(isolate=where != "initializer in process")
+tuner = robusttune.GridSearch(
+    build, "loss", directory="search", policy=policy, initializer=initializer
+)
 tuner.search(x, x[:, :1], epochs=1, verbose=0)
 mlflow.set_tracking_uri(uri)
 print("runs", len(mlflow.search_runs(search_all_experiments=True)))
@@ -456,9 +457,11 @@ print("runs", len(mlflow.search_runs(search_all_experiments=True)))
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="isolation needs POSIX")
-@pytest.mark.parametrize(("where", "runs"), [("build", 1), ("program", 0)])
+@pytest.mark.parametrize(
+    ("where", "runs"), [("initializer", 1), ("initializer in process", 1), ("program", 0)]
+)
 def test_mlflow_autolog_with_isolated_trials(where: str, runs: int, tmp_path: Path) -> None:
-    """It has to be called in the process that trains, as the documentation says."""
+    """It has to be called in the process that trains, which is what initializer= is for."""
     done = subprocess.run(
         [sys.executable, "-c", AUTOLOG, where],
         cwd=tmp_path,

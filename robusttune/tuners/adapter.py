@@ -53,6 +53,7 @@ class RobustBase(DurableTuner):
     robust_policy: Policy
     _robust_limit_is_set: bool
     _robust_isolation: Isolation | None = None
+    _robust_initializer: Callable[[], object] | None
     _robust_warned = False  # of labels
 
     def __init__(self, oracle: Any, hypermodel: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -129,6 +130,9 @@ class RobustBase(DurableTuner):
 
     def _robust_search_here(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         if not self.robust_policy.isolate:
+            initializer, self._robust_initializer = self._robust_initializer, None
+            if initializer is not None:  # this is the process that trains
+                initializer()
             with collecting_only_what_is_new():
                 super().search(*fit_args, **fit_kwargs)
             return
@@ -215,10 +219,15 @@ class RobustEntry:
         *args: Any,
         policy: Policy | None = None,
         record_callbacks: Iterable[RecordCallback] = (),
+        initializer: Callable[[], object] | None = None,
         **kwargs: Any,
     ) -> None:
         self.robust_policy = Policy.given(policy)
         self._robust_callbacks = checked_callbacks(record_callbacks)
+        fits = initializer is None or callable(initializer)
+        rule = "a function without arguments, or None"
+        require(fits, "initializer", rule, initializer, error=TypeError)
+        self._robust_initializer = initializer
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
         self._robust_limit_is_set = "max_consecutive_failed_trials" in {**given.arguments, **kwargs}
         super().__init__(*args, **kwargs)
@@ -274,8 +283,8 @@ class RobustEntry:
 def robust(tuner_class: T) -> T:
     """Return a subclass of a Keras Tuner tuner whose searches survive failing trials.
 
-    The signature is that of the class, plus `policy` and `record_callbacks`. Works as a decorator
-    too.
+    The signature is that of the class, plus `policy`, `record_callbacks` and `initializer`. Works
+    as a decorator too.
 
     Args:
         tuner_class: `keras_tuner.Tuner` or a subclass of it; a subclass of its `BaseTuner`.
@@ -316,6 +325,7 @@ _OWN_PARAMETERS = [
     for name, default, kind in (
         ("policy", None, "Policy | None"),
         ("record_callbacks", (), "Iterable[RecordCallback]"),
+        ("initializer", None, "Callable[[], object] | None"),
     )
 ]
 
@@ -329,13 +339,16 @@ def _signature(tuner_class: Any) -> inspect.Signature:
 
 
 _OWN_DOC = """Robust: `report()` returns the robusttune.Report of the search so far, and there are
-two more keyword arguments:
+three more keyword arguments:
 
     policy: A robusttune.Policy; None for the defaults.
     record_callbacks: Each is called as `callback(trial, record)` with a trial that has ended and
         its TrialRecord, which is stored already: in the search's own process (the chief's, where
         there are workers), one at a time, once a trial, also when the search goes on later. One
         that raises is logged, and the search goes on.
+    initializer: Called without arguments at the start of each process that trains: of each child
+        with `Policy(isolate=True)`, else once in the search's own, before its first trial. It can
+        be sent to another process. Where it raises, the search ends.
 """
 
 

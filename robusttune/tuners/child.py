@@ -223,6 +223,9 @@ def _open(path: str, link: Link) -> tuple[Any, Any, Any]:
     restore: Callable[[], None] = parts["the settings"]
     restore()
     _speak_through(link)
+    initializer: Callable[[], object] | None = parts["the initializer"]
+    if initializer is not None:
+        initializer()
     return parts["the tuner"], parts["the data"], parts["the arguments of search"]
 
 

@@ -73,6 +73,7 @@ class Isolation:
         self._policy = tuner.robust_policy
         self._parts = {
             "the settings": keras_settings(),
+            "the initializer": tuner._robust_initializer,
             "the tuner": tuner,
             "the data": fit_args,
             "the arguments of search": fit_kwargs,
