@@ -14,7 +14,8 @@ Protected methods that robust oracles and tuners override or call, as subclasses
   `_get_oracle_fname`, `_random_values`, `_record_values`, `_random_populate_space`,
   `_nonfixed_space`, and of Hyperband `_remove_completed_brackets`, `_get_size`, `_get_epochs`,
   `_get_num_brackets`, `_start_new_bracket`, `_increment_bracket_num`;
-- tuners: `_populate_initial_space`, `_configure_tensorboard_dir`, `_try_run_and_update_trial`,
+- tuners: `_populate_initial_space`, `_configure_tensorboard_dir`, `_build_and_fit_model`,
+  `_deepcopy_callbacks`, `_try_run_and_update_trial`,
   `_run_and_update_trial`, `_is_worker`, `_get_tuner_fname`.
 
 Attributes of an oracle that a search that goes on restores, as `Oracle.reload` does:

@@ -13,7 +13,7 @@ from robusttune.causes import FailureCause
 from robusttune.diagnosis.arrays import largest, leaves, map_leaves
 from robusttune.diagnosis.bad_data import BadRows, bad_rows, validation_batches
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.confidence import NOTHING_SHOWN, Grounds
+from robusttune.diagnosis.confidence import NOTHING_SHOWN, SUDDEN, Grounds
 from robusttune.diagnosis.facts import by_output, output_names
 from robusttune.diagnosis.fit_input import FitInput
 from robusttune.diagnosis.labels import label_mismatch
@@ -54,7 +54,7 @@ def _nothing_seen(why: str) -> Verdict:
     return Verdict(
         cause=FailureCause.NON_FINITE_DATA,
         grounds=None,
-        confidence=0.5,
+        confidence=SUDDEN,
         advice="Training is finite and the validation loss is not: look for NaN or inf in the"
         f" validation data ({_CHECK}).",
         evidence={"validation_data": why},

@@ -10,8 +10,8 @@ from robusttune.causes import FailureCause
 from robusttune.records import TrialRecord
 from robusttune.report.sources import hosts
 
-# How the table of causes says that user code refuses hyperparameters: as Keras Tuner has it.
-_REFUSE = "raise keras_tuner.errors.FailedTrialError instead"
+# How the table of causes says that user code refuses hyperparameters, whoever the host is.
+_REFUSE = "leave that combination out of the search space"
 # What a verdict that was taken over from another trial begins with.
 _AS_ANOTHER = re.compile(r"^As trial \S+: ")
 # Of a trial that the user's own code ended, the cause is what its message says.
@@ -22,7 +22,7 @@ _TOLD = (
 
 
 def in_words_of(text: str, host: str | None) -> str:
-    """Return an advice as it reads on a host; None: on Keras Tuner, as the causes have it."""
+    """Return an advice as it reads on a host; None: on any, as the causes have it."""
     known = hosts()
     refusal = known[host].refusal if host in known else ""
     return text.replace(_REFUSE, f"{refusal} instead") if refusal else text
