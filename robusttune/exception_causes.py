@@ -308,7 +308,7 @@ def is_users_file(file: str) -> bool:
     """Whether a file of a traceback is neither an installed package's nor Python's own."""
     parts = _parts(file)
     foreign = any(library in parts for library in _LIBRARY) or file.startswith(_STANDARD_LIBRARY)
-    return bool(parts[-1]) and not foreign and "robusttune" not in parts[-3:-1]
+    return bool(parts[-1]) and not foreign and "robusttune" not in parts[-4:-1]
 
 
 def _raised_while_building(link: _Link) -> bool:

@@ -45,7 +45,7 @@ def test_a_plain_loop_is_a_host(host: Any, tmp_path: Path, regression: Any, caps
         fit = model.fit(*regression, epochs=3, batch_size=params["batch"], verbose=0)
         return float(fit.history["loss"][-1])
 
-    space = [Float("learning_rate", 1e-4, 1e3, log=True), Choice("batch", (16, 32))]
+    space = [Float("learning_rate", 1e-3, 1e3, log=True), Choice("batch", (16, 32))]
     loop = host.Loop(path, space, Policy())
     loop.run(objective, 24, [lambda trial, record: seen.append((trial.number, record))])
 
@@ -59,7 +59,7 @@ def test_a_plain_loop_is_a_host(host: Any, tmp_path: Path, regression: Any, caps
     (region,) = report.find_regions()
     assert region.rule.startswith("learning_rate > ")
     (suggestion,) = report.suggest_space()
-    assert suggestion.further["loop"].startswith("space['learning_rate'] = Float(0.0001, ")
+    assert suggestion.further["loop"].startswith("space['learning_rate'] = Float(0.001, ")
 
     assert main(["report", str(path), "--html", str(tmp_path / "page.html")]) == 0
     assert suggestion.further["loop"] in capsys.readouterr().out

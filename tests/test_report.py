@@ -311,7 +311,7 @@ def test_verdict_does_not_narrow_the_space_where_the_cure_is_another():
         ([failed("0"), failed("1")], "All 2 trials failed: divergent learning rate."),
         (
             [failed("0"), failed("1"), failed("2", "unsafe_loss"), completed("3")],
-            "3 of 4 trials failed; 2 of them: divergent learning rate; 1 of them: unsafe loss.",
+            "3 of 4 trials failed: divergent learning rate 2, unsafe loss 1.",
         ),
         (
             [completed("0", unstable=True, cause="unsafe_loss"), completed("1")],

@@ -407,7 +407,7 @@ def test_records_with_further_columns_make_a_page(monkeypatch):
     """A column that the frame of trials gets later on breaks nothing, and skill is shown."""
     report = mixed(40)
     frame = report.trials.copy()
-    frame.insert(17, "skill", 0.25)
+    frame["skill"] = 0.25
     frame.insert(18, "something_new", "x")
     report.__dict__["trials"] = frame
     page = report.html()

@@ -721,7 +721,8 @@ def test_tuner_looks_at_all_executions_of_a_trial(
     (trial,) = tuner.report().trials.itertuples()
     assert len(asked) == 1
     assert (trial.status, trial.cause) == ("failed", FailureCause.UNSCALED_DATA)
-    assert trial.step >= 2 * 8  # the first execution had two epochs of 8 steps
+    assert trial.execution == 1
+    assert trial.step < 8  # counted within the execution
 
 
 def test_tuner_reports_before_the_first_trial(tmp_path: Path) -> None:
@@ -819,7 +820,7 @@ def test_failures_are_logged_once(tmp_path: Path, regression: Any, caplog: Any) 
         )
     unstable = int(tuner.report().trials.unstable.sum())
     lines = [r for r in caplog.records if r.name == "robusttune.tuners"]
-    assert len(lines) == unstable > 0
+    assert len(lines) == unstable + 1 > 1  # and one at the end, which counts them
 
 
 _LOAD = """

@@ -104,9 +104,14 @@ def named(region: Region, kinds: Kinds) -> tuple[Kind | None, str]:
         return None, "no known cause"
     kind = max(alike, key=lambda one: alike[one])
     label = kind.label if alike[kind] >= region.failures else f"mostly {kind.label}"
-    if region.exception is not None and region.exception not in label:
-        label += f" ({one_line(region.exception, _ERROR).rstrip('.')})"
-    return kind, label
+    return kind, _with_exception(label, region)
+
+
+def _with_exception(label: str, region: Region) -> str:
+    """Return a label with the exception that all failures of a region end with, if one does."""
+    if region.exception is None or region.exception in label:
+        return label
+    return f"{label} ({one_line(region.exception, _ERROR).rstrip('.')})"
 
 
 def _of_region(
@@ -157,6 +162,7 @@ def _priority(
         if len(within) >= _MOSTLY * len(members):
             region, members = place, within
     rule = region.rule if region else ""
+    label = label if region is None else _with_exception(label, region)
     advice = advise(kind)
     if rule in narrowing and (kind.cause is None or kind.cause.narrowing):
         advice = narrowing[rule]

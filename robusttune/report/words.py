@@ -25,6 +25,9 @@ def verdict(records: Sequence[TrialRecord], priorities: Sequence[Priority]) -> t
     end = f"; {running} still running." if running else "."
     text = headline(records)
     failing = sum(map(has_failed, records))
+    if len(priorities) > 1 and not any(priority.rule for priority in priorities):
+        text += ": " + ", ".join(f"{each.label} {each.trials}" for each in priorities)
+        return text + end, priorities[0].advice
     for priority in priorities:
         if priority.rule:
             text += f"; {priority.trials} of them where {priority.rule}: {priority.label}"
