@@ -39,7 +39,7 @@ def write_trial(root: Path, number: int, status: str = HEALTHY, **more: Any) -> 
         params={"lr": 0.1 * number},
         **more,
     )
-    folder = root / f"trial_{number:03}"
+    folder = root / f"trial_{number}"
     folder.mkdir(parents=True, exist_ok=True)
     (root / "oracle.json").write_text("{}")
     (folder / "robusttune.json").write_text(record.to_json())

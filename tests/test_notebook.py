@@ -77,9 +77,12 @@ def test_count_of_causes() -> None:
         "3 of 6 trials failed: unsafe_loss 2, divergent_learning_rate 1"
     )
     assert count_of_causes([*bad, unstable]) == (
-        "2 of 3 trials failed and 1 more completed but was unstable: unsafe_loss 2, divergent_learning_rate 1"
+        "2 of 3 trials failed and 1 more completed but was unstable:"
+        " unsafe_loss 2, divergent_learning_rate 1"
     )
-    assert count_of_causes([unstable, *good]).startswith("None of 4 trials failed, but 1 was")
+    assert count_of_causes([unstable, *good]).startswith(
+        "None of 4 trials failed; 1 completed but was"
+    )
     assert count_of_causes(good) == "None of 3 trials failed"
 
 

@@ -416,7 +416,7 @@ def test_unknown_causes_are_told_apart_by_what_is_known():
         "unknown": 1,
     }
     assert report.causes.cause.tolist() == ["unknown"]
-    assert "4 of them: units do not fit …;" in report.verdict
+    assert "units do not fit … 4, " in report.verdict
     assert "with this message" in report.verdict_sentences[1]
     assert "units do not fit …" in report.summary(width=200)
 
