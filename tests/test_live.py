@@ -214,7 +214,7 @@ def test_source_that_cannot_be_read_just_now_keeps_its_page(tmp_path):
         write_trial(root, number)
     page = LivePage(str(root))
     page.current()
-    (root / "trial_001" / "trial.json").write_text('{"status": "COMPL')
+    (root / "trial_1" / "trial.json").write_text('{"status": "COMPL')
     page._next = 0.0
     assert "3 trials finished" in page.current()[1].decode()
     root.rename(tmp_path / "gone")
