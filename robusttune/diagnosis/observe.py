@@ -347,7 +347,9 @@ def _head(output: Any, views: list[_Call]) -> Head:
     for call in reversed(views):
         if call.output is output:
             if type(call.layer).__name__ not in _TRANSPARENT:
-                return Head(units=units, activation=activation_name(call.layer))
+                activation = activation_name(call.layer)
+                alone = activation == "softmax" and output.shape[-1] == 1  # whatever comes after
+                return Head(units=1 if alone else units, activation=activation)
             output = call.inputs[0] if call.inputs else None
     return Head(units=units)
 
@@ -361,8 +363,13 @@ def is_recurrent(view: LayerView) -> bool:
 
 
 def is_hidden_activation(view: LayerView, seen: Observation) -> bool:
-    """Whether a layer has an activation that is not the head's, and no gates."""
-    if view.activation is None or view.activation == "softmax" or is_recurrent(view):
+    """Whether a layer has an activation that is not the head's, and no gates.
+
+    A softmax without weights of its own weighs what others give, as in attention.
+    """
+    if view.activation is None or is_recurrent(view):
+        return False
+    if view.activation == "softmax" and not view.kernels:
         return False
     ends = [other.name for other in seen.layers if other.activation is not None]
     return view.name not in ends[-max(len(seen.heads), 1) :] or (len(ends) == 1 and not seen.heads)

@@ -18,7 +18,7 @@ from robusttune.diagnosis.investigate import (
     fix_of,
     initialization_changes,
     loss_changes,
-    odd_kernels,
+    odd_weights,
     rate_changes,
     regularization_changes,
     verified,
@@ -64,7 +64,7 @@ class Signs:
         hidden_layers: Hidden layers with an activation.
         linear: Whether there are hidden layers and none of them is non-linear.
         saturating: Whether most hidden activations saturate on both sides.
-        odd_kernels: Whether kernels were drawn with a spread far from the standard one.
+        odd_weights: Whether first weights are none that a standard initializer draws.
         widths: Units of the hidden layers that have weights.
         regularization: What may regularize too strongly, by name (`structure.regularization`).
     """
@@ -75,7 +75,7 @@ class Signs:
     hidden_layers: int
     linear: bool
     saturating: bool
-    odd_kernels: bool
+    odd_weights: bool
     widths: tuple[int, ...] = ()
     regularization: Mapping[str, float] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Signs:
     def any(self) -> bool:
         """Whether anything is wrong with the structure."""
         dead = self.dead_share >= _DEAD
-        return dead or self.linear or self.vanishing or self.odd_kernels
+        return dead or self.linear or self.vanishing or self.odd_weights
 
 
 def signs(case: Case) -> Signs:
@@ -107,7 +107,7 @@ def signs(case: Case) -> Signs:
         hidden_layers=len(hidden),
         linear=bool(hidden) and all(name == "linear" for name in names) and not other,
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
-        odd_kernels=bool(odd_kernels(case)),
+        odd_weights=bool(odd_weights(case)),
         widths=_widths(seen),
         regularization=regularization(case.model, strong=True),
     )

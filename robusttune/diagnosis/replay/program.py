@@ -76,6 +76,7 @@ class TrainingProgram:
         takes: Inputs of the step beside the learning rate, out of those of `Intervention.inputs`.
         reference_loss: Takes (y, predictions) and returns the loss where the input
             "plain_loss" is 1; None where the step does not take that.
+        training: Whether layers behave as in training in the steps.
         fused: As for `Backend.training_loop`.
         setting: Gives a context manager in which the step is traced.
 
@@ -91,6 +92,7 @@ class TrainingProgram:
         *,
         takes: frozenset[str] = frozenset(),
         reference_loss: Callable[[Any, Any], Any] | None = None,
+        training: bool = True,
         fused: bool = False,
         setting: Setting = contextlib.nullcontext,
     ) -> None:
@@ -99,6 +101,7 @@ class TrainingProgram:
         self._pack = data.pack
         self._reference_loss = reference_loss
         self._setting = setting
+        self._training = training
         self._backend = current_backend()
         self._variables = [*model.variables]
         generator = global_seed_generator()
@@ -256,7 +259,9 @@ class TrainingProgram:
         values = [shadow.value for shadow in self._shadows]
 
         def objective(trained: list[Any]) -> tuple[Any, Any]:
-            loss, penalty, after = self._forward(self._placed(values, trained), batch, inputs)
+            loss, penalty, after = self._forward(
+                self._placed(values, trained), batch, inputs, training=self._training
+            )
             return self._optimizer.scale_loss(loss), (loss - penalty, after)
 
         found = self._backend.value_and_grad(objective, [s.value for s in self._trained])
@@ -268,10 +273,20 @@ class TrainingProgram:
         for shadow, value in zip(self._shadows, after, strict=True):
             if not shadow.trainable:
                 shadow.assign(value)
+        self._constrain(inputs.get("constraint"))
         return loss
 
+    def _constrain(self, factor: Any | None) -> None:
+        """Hold weights to their constraints after a step, as the optimizer does; None: fully."""
+        for variable, shadow in zip(self._variables, self._shadows, strict=True):
+            if shadow.trainable and getattr(variable, "constraint", None) is not None:
+                held = variable.constraint(shadow.value)
+                if factor is not None:
+                    held = shadow.value + keras.ops.cast(factor, held.dtype) * (held - shadow.value)
+                shadow.assign(held)
+
     def _forward(
-        self, values: Sequence[Any], batch: Any, inputs: Mapping[str, Any], *, training: bool = True
+        self, values: Sequence[Any], batch: Any, inputs: Mapping[str, Any], *, training: bool
     ) -> tuple[Any, Any, list[Any]]:
         """Return loss and penalties at given values, and all values after it."""
         x, y, sample_weight = batch

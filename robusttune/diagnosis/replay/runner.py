@@ -40,7 +40,7 @@ _BY_HEART = 0.5
 _MOST_WEIGHTS = 2_000_000
 _TINY = float(np.finfo(np.float32).tiny)
 # What has a trace of its own: activation, precision, and clipping in the model's own train_step.
-_Key = tuple[str | None, bool, float | None]
+_Key = tuple[str | None, bool, bool, float | None]
 
 
 class ReplayRunner:
@@ -295,14 +295,14 @@ class ReplayRunner:
 
     def _key(self, intervention: Intervention) -> _Key:
         clip = intervention.clip if self.own_step else None
-        return intervention.activation, intervention.float32, clip
+        return intervention.activation, intervention.float32, intervention.inference, clip
 
     def _made(
         self, intervention: Intervention, expected: Sequence[Intervention]
     ) -> TrainingProgram | CustomStepProgram:
         self._check(intervention)
         # What is tried once or twice is not worth the compilation.
-        key_is_plain = self._key(intervention) == (None, False, None)
+        key_is_plain = self._key(intervention) == (None, False, False, None)
         takes = intervention.needs.union(*(i.needs for i in expected))
         setting: Callable[[], Any] = partial(
             changed_model,
@@ -324,6 +324,7 @@ class ReplayRunner:
             self._stacked(intervention),
             takes=takes if self.plain_loss is not None else takes - {"plain_loss"},
             reference_loss=self.plain_loss if "plain_loss" in takes else None,
+            training=not intervention.inference,
             fused=key_is_plain and many_small_operations(self.seen),
             setting=setting,
         )
