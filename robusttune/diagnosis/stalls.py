@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis import rules
-from robusttune.diagnosis.capacity import learnable
+from robusttune.diagnosis.arrays import Array, map_leaves
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.end_state import epoch_losses, more_epochs
 from robusttune.diagnosis.investigate import (
     advice,
     data_changes,
@@ -23,10 +24,13 @@ from robusttune.diagnosis.investigate import (
     regularization_changes,
     verified,
 )
+from robusttune.diagnosis.limits import NARROW, linear_optimum
 from robusttune.diagnosis.observe import Observation, is_hidden_activation
+from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
-from robusttune.diagnosis.replay.runner import ReplayRunner
+from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
 from robusttune.diagnosis.structure import regularization
+from robusttune.diagnosis.trace import Batch
 from robusttune.diagnosis.verdict import Verdict
 
 _SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh", "softmax"})
@@ -49,8 +53,12 @@ _UNUSUAL = 100.0
 _CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
-# A layer of at most so many units is a bottleneck.
-_NARROW = 3
+# So many saturating layers, one after the other, are too many for any rate.
+_VERY_DEEP = 10
+# Of a sequence, the first steps that are looked at for what the gradient does not reach.
+_EARLY = 0.5
+# A fit that is short of steps alone gets so many times its own, up to so many in all.
+_LONGER, _MOST_STEPS = 30, 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class Signs:
         dead_at_start: The same before the fit.
         gradient_ratio: Gradient norm of the first trainable layer / the last, before the fit.
         hidden_layers: Hidden layers with an activation.
+        early_gradient: Of a recurrent net, size of the gradient at the first time steps / the
+            largest, before the fit; None for other nets.
         linear: Whether there are hidden layers and none of them is non-linear.
         saturating: Whether most hidden activations saturate on both sides.
         odd_weights: Whether first weights are none that a standard initializer draws.
@@ -72,6 +82,7 @@ class Signs:
     dead_share: float
     dead_at_start: float
     gradient_ratio: float
+    early_gradient: float | None
     hidden_layers: int
     linear: bool
     saturating: bool
@@ -99,11 +110,17 @@ def signs(case: Case) -> Signs:
     hidden = [view for view in seen.layers if is_hidden_activation(view, seen)]
     names = [view.activation for view in hidden]
     norms = [view.gradient_norm for view in seen.layers if view.gradient_norm is not None]
-    other = any(view.kind.startswith(_NONLINEAR) for view in seen.layers)
+    linear = {view.name for view in hidden}
+    other = any(
+        view.kind.startswith(_NONLINEAR) and view.name not in linear
+        for view in seen.layers
+        if not view.kind.endswith("Cell")  # its layer was seen
+    )
     return Signs(
         dead_share=0.0 if case.last is None else _dead_share(case.last),
         dead_at_start=0.0 if case.first is None else _dead_share(case.first),
         gradient_ratio=norms[0] / norms[-1] if len(norms) > 1 and norms[-1] > 0 else 1.0,
+        early_gradient=seen.early_gradient,
         hidden_layers=len(hidden),
         linear=bool(hidden) and all(name == "linear" for name in names) and not other,
         saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
@@ -134,21 +151,26 @@ def _dead_share(seen: Observation) -> float:
     return max(shares)
 
 
-def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
+def find_stall(
+    runner: ReplayRunner, *, steps: int, only: FailureCause | None = None
+) -> Verdict | None:
     """Return the cause of a stall, from the change that ends it; None where none does.
 
     Args:
         runner: Replays of the case.
         steps: Steps within which a change has to end it.
+        only: The one cause to look for; None: any.
     """
     case = runner.case
     found = signs(case)
     suspects = _suspects(runner, found)
+    if only is not None:
+        suspects = [each for each in suspects if each[0] is only]
     cures: list[tuple[FailureCause, ReplayResult]] = []
     for cause, changes in suspects:
         for change in changes:
             result = runner.confirmed(runner.run(change, steps=steps))
-            if result is not None and result.cured and _believed(cause, case, result):
+            if result is not None and result.cured and _believed(cause, runner, result):
                 cures.append((cause, result))
                 break
         if len(cures) == _CURES:
@@ -159,9 +181,12 @@ def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
         **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
+    if not cures and only is not None:
+        return None
     if not cures:
-        verdict = _extreme(found) or _doubtful(runner) or _capacity(runner, found)
-        return None if verdict is None else replace(verdict, evidence=evidence)
+        verdict = _by_signs(runner, found)
+        found_so_far = evidence if verdict is None else {**evidence, **verdict.evidence}
+        return None if verdict is None else replace(verdict, evidence=found_so_far)
     cause, result = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
@@ -171,23 +196,49 @@ def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
         cause=cause,
         other_causes=others,
         grounds=Grounds.STALL_CURE if len(cures) == 1 else Grounds.STALL_CURES,
-        advice=advice(case, cause, result) if mismatch is None else mismatch.advice,
+        advice=mismatch.advice if mismatch is not None else _advice(case, cause, result),
         fix_verified=verified(case, result),
         evidence={**evidence, "fix": fix_of(case, result.intervention)},
     )
 
 
-def _believed(cause: FailureCause, case: Case, result: ReplayResult) -> bool:
+def _advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
+    """Return the advice for a cure; of a higher rate for a linear stack, how far it leads."""
+    told = advice(case, cause, result)
+    best = linear_optimum(case) if cause is FailureCause.LEARNING_RATE_TOO_LOW else None
+    if best is None:
+        return told
+    return (
+        f"{told} Whatever the rate, it ends at {best.best:.3g} at best, as {best.method} does:"
+        " without an activation the hidden layers are linear."
+    )
+
+
+def has_unusual_rate(case: Case) -> bool:
+    """Whether the learning rate is far below those that its optimizer is ordinarily used with."""
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    return 0 < rate < ordinary / _UNUSUAL
+
+
+def _believed(cause: FailureCause, runner: ReplayRunner, result: ReplayResult) -> bool:
     """Whether a cure is enough to believe in its cause.
 
-    A rate that is ordinary is too low only where a higher one learns clearly: a little is learned
-    by any fit that goes on for longer.
+    A rate that is ordinary is too low only where a higher one learns clearly, and the fit was not
+    on its way: a little is learned by any fit that goes on for longer. Rows that were learned by
+    heart, with none held out, show that only where there is something to learn.
     """
+    case = runner.case
     if cause is not FailureCause.LEARNING_RATE_TOO_LOW or result.baseline is None:
         return True
-    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
-    unusual = rate < ordinary / _UNUSUAL
-    return unusual or bool((result.finals < limit(result.baseline, _CLEARLY)).all())
+    if not runner.split[1]:
+        rows = rows_of(runner.split[0])
+        if rows is not None and len(rows.x) >= FEW_ROWS and not learnable(*runner.split):
+            return False
+    if has_unusual_rate(case):
+        return True
+    curve = epoch_losses(case)
+    short = len(curve) < 2 or more_epochs(curve, limit(result.baseline, MARGIN)) <= len(curve)
+    return not short and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def still_learns(runner: ReplayRunner) -> bool:
@@ -257,8 +308,90 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     return order
 
 
+def _by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return what the layers and the data show, where no change was enough."""
+    return (
+        _extreme(found)
+        or _doubtful(runner)
+        or _too_few_steps(runner, found)
+        or _unreachable(runner, found)
+        or _capacity(runner, found)
+    )
+
+
+def _too_few_steps(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return a rate too low for so few steps, where the same trial learns in many more of them.
+
+    Told of few rows alone, which all are to be learned: longer fits of more learn noise by heart.
+    """
+    case = runner.case
+    rows = rows_of(runner.split[0])
+    if rows is None or len(rows.x) >= FEW_ROWS or found.linear:
+        return None
+    own = case.trace.first_step + len(case.trace.losses)
+    longest = runner.affordable(min(_LONGER * own, _MOST_STEPS))
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    factors = [10.0**k for k in range(1, 4) if rate * 10.0**k <= 10 * ordinary]
+    wild = [factor for factor in factors if rate * factor > 2 * ordinary]
+    tries = [
+        *((Intervention(rate=factor), own) for factor in wild),
+        *((Intervention(rate=factor), longest) for factor in factors),
+        (Intervention(), longest),
+    ]
+    for change, steps in tries:
+        result = runner.run(change, steps=steps)
+        if result is None or not result.cured:
+            continue
+        needed = next((n for n in range(own, steps, own) if result.within(n).cured), steps)
+        epochs = max(len(epoch_losses(case)), 1)
+        higher = f" at a learning rate of {rate * change.rate:.3g}" if change.rate != 1 else ""
+        return Verdict(
+            cause=FailureCause.LEARNING_RATE_TOO_LOW,
+            grounds=Grounds.SIGNS,
+            advice=f"A learning rate of {rate:.3g} is too low for so few steps: {own} in {epochs}"
+            f" epochs. The same trial learns{higher} in about {round(needed / own * epochs)}"
+            " epochs.",
+            evidence={"steps_needed": needed, "fix": fix_of(case, change)},
+        )
+    return None
+
+
+def _unreachable(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return vanishing gradients where they do not reach what an ordinary net learns from.
+
+    Through very many saturating layers, or back to the first time steps of a sequence.
+    """
+    train, test = runner.split
+    if found.saturating and found.hidden_layers >= _VERY_DEEP and learnable(train, test):
+        told = f"{found.hidden_layers} saturating layers one after the other learn nothing"
+        fix = "add skip connections or BatchNormalization, use relu, or fewer layers"
+    elif (found.early_gradient or 1.0) < _VANISHING and learnable(_early(train), _early(test)):
+        told = (
+            f"the gradient at the first time steps is {found.early_gradient:.1g} of the largest,"
+            " and what is to be learned is there"
+        )
+        fix = "shorten or reverse the sequences, attend to all steps, or pool over time"
+    else:
+        return None
+    return Verdict(
+        cause=FailureCause.VANISHING_GRADIENTS,
+        grounds=Grounds.SIGNS,
+        advice=f"{told[0].upper()}{told[1:]}, where an ordinary net learns from the same batches:"
+        f" {fix}.",
+    )
+
+
+def _early(batches: Sequence[Batch]) -> list[Batch]:
+    """Return batches with the first part of their sequences alone."""
+
+    def cut(array: Array) -> Array:
+        return array[:, : max(int(_EARLY * array.shape[1]), 1)] if array.ndim > 2 else array
+
+    return [replace(batch, x=map_leaves(cut, batch.x)) for batch in batches]
+
+
 def _extreme(found: Signs) -> Verdict | None:
-    """Return what the layers show by themselves, where no change was enough."""
+    """Return what the layers show by themselves."""
     if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
         cause = FailureCause.DEAD_RELU
         told = "a whole layer of relu units never fires, from the start"
@@ -286,7 +419,7 @@ def _doubtful(runner: ReplayRunner) -> Verdict | None:
 def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return insufficient capacity where the model is narrow and an ordinary net learns."""
     widths = found.widths
-    if widths and min(widths) > _NARROW:
+    if widths and min(widths) > NARROW:
         return None
     if still_learns(runner) or not learnable(*runner.split):
         return None

@@ -212,7 +212,7 @@ def regularization(model: Any, *, strong: bool = False) -> dict[str, float]:
 def has_noise_of_its_own(model: Any) -> bool:
     """Whether layers may add noise in training that no layer of Keras's for that purpose adds.
 
-    Recurrent layers with dropout inside, and layers of the user's that behave otherwise in training.
+    Recurrent layers with dropout inside, and layers of the user's that tell training apart.
     """
     for layer in all_layers(model, include_self=False):
         inside = max(_number(layer, "dropout"), _number(layer, "recurrent_dropout")) > 0

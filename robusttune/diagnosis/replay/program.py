@@ -77,6 +77,7 @@ class TrainingProgram:
         reference_loss: Takes (y, predictions) and returns the loss where the input
             "plain_loss" is 1; None where the step does not take that.
         training: Whether layers behave as in training in the steps.
+        float32: Whether weights and slots are float32, whatever their own dtype.
         fused: As for `Backend.training_loop`.
         setting: Gives a context manager in which the step is traced.
 
@@ -93,6 +94,7 @@ class TrainingProgram:
         takes: frozenset[str] = frozenset(),
         reference_loss: Callable[[Any, Any], Any] | None = None,
         training: bool = True,
+        float32: bool = False,
         fused: bool = False,
         setting: Setting = contextlib.nullcontext,
     ) -> None:
@@ -112,7 +114,7 @@ class TrainingProgram:
             keras.Variable(
                 keras.ops.convert_to_numpy(v.value),
                 trainable=id(v) in trainable,
-                dtype=v.dtype,
+                dtype="float32" if float32 and v.dtype.endswith("float16") else v.dtype,
                 name=f"shadow_{i}",
             )
             for i, v in enumerate(self._variables)
@@ -192,6 +194,30 @@ class TrainingProgram:
         chosen = keras.ops.convert_to_tensor(float(plain), "float32")
         with self._setting(), self._backend.untouched_randomness():
             return float(self._evaluate(rows.tensors, chosen))
+
+    def gradient_norm(self, weights: Sequence[Array], rows: Data) -> float:
+        """Return the global norm of the gradient of the loss with penalties, as in inference.
+
+        Args:
+            weights: Where, in the order of model.get_weights().
+            rows: All rows as one batch: leaves of shape (1, rows, ...).
+        """
+        values = self._values(weights)
+        batch = self._pack([tensor[0] for tensor in rows.tensors])
+
+        def objective(trained: list[Any]) -> tuple[Any, None]:
+            placed = self._placed(tensors, trained)
+            return self._forward(placed, batch, {}, training=False)[0], None
+
+        with self._setting(), self._backend.untouched_randomness():
+            tensors = [
+                keras.ops.convert_to_tensor(value, shadow.dtype)
+                for value, shadow in zip(values, self._shadows, strict=True)
+            ]
+            trained = [t for t, s in zip(tensors, self._shadows, strict=True) if s.trainable]
+            _, _, gradients = self._backend.value_and_grad(objective, trained)
+        known = [keras.ops.convert_to_numpy(g) for g in gradients if g is not None]
+        return float(np.sqrt(sum(np.sum(np.square(g.astype(np.float64))) for g in known)))
 
     def hessian(self, weights: Sequence[Array], rows: Data) -> tuple[Callable[[Array], Array], int]:
         """Return the Hessian of the loss with penalties as a product, and its number of rows.

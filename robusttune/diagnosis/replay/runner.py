@@ -139,6 +139,10 @@ class ReplayRunner:
             self.case.why_not[f"replay of {intervention}"] = one_line(repr(error), 200)
             return None
 
+    def affordable(self, steps: int) -> int:
+        """Return how many of so many steps one replay can have, of what work is left."""
+        return max(min(steps, self.budget.left(self._work)), self.steps)
+
     def unchanged(self, steps: int | None = None) -> ReplayResult | None:
         """Replay the trial as it is: within its own number of steps, say, and longer."""
         return self.run(Intervention(), steps=steps)
@@ -227,6 +231,16 @@ class ReplayRunner:
         # A product is a backward pass over a backward pass, of all batches.
         self.budget.spend(2 * found.products * self._work * len(self._batches))
         return found
+
+    def gradient_norm(self, weights: Sequence[Array]) -> float:
+        """Return the global norm of the loss's gradient over all rows that are kept.
+
+        Args:
+            weights: Where, in the order of model.get_weights().
+        """
+        program = self._program(Intervention())
+        assert isinstance(program, TrainingProgram)  # as for `gained`
+        return program.gradient_norm(weights, _as_one(joined([*self._batches, *self._held_out])))
 
     def demand(self, margin: float) -> None:
         """Let only such replays count as cured that end below this share of the baseline."""
@@ -325,6 +339,7 @@ class ReplayRunner:
             takes=takes if self.plain_loss is not None else takes - {"plain_loss"},
             reference_loss=self.plain_loss if "plain_loss" in takes else None,
             training=not intervention.inference,
+            float32=intervention.float32,
             fused=key_is_plain and many_small_operations(self.seen),
             setting=setting,
         )
