@@ -103,6 +103,8 @@ def is_gaining(trace: FitTrace) -> bool:
 
 def _steps(trace: FitTrace, longest: int) -> int:
     """Return how many steps a change has to make the trial learn: as many as the trial had."""
+    if not trace.losses.size:  # no fit yet
+        return longest
     return min(longest, max(trace.first_step + len(trace.losses), _LEAST_STEPS))
 
 

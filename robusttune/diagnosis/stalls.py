@@ -53,12 +53,16 @@ _UNUSUAL = 100.0
 _CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
+# So many pairs of changes are tried where no single one ends a stall.
+_MOST_PAIRS = 6
 # So many saturating layers, one after the other, are too many for any rate.
 _VERY_DEEP = 10
 # Of a sequence, the first steps that are looked at for what the gradient does not reach.
 _EARLY = 0.5
 # A fit that is short of steps alone gets so many times its own, up to so many in all.
 _LONGER, _MOST_STEPS = 30, 6000
+# And a narrow one so many times its own, and so many at least, before its width is to blame.
+_MUCH_LONGER, _ENOUGH_STEPS = 10, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,8 @@ def find_stall(
     }
     if not cures and only is not None:
         return None
+    if not cures and (pair := _pair_verdict(runner, suspects, steps)) is not None:
+        return replace(pair, evidence={**evidence, **pair.evidence})
     if not cures:
         verdict = _by_signs(runner, found)
         found_so_far = evidence if verdict is None else {**evidence, **verdict.evidence}
@@ -200,6 +206,57 @@ def find_stall(
         fix_verified=verified(case, result),
         evidence={**evidence, "fix": fix_of(case, result.intervention)},
     )
+
+
+def _pair_verdict(
+    runner: ReplayRunner, suspects: Sequence[tuple[FailureCause, list[Intervention]]], steps: int
+) -> Verdict | None:
+    """Return the verdict of two changes that end a stall together; None where no two do."""
+    case = runner.case
+    for causes, change in _pairs(case, suspects):
+        result = runner.confirmed(runner.run(change, steps=steps))
+        if result is None or not result.cured:
+            continue
+        if not all(_believed(cause, runner, result) for cause in causes):
+            continue
+        return Verdict(
+            cause=causes[0],
+            other_causes=causes[1:],
+            grounds=Grounds.STALL_CURES,
+            advice=advice(case, causes[0], result),
+            fix_verified=verified(case, result),
+            evidence={"fix": fix_of(case, result.intervention)},
+        )
+    return None
+
+
+def _pairs(
+    case: Case, suspects: Sequence[tuple[FailureCause, list[Intervention]]]
+) -> list[tuple[tuple[FailureCause, FailureCause], Intervention]]:
+    """Return pairs of changes of two kinds with their causes, the likelier cause first.
+
+    A rate far from the default is brought there; of each other kind, the strongest change is taken.
+    """
+    rate, default = case.facts.learning_rate or 0.0, (case.facts.ordinary_rate or 0.0) / 10
+    too_low, too_high = FailureCause.LEARNING_RATE_TOO_LOW, FailureCause.DIVERGENT_LEARNING_RATE
+    others = [
+        (cause, changes[-1])
+        for cause, changes in suspects
+        if changes and cause not in (too_low, too_high)
+    ]
+    found = []
+    if rate > 0 and default > 0 and not default / _UNUSUAL**0.5 <= rate <= default * 10:
+        kind = too_low if rate < default else too_high
+        to_default = Intervention(rate=10.0 ** round(np.log10(default / rate)))
+        found += [((kind, cause), to_default | change) for cause, change in others]
+    data = [change for cause, change in others if cause is FailureCause.UNSCALED_DATA]
+    found += [
+        ((cause, FailureCause.UNSCALED_DATA), change | both)
+        for both in data
+        for cause, change in others
+        if cause is not FailureCause.UNSCALED_DATA
+    ]
+    return found[:_MOST_PAIRS]
 
 
 def _advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
@@ -238,7 +295,8 @@ def _believed(cause: FailureCause, runner: ReplayRunner, result: ReplayResult) -
         return True
     curve = epoch_losses(case)
     short = len(curve) < 2 or more_epochs(curve, limit(result.baseline, MARGIN)) <= len(curve)
-    return not short and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
+    fitted = case.trace.losses.size > 0
+    return not (fitted and short) and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def still_learns(runner: ReplayRunner) -> bool:
@@ -416,12 +474,22 @@ def _doubtful(runner: ReplayRunner) -> Verdict | None:
     return rules.label_verdict(found, Grounds.SIGNS)
 
 
+def _needs_more_steps(runner: ReplayRunner) -> bool:
+    """Whether a fit, as it is or at a higher rate, learns in many more steps than it had."""
+    own = runner.case.trace.first_step + len(runner.case.trace.losses)
+    longest = runner.affordable(max(_MUCH_LONGER * own, _ENOUGH_STEPS))
+    results = (
+        runner.run(each, steps=longest) for each in (Intervention(rate=10.0), Intervention())
+    )
+    return any(result is not None and result.cured for result in results)
+
+
 def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return insufficient capacity where the model is narrow and an ordinary net learns."""
     widths = found.widths
     if widths and min(widths) > NARROW:
         return None
-    if still_learns(runner) or not learnable(*runner.split):
+    if still_learns(runner) or not learnable(*runner.split) or _needs_more_steps(runner):
         return None
     others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
     shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"
