@@ -315,3 +315,19 @@ def test_one_hidden_unit_is_too_few_where_much_is_learned() -> None:
         epochs=12,
     )
     assert record.cause == "insufficient_capacity"
+
+
+def test_steps_that_a_loss_scale_skips_are_counted() -> None:
+    """The gradients overflow at every scale, and nobody says so."""
+    half = keras.DTypePolicy("mixed_float16")
+    layers = [
+        Dense(16, "relu", dtype=half),
+        keras.layers.Rescaling(100.0, dtype=half),
+        Dense(1, dtype="float32"),
+    ]
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
+    record = fitted(layers, "mse", 1e8 * Q, optimizer=optimizer)
+    assert record.other_causes == ("unscaled_data",)
+    assert record.cause == "numeric_overflow"
+    assert record.evidence["skipped_steps"] > 16
+    assert record.evidence["loss_scale"] < 1

@@ -15,7 +15,7 @@ from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.end_state import end_state
-from robusttune.diagnosis.facts import model_facts
+from robusttune.diagnosis.facts import loss_scale, model_facts, updates_made
 from robusttune.diagnosis.limits import (
     insufficient_capacity,
     is_linear_stack,
@@ -53,6 +53,8 @@ _NEXT_TO_0, _SOME_ROWS = 1e-3, 0.01
 # What is regularized very strongly is looked at below this skill, and without that it must learn
 # this much better.
 _HALF = 0.5
+# Steps skipped beyond this share leave too few to learn from.
+_MOST_STEPS = 0.5
 # After one that gained little, a cure must end below this share of the constant prediction's loss.
 _CLEAR = 0.75
 
@@ -234,7 +236,32 @@ def _percentage_of_zero(case: Case) -> Verdict | None:
     return None
 
 
+def _skipped(case: Case) -> Verdict | None:
+    """Steps skipped by a loss scale until it was below 1, or most of them: gradients overflow.
+
+    From its first value on, a scale that is halved at each skipped step comes below 1 only where
+    the gradients themselves are beyond half precision.
+    """
+    made, before = updates_made(case.model), case.trace.updates_before
+    steps, scale = case.trace.first_step + len(case.trace.losses), loss_scale(case.model)
+    if made is None or before is None or not steps or _has_learned(case):
+        return None
+    skipped = steps - (made - before)
+    if skipped <= 0 or not (scale < 1 or skipped > _MOST_STEPS * steps):
+        return None
+    unscaled = max(case.input_scale or 0.0, case.target_scale or 0.0) > rules.UNSCALED
+    return Verdict(
+        cause=FailureCause.NUMERIC_OVERFLOW,
+        other_causes=(FailureCause.UNSCALED_DATA,) if unscaled else (),
+        grounds=Grounds.RULE,
+        advice=f"{skipped} of {steps} steps were skipped, since their gradients overflow in half"
+        f" precision (the loss scale is down to {scale:.3g}): train in float32 or mixed_bfloat16,"
+        " or scale the data down.",
+        evidence={"skipped_steps": skipped, "loss_scale": scale},
+    )
+
+
 _SETTLED = (
-    *(rules.non_finite_data, rules.labels, _percentage_of_zero, _unmoved, *initial_state.QUIET),
-    *(no_nonlinearity, _worse),
+    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved),
+    *(*initial_state.QUIET, no_nonlinearity, _worse),
 )
