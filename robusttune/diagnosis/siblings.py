@@ -9,7 +9,8 @@ from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.confidence import AS_EARLIER, BY_SEARCH, LEAST, MOST
+from robusttune.diagnosis.confidence import BY_SEARCH, LEAST, MOST
+from robusttune.diagnosis.shared_causes import proven_on_same_data
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.records import TrialRecord
 
@@ -17,8 +18,6 @@ from robusttune.records import TrialRecord
 _SAME_RATE = 1.5
 # Fewer trials than this on a side say nothing.
 _ENOUGH = 3
-# A fit with less than this has learned nothing.
-_NO_SKILL = 0.1
 _NAMES = ("learning_rate", "lr", "rate", "eta", "step_size")
 
 
@@ -108,23 +107,17 @@ def _is_rates_name(name: str) -> bool:
 
 
 def as_proven_earlier(case: Case) -> Verdict | None:
-    """Return unscaled data where replays of another trial of the search have proven them.
-
-    The data are the search's: a trial that ends no better than a constant prediction, as that one
-    did, has the same cause, whichever change of its own was tried.
-    """
-    skill = case.trace.skill
-    for record in case.siblings:
-        proven = record.cause is FailureCause.UNSCALED_DATA and record.fix_verified
-        as_far_off = skill is not None and skill < _NO_SKILL
-        if proven and as_far_off and (record.skill is None or record.skill < _NO_SKILL):
-            return Verdict(
-                cause=FailureCause.UNSCALED_DATA,
-                confidence=min(record.confidence or 0.0, AS_EARLIER),
-                advice=f"As trial {record.trial_id}: {record.advice}",
-                evidence={"as_trial": record.trial_id},
-            )
-    return None
+    """Return unscaled data where replays of another trial of the search have proven them."""
+    shared = proven_on_same_data(case.trace.skill, case.siblings)
+    if shared is None:
+        return None
+    found = shared[1]
+    return Verdict(
+        cause=found.cause,
+        confidence=found.confidence or 0.0,
+        advice=found.advice or "",
+        evidence=found.evidence,
+    )
 
 
 def earlier_like_this(

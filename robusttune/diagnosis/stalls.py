@@ -129,17 +129,22 @@ def _pairs(
         for cause, changes in suspects
         if changes and cause not in (too_low, too_high)
     ]
+    unscaled = FailureCause.UNSCALED_DATA
     found = []
     if rate > 0 and default > 0 and not default / _UNUSUAL**0.5 <= rate <= default * 10:
         kind = too_low if rate < default else too_high
         to_default = Intervention(rate=10.0 ** round(np.log10(default / rate)))
-        found += [((kind, cause), to_default | change) for cause, change in others]
-    data = [change for cause, change in others if cause is FailureCause.UNSCALED_DATA]
+        found += [
+            # Of raw data nobody can say yet which rate suits them.
+            ((cause, kind) if cause is unscaled else (kind, cause), change | to_default)
+            for cause, change in others
+        ]
+    data = [change for cause, change in others if cause is unscaled]
     found += [
-        ((cause, FailureCause.UNSCALED_DATA), change | both)
+        ((cause, unscaled), change | both)
         for both in data
         for cause, change in others
-        if cause is not FailureCause.UNSCALED_DATA
+        if cause is not unscaled
     ]
     return found[:_MOST_PAIRS]
 

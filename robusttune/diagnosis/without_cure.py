@@ -13,7 +13,7 @@ from robusttune.diagnosis.end_state import epoch_losses
 from robusttune.diagnosis.investigate import fix_of
 from robusttune.diagnosis.limits import NARROW
 from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
-from robusttune.diagnosis.replay.intervention import Intervention
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.signs import VANISHING, Signs
 from robusttune.diagnosis.trace import Batch
@@ -32,6 +32,7 @@ _EARLY = 0.5
 _LONGER, _MOST_STEPS = 30, 6000
 # And a narrow one so many times its own, and so many at least, before its width is to blame.
 _MUCH_LONGER, _ENOUGH_STEPS = 10, 1000
+_CLEARLY = 0.5
 
 
 def verdict_by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
@@ -156,11 +157,18 @@ def _still_learns(runner: ReplayRunner) -> bool:
 def _needs_more_steps(runner: ReplayRunner) -> bool:
     """Whether a fit, as it is or at a higher rate, learns in many more steps than it had."""
     own = runner.case.trace.first_step + len(runner.case.trace.losses)
-    longest = runner.affordable(max(_MUCH_LONGER * own, _ENOUGH_STEPS))
+    longest = runner.affordable(min(max(_MUCH_LONGER * own, _ENOUGH_STEPS), _MOST_STEPS))
     results = (
         runner.run(each, steps=longest) for each in (Intervention(rate=10.0), Intervention())
     )
-    return any(result is not None and result.cured for result in results)
+    return any(result is not None and _is_clear(result) for result in results)
+
+
+def _is_clear(result: ReplayResult) -> bool:
+    """Whether a replay ends far below the loss of the best constant prediction."""
+    if result.baseline is None:
+        return result.cured
+    return result.finite and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
