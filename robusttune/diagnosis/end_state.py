@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robusttune.diagnosis.case import Case
-from robusttune.diagnosis.observe import LayerView, Observation, is_hidden_activation
 
 if TYPE_CHECKING:
+    from robusttune.diagnosis.observe import LayerView, Observation
     from robusttune.diagnosis.replay.runner import ReplayRunner
 
 # A slope is one where it is this many times its standard error.
@@ -164,6 +164,8 @@ def end_state(runner: ReplayRunner, target: float | None) -> EndState | None:
 
 def _gone_layer(seen: Observation) -> str | None:
     """Return the first hidden layer whose units are saturated or dead."""
+    from robusttune.diagnosis.observe import is_hidden_activation
+
     hidden = (view for view in seen.layers if is_hidden_activation(view, seen))
     return next((view.name for view in hidden if _share_gone(view) >= _GONE), None)
 
