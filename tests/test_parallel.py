@@ -220,7 +220,7 @@ def test_each_child_has_a_limit_of_memory(tmp_path: Path) -> None:
 
 def test_each_child_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By CUDA_VISIBLE_DEVICES; how many there are is asked of the backend, which has none here."""
-    from robusttune.tuners import places
+    from robusttune.isolation import places
 
     monkeypatch.setattr(places, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
     met = tmp_path / "met"

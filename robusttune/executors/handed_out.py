@@ -21,12 +21,12 @@ _MEMORY = re.compile(r"out.?of.?memory|\boom\b", re.IGNORECASE)
 _NO_ROBUSTTUNE = re.compile(r"No module named '?robusttune")
 
 
-def result_of(future: Future, claim: str | None = None) -> Any:
+def result_of(future: Future, note: str | None = None) -> Any:
     """Return what the runner of a worker returned.
 
     Args:
         future: Is done.
-        claim: The file that the worker made when it began; None: none.
+        note: The file that the worker made when it began; None: none.
 
     Raises:
         TrialFailure: The worker has died.
@@ -43,25 +43,25 @@ def result_of(future: Future, claim: str | None = None) -> Any:
                 "The executor's worker does not have this version of robusttune: install it"
                 f" there. {text}"
             ) from error
-        raise _died(text, claim) from None
+        raise _died(text, note) from None
     if word == "done":
         return content
     if word == "died":
-        raise _died("its engine gave the trial to another one", claim)
+        raise _died("its engine gave the trial to another one", note)
     raise RobustTuneError(content)
 
 
-def _died(text: str, claim: str | None) -> Exception:
+def _died(text: str, note: str | None) -> Exception:
     out_of_memory = _MEMORY.search(text) is not None
     cause = FailureCause.OUT_OF_MEMORY if out_of_memory else FailureCause.CRASHED
     evidence: dict[str, Any] = {}
-    if claim is not None:
-        with contextlib.suppress(OSError, ValueError), open(claim, encoding="utf-8") as file:
+    if note is not None:
+        with contextlib.suppress(OSError, ValueError), open(note, encoding="utf-8") as file:
             evidence["worker"] = json.load(file)
     return failure_of(Ending(cause, f"its worker has ended ({text})", evidence))
 
 
-def forget_claim(claim: str) -> None:
+def forget_note(note: str) -> None:
     """Remove the file that a worker made when it began, if it did."""
     with contextlib.suppress(OSError):
-        os.unlink(claim)
+        os.unlink(note)

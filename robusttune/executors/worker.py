@@ -29,7 +29,7 @@ class Order:
         key: Of the search.
         parent: Host and process of the search.
         proof: A file in the folder that a worker must see; None: it need not see any.
-        claim: A file that the worker makes when it begins, to be seen by a worker to which the
+        note: A file that the worker makes when it begins, to be seen by a worker to which the
             engine gives the same trial again; None: nobody looks.
         content: For the runner.
     """
@@ -37,7 +37,7 @@ class Order:
     key: str
     parent: tuple[str, int]
     proof: str | None = None
-    claim: str | None = None
+    note: str | None = None
     content: Any = None
 
 
@@ -73,9 +73,9 @@ def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
         folder = os.path.dirname(given.proof)
         why = f"does not see the project folder {folder!r}: use one that all workers share"
         return _answer("refused", why)
-    if given.claim is not None:
+    if given.note is not None:
         try:
-            with open(given.claim, "x", encoding="utf-8") as file:
+            with open(given.note, "x", encoding="utf-8") as file:
                 json.dump(this_worker(), file)
         except FileExistsError:
             return _answer("died", None)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from robusttune.report import Report
     from robusttune.tuners.isolation import Isolation
     from robusttune.tuners.parallel import Arrived
-    from robusttune.tuners.places import Places
+    from robusttune.tuners.placed import Placement
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -156,21 +156,18 @@ class RobustBase(DurableTuner):
 
     def _robust_search_at_once(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         from robusttune.tuners.parallel import most_trials_at_once, search_in_places
+        from robusttune.tuners.placed import InChildren, OnExecutor
 
         executor = self.oracle.robust_executor
         most = most_trials_at_once(self.oracle)
         self.oracle.gives_out_ahead = isinstance(self.oracle, GridSearchOracle)
         with collecting_only_what_is_new():
-            places: Places
+            placement: Placement
             if executor is None:
-                from robusttune.tuners.places import ChildPlaces
-
-                places = ChildPlaces(self, fit_args, fit_kwargs, most)
+                placement = InChildren(self, fit_args, fit_kwargs, most)
             else:
-                from robusttune.tuners.on_executor import ExecutorPlaces
-
-                places = ExecutorPlaces(self, executor, fit_args, fit_kwargs, most)
-            search_in_places(self, places, fit_args, fit_kwargs)
+                placement = OnExecutor(self, executor, fit_args, fit_kwargs, most)
+            search_in_places(self, placement, fit_args, fit_kwargs)
 
     def _robust_run_trial(self, host: TunerTrial, run: TrialRun) -> Callable[..., Any]:
         if self._robust_isolation is None:

@@ -10,13 +10,13 @@ from typing import Any
 import cloudpickle
 
 from robusttune.isolation.child import PARCEL
+from robusttune.isolation.keras_settings import keras_settings
 from robusttune.isolation.process import POLL_SECONDS, ChildProcess
 from robusttune.isolation.transport import pack
 from robusttune.random_states import capture_random_states, restore_random_states
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.child import DistantOracle, runner_of
 from robusttune.tuners.host import TunerTrial
-from robusttune.tuners.keras_settings import keras_settings
 from robusttune.tuners.outcome import Outcome
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
 from robusttune.errors import TrialFailure
+from robusttune.isolation.places import Place
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.host import TunerTrial
 from robusttune.tuners.line_display import one_line_a_trial
 from robusttune.tuners.outcome import Outcome
-from robusttune.tuners.places import Place, Places
+from robusttune.tuners.placed import Placement
 
 
 class _SearchEnded(BaseException):
@@ -50,21 +51,21 @@ class Arrived:
 
 
 def search_in_places(
-    tuner: Any, places: Places, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    tuner: Any, placement: Placement, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
 ) -> None:
     """Search as Keras Tuner's `search` does, with as many trials at once as there are places.
 
     Args:
         tuner: The tuner.
-        places: Where the trials run.
+        placement: Where the trials run.
         fit_args: Positional arguments of `search`.
         fit_kwargs: Keyword arguments of `search`.
     """
     if "verbose" in fit_kwargs:
         tuner.oracle.verbose = fit_kwargs["verbose"]
     tuner.on_search_begin()
-    with one_line_a_trial(tuner.oracle), places:
-        _Search(tuner, places, fit_args, fit_kwargs).run()
+    with one_line_a_trial(tuner.oracle), placement.places:
+        _Search(tuner, placement, fit_args, fit_kwargs).run()
     tuner.on_search_end()
 
 
@@ -78,10 +79,15 @@ def most_trials_at_once(oracle: Any) -> int:
 
 class _Search:
     def __init__(
-        self, tuner: Any, places: Places, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+        self,
+        tuner: Any,
+        placement: Placement,
+        fit_args: tuple[Any, ...],
+        fit_kwargs: dict[str, Any],
     ) -> None:
         self._tuner = tuner
-        self._places = places
+        self._placement = placement
+        self._places = placement.places
         self._fit_args = fit_args
         self._fit_kwargs = fit_kwargs
         self._running: dict[Place, _Running] = {}
@@ -109,7 +115,7 @@ class _Search:
         """Begin the next trial in a place; return the oracle's answer."""
         tuner = self._tuner
         tuner.pre_create_trial()
-        trial = tuner.oracle.create_trial(place.tuner_id)
+        trial = tuner.oracle.create_trial(place.name)
         if trial.status in (TrialStatus.STOPPED, TrialStatus.IDLE):
             return trial.status
         tuner.on_trial_begin(trial)
@@ -118,21 +124,23 @@ class _Search:
         noted = tuner._run_noted(run)
         noted.__enter__()
         self._running[place] = _Running(host, run, noted)
-        place.begin(host, seed_of(tuner.oracle, host))
+        place.begin(self._placement.job(host, seed_of(tuner.oracle, host)))
         return TrialStatus.RUNNING
 
     def _take_ended(self) -> bool:
         """Take what trials have come to; return whether one has ended."""
         any_ended = False
         for place in self._places.places:
-            what: Outcome | TrialFailure | None
             try:
-                what = place.outcome()
+                returned = place.outcome()
             except TrialFailure as failure:
-                what = failure
-            if what is not None:
-                any_ended = True
-                self._end(place, what)
+                returned = failure
+            if returned is None:
+                continue
+            any_ended = True
+            if not isinstance(returned, TrialFailure):
+                returned = self._placement.outcome(self._running[place].host, returned)
+            self._end(place, returned)
         return any_ended
 
     def _end(self, place: Place, what: Outcome | TrialFailure) -> None:

@@ -5,41 +5,51 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from robusttune.isolation.child import PARCEL
 from robusttune.isolation.ending import KernelKills
-from robusttune.isolation.process import POLL_SECONDS, ChildProcess
-from robusttune.isolation.transport import pack
+from robusttune.isolation.process import POLL_SECONDS, Answer, ChildProcess
+from robusttune.isolation.transport import Stays, pack
 from robusttune.jobs import jobs_here
 from robusttune.machine import share_of, visible_gpus
-from robusttune.tuners.child import DistantOracle, runner_of
-from robusttune.tuners.host import TunerTrial
-from robusttune.tuners.isolation import answers_for, parts_of
-from robusttune.tuners.outcome import Outcome
+from robusttune.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A trial for a place.
+
+    Args:
+        name: Of the trial.
+        order: What runs it there gets this.
+        answer: Answers its questions, where the place can ask any; None: nothing does.
+        folder: Where a worker that begins it leaves a note; None: nowhere.
+    """
+
+    name: str
+    order: Any
+    answer: Answer | None = None
+    folder: str | None = None
 
 
 class Place(Protocol):
     """Runs one trial at a time, somewhere else."""
 
-    tuner_id: str  # by which the oracle knows who runs a trial
+    name: str
 
     @property
     def is_free(self) -> bool:
         """Whether a trial can begin here now."""
 
-    def begin(self, host: TunerTrial, seed: int) -> None:
-        """Begin a trial.
+    def begin(self, job: Job) -> None:
+        """Begin a trial."""
 
-        Args:
-            host: The trial.
-            seed: Of all random generators.
-        """
-
-    def outcome(self) -> Outcome | None:
-        """Return how the trial has ended, None while it has not; does not wait.
+    def outcome(self) -> Any:
+        """Return what has come of the trial, None while that is to come; does not wait.
 
         Raises:
             TrialFailure: Its process has ended.
@@ -68,42 +78,37 @@ class ChildPlaces:
     """Child processes of this machine, all of which open the one file that was packed.
 
     Args:
-        tuner: The tuner that searches.
-        fit_args: Positional arguments of `search`.
-        fit_kwargs: Keyword arguments of `search`.
+        parts: What each of them needs (see `robusttune.isolation.transport.pack`).
+        stays: What stays here, and the class of what stands for it there.
+        policy: Limits of time and memory.
+        n_jobs: As `Policy.n_jobs`; not None.
         most: How many places are of use (>= 1).
 
     Raises:
-        TypeError: The tuner or the data cannot be sent to another process.
-        ValueError: There are fewer GPUs than `policy.n_jobs` asks for.
+        ValueError: There are fewer GPUs than `n_jobs` asks for.
     """
 
     def __init__(
-        self, tuner: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any], most: int
+        self, parts: Mapping[str, Any], stays: Stays, policy: Policy, *, n_jobs: Any, most: int
     ) -> None:
-        self._tuner = tuner
-        self._parts = parts_of(tuner, fit_args, fit_kwargs, runner_of, quiet=True)
+        self._parts, self._stays = parts, stays
+        self._policy = policy
         self._gpus = visible_gpus()
-        self._jobs = jobs_here(tuner.robust_policy.n_jobs, self._gpus)
+        self._jobs = jobs_here(n_jobs, self._gpus)
         self._used = min(self._jobs, most)
         self.places: list[_ChildPlace] = []
 
     def __enter__(self) -> ChildPlaces:
         self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
-        folder, policy, kills = self._folder.name, self._tuner.robust_policy, KernelKills()
+        folder, kills = self._folder.name, KernelKills()
         try:
-            pack(
-                os.path.join(folder, PARCEL),
-                self._parts,
-                (self._tuner.oracle, DistantOracle),
-                who="policy.n_jobs",
-            )
+            pack(os.path.join(folder, PARCEL), self._parts, self._stays, who="n_jobs")
             self._parts = {}
             for number in range(self._used):
                 share = share_of(number, self._jobs, self._gpus)
-                place = _ChildPlace(self._tuner, number)
+                place = _ChildPlace(number)
                 place.child = ChildProcess(
-                    folder, policy, kills, number=number, environment=share, write=place.write
+                    folder, self._policy, kills, number=number, environment=share, write=place.write
                 )
                 self.places.append(place)
                 place.child.start()
@@ -127,24 +132,23 @@ class _ChildPlace:
 
     child: ChildProcess
 
-    def __init__(self, tuner: Any, number: int) -> None:
-        self.tuner_id = f"job{number}"
-        self._tuner = tuner
-        self._host: TunerTrial | None = None
+    def __init__(self, number: int) -> None:
+        self.name = f"job{number}"
+        self._job: Job | None = None
         self._said = {"stdout": "", "stderr": ""}  # since the last end of a line
 
     @property
     def is_free(self) -> bool:
-        return self._host is None and self.child.is_ready
+        return self._job is None and self.child.is_ready
 
-    def begin(self, host: TunerTrial, seed: int) -> None:
-        self._host = host
-        self.child.begin((host.trial, seed), answers_for(self._tuner, host))
+    def begin(self, job: Job) -> None:
+        self._job = job
+        self.child.begin(job.order, job.answer or _no_answer)
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> Any:
         self.child.start()  # where it was replaced
         try:
-            outcome: Outcome | None = self.child.poll()
+            outcome = self.child.poll()
         except BaseException:
             self._end_of_trial()
             raise
@@ -163,8 +167,12 @@ class _ChildPlace:
             if rest:
                 self._write_line(name, rest)
             self._said[name] = ""
-        self._host = None
+        self._job = None
 
     def _write_line(self, name: str, line: str) -> None:
-        whose = "" if self._host is None else f"trial {self._host.trial_id}: "
+        whose = "" if self._job is None else f"trial {self._job.name}: "
         getattr(sys, name).write(f"{whose}{line}\n")
+
+
+def _no_answer(kind: str, content: list[Any]) -> Any:
+    raise LookupError(kind)
