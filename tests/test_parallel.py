@@ -149,7 +149,7 @@ def test_scores_agree_to_rounding_however_many_run(
             directory=str(tmp_path / str(n_jobs)),
         )
         tuner.search(*regression, validation_split=0.2, epochs=2, verbose=0)
-        assert len(tuner.report().trials.evidence.map(json.loads).map(lambda e: e["scores"])) == 4
+        assert len(tuner.report().trials.evidence.map(json.loads).map(lambda e: e["execution_scores"])) == 4
         scores.append([t.score for _, t in sorted(tuner.oracle.trials.items())])
         assert len(tuner.get_best_models()) == 1
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)
@@ -263,7 +263,7 @@ def test_what_ends_the_search_ends_every_trial_and_blames_none(error: Any, tmp_p
     class Ends(base):  # type: ignore[misc]
         raising = True
 
-        def run_trial(self, trial: Any) -> Any:
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
             waiting(trial)
             return {"score": cheap_search.score(trial.hyperparameters.values)}
 

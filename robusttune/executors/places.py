@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -103,7 +104,14 @@ class ExecutorPlaces:
             RobustTuneError: The executor takes no more.
         """
         parent = (platform.node(), os.getpid())
-        order = Order(key=self._key, parent=parent, proof=self._proof, note=note, content=content)
+        order = Order(
+            key=self._key,
+            parent=parent,
+            proof=self._proof,
+            note=note,
+            path=tuple(os.path.abspath(entry) for entry in sys.path),
+            content=cloudpickle.dumps(content),
+        )
         data = bytes(cloudpickle.dumps(order))
         try:
             return self._executor.submit(run_on_worker, self._shared, __version__, data)

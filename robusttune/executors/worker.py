@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,14 +32,16 @@ class Order:
         proof: A file in the folder that a worker must see; None: it need not see any.
         note: A file that the worker makes when it begins, to be seen by a worker to which the
             engine gives the same trial again; None: nobody looks.
-        content: For the runner.
+        path: Where the search imports modules from; a worker looks there last.
+        content: For the runner, pickled.
     """
 
     key: str
     parent: tuple[str, int]
     proof: str | None = None
     note: str | None = None
-    content: Any = None
+    path: tuple[str, ...] = ()
+    content: bytes = b""
 
 
 def this_worker() -> dict[str, Any]:
@@ -80,11 +83,13 @@ def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
         except FileExistsError:
             return _answer("died", None)
     with _one_at_a_time:  # Keras's state is one for the process
+        sys.path.extend(entry for entry in given.path if entry not in sys.path)
         try:
             run = _runner_of(given.key, shared)
+            content = cloudpickle.loads(given.content)
         except Exception as error:
             return _answer("cannot", f"cannot open what it was sent: {text_of(error)}")
-        return _answer("done", run(given.content))
+        return _answer("done", run(content))
 
 
 def _runner_of(key: str, shared: Any) -> Callable[..., Any]:
