@@ -25,6 +25,7 @@ from robusttune._version import __version__
 from robusttune.errors import RobustTuneError, TrialFailure
 from robusttune.executors.handed_out import result_of
 from robusttune.executors.worker import Order, run_on_worker
+from robusttune.isolation.transport import pack
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="tested on POSIX"),
@@ -274,9 +275,28 @@ def test_a_worker_that_ran_out_of_memory_is_told_apart() -> None:
 def test_a_trial_that_an_engine_gives_out_again_is_not_run_again(tmp_path: Path) -> None:
     """Dask and Slurm may do so; the first worker has left a note, which the record has."""
     note = tmp_path / "note"
-    note.write_text(json.dumps({"host": "node7", "pid": 12}))
+    note.write_text(json.dumps({"host": "node7", "pid": 12, "ended": False}))
     order = Order(key="a", parent=("elsewhere", 1), note=str(note))
     with pytest.raises(TrialFailure, match="its engine gave the trial to another one") as caught:
         result_of(Done(run_on_worker(b"", __version__, cloudpickle.dumps(order))), str(note))
     assert caught.value.findings is not None
     assert caught.value.findings.evidence["worker"] == {"host": "node7", "pid": 12}
+
+
+def test_a_trial_whose_result_was_lost_with_its_worker_is_run_again(tmp_path: Path) -> None:
+    """It had ended before another trial took the worker down: it is not the one that failed."""
+    note, parcel = tmp_path / "note", tmp_path / "parcel"
+    parts = {"the settings": None, "the initializer": None, "the runner": doubling}
+    pack(str(parcel), parts)
+    order = Order(key="b", parent=("elsewhere", 1), note=str(note), content=cloudpickle.dumps(21))
+    for _ in range(2):
+        answer = run_on_worker(str(parcel), __version__, cloudpickle.dumps(order))
+        assert result_of(Done(answer), str(note)) == 42
+        assert json.loads(note.read_text())["ended"] is True
+    note.write_text("")
+    assert told(order)[0] == "died"
+
+
+def doubling(parts: Any) -> Any:
+    """Return what runs the trials of a search that doubles."""
+    return lambda number: 2 * number

@@ -226,9 +226,7 @@ def test_a_study_in_memory_gets_a_clear_error(storage: Any) -> None:
     """With the way out."""
     study = optuna.create_study(storage=storage)
     assert is_in_memory(study)
-    with pytest.raises(
-        ValueError, match="study must be one whose storage other"
-    ):
+    with pytest.raises(ValueError, match="study must be one whose storage other"):
         optimize(study, lambda trial: 0.0, n_trials=1)
 
 

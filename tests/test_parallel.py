@@ -149,7 +149,10 @@ def test_scores_agree_to_rounding_however_many_run(
             directory=str(tmp_path / str(n_jobs)),
         )
         tuner.search(*regression, validation_split=0.2, epochs=2, verbose=0)
-        assert len(tuner.report().trials.evidence.map(json.loads).map(lambda e: e["execution_scores"])) == 4
+        assert (
+            len(tuner.report().trials.evidence.map(json.loads).map(lambda e: e["execution_scores"]))
+            == 4
+        )
         scores.append([t.score for _, t in sorted(tuner.oracle.trials.items())])
         assert len(tuner.get_best_models()) == 1
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)

@@ -56,8 +56,12 @@ def _died(text: str, note: str | None) -> Exception:
     cause = FailureCause.OUT_OF_MEMORY if out_of_memory else FailureCause.CRASHED
     evidence: dict[str, Any] = {}
     if note is not None:
-        with contextlib.suppress(OSError, ValueError), open(note, encoding="utf-8") as file:
+        with (
+            contextlib.suppress(OSError, ValueError, AttributeError),
+            open(note, encoding="utf-8") as file,
+        ):
             evidence["worker"] = json.load(file)
+            evidence["worker"].pop("ended", None)
     return failure_of(Ending(cause, f"its worker has ended ({text})", evidence))
 
 

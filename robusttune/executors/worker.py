@@ -14,9 +14,11 @@ from typing import Any
 import cloudpickle
 
 from robusttune._version import __version__
+from robusttune.files import write_file
 from robusttune.isolation.child import opened
 from robusttune.isolation.transport import unpack, unpack_bytes
 from robusttune.records import text_of
+from robusttune.stored import read_object
 
 _one_at_a_time = threading.Lock()
 _runners: dict[str, Callable[..., Any]] = {}  # what runs a search's trials here, by its key
@@ -30,8 +32,8 @@ class Order:
         key: Of the search.
         parent: Host and process of the search.
         proof: A file in the folder that a worker must see; None: it need not see any.
-        note: A file that the worker makes when it begins, to be seen by a worker to which the
-            engine gives the same trial again; None: nobody looks.
+        note: A file in which a worker notes that it begins, to be seen by one to which the engine
+            gives the same trial again; None: nobody looks.
         path: Where the search imports modules from; a worker looks there last.
         content: For the runner, pickled.
     """
@@ -54,8 +56,8 @@ def this_worker() -> dict[str, Any]:
 def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
     """Run a trial here, and return what came of it: a word and its content, pickled.
 
-    "done": the runner's result. "died": an earlier worker has begun it, and this is its note.
-    "refused", "cannot": trials cannot run here, and the content says why.
+    "done": the runner's result. "died": an earlier worker has begun it. "refused", "cannot":
+    trials cannot run here, and the content says why.
 
     Args:
         shared: What all trials of the search need, or the path of a file with it.
@@ -76,12 +78,8 @@ def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
         folder = os.path.dirname(given.proof)
         why = f"does not see the project folder {folder!r}: use one that all workers share"
         return _answer("refused", why)
-    if given.note is not None:
-        try:
-            with open(given.note, "x", encoding="utf-8") as file:
-                json.dump(this_worker(), file)
-        except FileExistsError:
-            return _answer("died", None)
+    if given.note is not None and _died_here(given.note):
+        return _answer("died", None)
     with _one_at_a_time:  # Keras's state is one for the process
         sys.path.extend(entry for entry in given.path if entry not in sys.path)
         try:
@@ -89,7 +87,34 @@ def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
             content = cloudpickle.loads(given.content)
         except Exception as error:
             return _answer("cannot", f"cannot open what it was sent: {text_of(error)}")
-        return _answer("done", run(content))
+        answer = _answer("done", run(content))
+        if given.note is not None:
+            _write_note(given.note, ended=True)
+        return answer
+
+
+def _died_here(note: str) -> bool:
+    """Note that the trial begins; return whether it has begun before and come to no end.
+
+    One that has ended is run once more, with the same seed: its result was lost with the worker,
+    which another trial has taken down.
+    """
+    try:
+        with open(note, "x", encoding="utf-8"):
+            pass
+    except FileExistsError:
+        try:
+            if read_object(note).get("ended") is not True:
+                return True
+        except (OSError, ValueError):
+            return True
+    _write_note(note, ended=False)
+    return False
+
+
+def _write_note(note: str, *, ended: bool) -> None:
+    text = json.dumps({**this_worker(), "ended": ended})
+    write_file(note, text.encode("utf-8"), durable=False)
 
 
 def _runner_of(key: str, shared: Any) -> Callable[..., Any]:

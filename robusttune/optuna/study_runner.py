@@ -8,9 +8,10 @@ from typing import Any
 
 import optuna
 
-from robusttune._compat.optuna import was_stopped
+from robusttune._compat.optuna import StoredTrial, was_stopped
 from robusttune.guard.clock import TrialClock
 from robusttune.isolation.progress import SharedClock, SharedProgress
+from robusttune.optuna.records import stored_record
 
 
 def child_runner_of(parts: Mapping[str, Any]) -> Callable[..., Any]:
@@ -46,6 +47,11 @@ def _runner_of(parts: Mapping[str, Any]) -> Callable[..., Any]:
 
     def run(trial_id: int, make_clock: Callable[[float | None], TrialClock]) -> Any:
         """Run a trial that exists; return whether the study is to stop, and what was raised."""
+        stored = StoredTrial(study, trial_id).frozen()
+        if stored.state.is_finished():  # and its answer was lost with its worker
+            return False, None
+        if stored_record(stored) is not None:
+            raise RuntimeError("its engine gave the trial to another worker")
         # An attribute of the instance: Optuna's loop asks for its one trial by it.
         study.ask = lambda *args: optuna.Trial(study, trial_id)  # type: ignore[method-assign]
         objective.make_clock = make_clock
