@@ -54,6 +54,13 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
     started: list[float] = []
     thousands: list[tuple[float, int]] = []
     children: list[int] = []
+    cpu: list[float] = []  # at the first trial's begin and at the last one's end
+
+    def used() -> float:
+        """Return the CPU time of this process and its children, in seconds."""
+        here = psutil.Process()
+        times = [each.cpu_times() for each in (here, *here.children())]
+        return sum(each.user + each.system for each in times)
 
     def build(hp: Any) -> keras.Model:
         rate, units = hp.Float("rate", 1e-4, 1e-2, sampling="log"), hp.Int("units", 32, 64)
@@ -65,6 +72,8 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
     class Measured(keras_tuner.RandomSearch):
         def on_trial_begin(self, trial: Any) -> None:
             started.append(time.perf_counter())
+            if len(started) == 1:
+                cpu.append(used())
             super().on_trial_begin(trial)
 
         def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
@@ -79,6 +88,8 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
             ended = len(self.oracle.end_order)
             if ended % (max(trials // 10, 1)) == 0:
                 thousands.append((time.perf_counter(), own_memory(os.getpid()) or 0))
+            if ended == trials:
+                cpu.append(used())
             if ended == trials - trials // 4:
                 found = psutil.Process().children()
                 children.extend(own_memory(child.pid) or 0 for child in found)
@@ -108,6 +119,7 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
         "proposals": digest[:8],
         "failed": failed,
         "children": children,
+        "cpu": cpu[-1] - cpu[0],
         "thousands": [(moment - started[0], memory) for moment, memory in thousands],
     }
 
@@ -175,7 +187,9 @@ def main() -> int:
         for n_jobs in (None, 1):
             found = measured("nothing", n_jobs, trials, 0)
             each = found["trials"] / trials * 1000
-            print(f"\n{trials} trials that train nothing, n_jobs={n_jobs}: {each:.1f} ms a trial")
+            cpu = found["cpu"] / trials * 1000
+            print(f"\n{trials} trials that train nothing, n_jobs={n_jobs}:", end=" ")
+            print(f"{each:.1f} ms a trial, {cpu:.1f} ms of CPU time", flush=True)
     if "many" in only:
         trials = QUICK["many"] if quick else 10_000
         print(f"\n{trials} trials that train nothing, n_jobs=4\n  trials  ms a trial  MB here")
