@@ -108,12 +108,14 @@ def _run(code: str, **environment: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("devices", [["/cpu:0"], ["/cpu:0", "/cpu:1"]], ids=len)
 def test_guard_mirrored_strategy_on_virtual_cpus(devices: list[str]) -> None:
     """Replicas, or a single one, agree on the step that fails, and none of them applies it."""
     _run(f"DEVICES = {devices!r}\n{_REPLICAS}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_guard_other_backends_of_keras(backend: str) -> None:
     """On JAX and PyTorch the guard works from the logs, and gives the same records."""
