@@ -7,8 +7,12 @@ from functools import partial
 from typing import Any
 
 
-def keras_settings() -> Callable[[], None]:
-    """Return a function that makes Keras and TensorFlow in another process work as they do here."""
+def keras_settings(*, quiet: bool = False) -> Callable[[], None]:
+    """Return a function that makes Keras and TensorFlow in another process work as they do here.
+
+    Args:
+        quiet: Whether Keras shows no progress there.
+    """
     import keras
     import tensorflow as tf
 
@@ -22,6 +26,7 @@ def keras_settings() -> Callable[[], None]:
         dtype_policy=keras.config.dtype_policy().get_config(),
         eager=tf.config.functions_run_eagerly(),
         deterministic=op_determinism_is_enabled(),
+        quiet=quiet,
     )
 
 
@@ -33,6 +38,7 @@ def _set_keras(
     dtype_policy: dict[str, Any],
     eager: bool,
     deterministic: bool,
+    quiet: bool,
 ) -> None:
     import keras
     import tensorflow as tf
@@ -42,5 +48,7 @@ def _set_keras(
     keras.config.set_image_data_format(image_data_format)
     keras.config.set_dtype_policy(dtype_policy["name"])
     tf.config.run_functions_eagerly(eager)
+    if quiet:
+        keras.config.disable_interactive_logging()
     if deterministic:
         tf.config.experimental.enable_op_determinism()
