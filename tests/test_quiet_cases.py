@@ -331,3 +331,39 @@ def test_steps_that_a_loss_scale_skips_are_counted() -> None:
     assert record.cause == "numeric_overflow"
     assert record.evidence["skipped_steps"] > 16
     assert record.evidence["loss_scale"] < 1
+
+
+def test_inputs_in_a_dict_are_standardized_each_by_its_own_columns() -> None:
+    """Whatever the order of the keys."""
+    x = {"numbers": X, "facts": np.stack([1e5 * RNG.uniform(size=600), 70 * B], 1)}
+    keras.utils.set_random_seed(0)
+    inputs = {name: keras.Input((array.shape[1],), name=name) for name, array in x.items()}
+    hidden = Dense(16, "relu")(keras.layers.Concatenate()(list(inputs.values())))
+    model = keras.Model(inputs, Dense(2, "softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    guard = robusttune.Guard(robusttune.Policy(diagnosis_seconds=60.0))
+    model.fit(x, B, epochs=4, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert guard.record.cause == "unscaled_data"
+
+
+def test_a_schedule_that_takes_the_rate_to_nothing_is_named() -> None:
+    """However many decades, and also where something was learned before."""
+    for decades in (2, 4):
+        schedule = keras.callbacks.LearningRateScheduler(
+            lambda epoch, _, d=decades: 10.0 ** -(3 + d * epoch)
+        )
+        layers = [Dense(16, "relu"), Dense(1, "sigmoid")]
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((8,)), *layers])
+        model.compile(keras.optimizers.Adam(0.001), "binary_crossentropy")
+        guard = robusttune.Guard(robusttune.Policy(diagnosis_seconds=60.0))
+        model.fit(X, B, epochs=8, verbose=0, callbacks=[guard, schedule])
+        assert guard.record is not None
+        assert guard.record.cause == "learning_rate_too_low"
+
+
+def test_a_bias_that_saturates_the_head_is_a_bad_start() -> None:
+    """Under a sigmoid it need not be far beyond the targets."""
+    layers = [Dense(16, "relu"), Dense(1, "sigmoid", bias_initializer=Constant(40.0))]
+    assert fitted(layers, "mse", B).cause == "bad_initialization"

@@ -37,11 +37,15 @@ def _has_leaves(structure: Any) -> bool:
 
 
 def map_leaves(function: Callable[[Array], Array], structure: Any) -> Any:
-    """Return the structure with each array replaced by `function(array)`."""
+    """Return the structure with each array replaced by `function(array)`.
+
+    Arrays come in the order of `leaves`.
+    """
     if structure is None:
         return None
     if isinstance(structure, Mapping):
-        return {key: map_leaves(function, item) for key, item in structure.items()}
+        found = {key: map_leaves(function, structure[key]) for key in sorted(structure)}
+        return {key: found[key] for key in structure}
     if _has_leaves(structure):
         mapped = [map_leaves(function, item) for item in structure]
         return tuple(mapped) if isinstance(structure, tuple) else mapped

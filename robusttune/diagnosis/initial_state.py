@@ -12,11 +12,14 @@ from robusttune.causes import FailureCause
 from robusttune.diagnosis.arrays import Array, largest
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.structure import activation_name
+from robusttune.diagnosis.structure import activation_name, heads
 from robusttune.diagnosis.verdict import Verdict
 
 # A bias of the head this many times the targets, and of 1: what training has to unlearn first.
 _FAR_BIAS = 100.0
+# And under a head that saturates: of a sigmoid 1e-4 of the slope is left here.
+_SATURATED = 10.0
+_BOUNDED = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign"})
 # Keras draws embeddings from -0.05 to 0.05; pretrained ones have a root mean square of 0.1 to 1.
 _HUGE_EMBEDDING = 100.0
 # Units whose weights differ by no more than this share of their size are the same unit.
@@ -76,9 +79,11 @@ def far_bias(case: Case) -> Verdict | None:
     """A bias of the head that is far beyond all targets."""
     trained = [(v, w) for v, w in _initial(case) if v.name == "bias"]
     targets = max(1.0, *(largest(array) for array in case.columns("y").values()), 1.0)
+    ends = set() if case.model is None else {str(head.activation) for head in heads(case.model)}
+    bound = _SATURATED if ends and ends <= _BOUNDED else _FAR_BIAS * targets
     for variable, weight in trained[-max(len(case.facts.losses), 1) :]:
         size = largest(weight)
-        if size > _FAR_BIAS * targets:
+        if size > bound and np.ptp(weight) < size:
             return _bad_start(
                 f"The bias {variable.path} starts at {size:.3g}, where targets are at most"
                 f" {targets:.3g}: start it at 0, or at the mean of the targets."

@@ -50,9 +50,11 @@ _FELL = 0.02
 _LEARNED = 0.1
 # A target this small, as a share of the mean size, is next to 0; this share of them spoils it all.
 _NEXT_TO_0, _SOME_ROWS = 1e-3, 0.01
-# What is regularized very strongly is looked at below this skill, and without that it must learn
-# this much better.
+# What is suspect by itself is looked at below this skill, and without that it must learn this much
+# better.
 _HALF = 0.5
+# A rate below this share of the ordinary ones is one that a schedule has taken down to nothing.
+_COLLAPSED = 1e-4
 # Steps skipped beyond this share leave too few to learn from.
 _MOST_STEPS = 0.5
 # After one that gained little, a cure must end below this share of the constant prediction's loss.
@@ -86,10 +88,22 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
     if baseline is None:
         baseline = trace.start_loss
     if baseline is None or final < limit(baseline, _LITTLE):
-        strong = baseline is not None and final > limit(baseline, 1 - _HALF)
-        strong = strong and bool(regularization(model, strong=True))
+        little = baseline is not None and final > limit(baseline, 1 - _HALF)
+        strong = _strong_suspicion(model, trace) if little else None
         return not (strong or is_linear_stack(model) or is_narrow(model))
     return False
+
+
+def _strong_suspicion(model: Any, trace: FitTrace) -> FailureCause | None:
+    """Return what structure and rate suggest so strongly that little skill is worth a look."""
+    facts = model_facts(model)
+    if regularization(model, strong=True):
+        return FailureCause.OVER_REGULARIZED
+    if (facts.learning_rate or 0.0) < _COLLAPSED * (facts.ordinary_rate or 0.0):
+        return FailureCause.LEARNING_RATE_TOO_LOW
+    if rules.model_mismatch(model, trace.first_batches) is not None:
+        return FailureCause.LABEL_MISMATCH
+    return None
 
 
 def is_gaining(trace: FitTrace) -> bool:
@@ -156,11 +170,10 @@ def _replayed(case: Case) -> Verdict | None:
         runner.expect(candidates(runner))
         gained, only = runner.gained, None
         if gained > _LEARNED:
-            strong = regularization(case.model, strong=True) and gained < _HALF
-            if not strong:
+            only = _strong_suspicion(case.model, case.trace) if gained < _HALF else None
+            if only is None:
                 return None
             runner.demand(_HALF * (1 - gained))
-            only = FailureCause.OVER_REGULARIZED
         elif gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
             runner.demand(_CLEAR)
         unchanged = runner.unchanged()

@@ -36,6 +36,10 @@ _UNUSUAL = 100.0
 _CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
+# A rate this many times below the default is too low to be tried as a cure.
+_FAR_BELOW = 100.0
+# A schedule may have taken the rate down by as many decades as float32 has.
+_MOST_DECADES = 39
 # So many pairs of changes are tried where no single one ends a stall.
 _MOST_PAIRS = 6
 
@@ -206,7 +210,11 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     down = (FailureCause.DIVERGENT_LEARNING_RATE, rate_changes(case))
     up = (
         FailureCause.LEARNING_RATE_TOO_LOW,
-        [Intervention(rate=10.0**k) for k in range(1, 10) if rate * 10.0**k <= 2 * ordinary],
+        [
+            Intervention(rate=10.0**k)
+            for k in range(1, _MOST_DECADES)
+            if default / _FAR_BELOW < rate * 10.0**k <= 2 * ordinary
+        ],
     )
     data = (FailureCause.UNSCALED_DATA, data_changes(runner))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))

@@ -10,7 +10,7 @@ from robusttune.diagnosis import rules
 from robusttune.diagnosis.arrays import Array, map_leaves
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.end_state import epoch_losses
-from robusttune.diagnosis.investigate import fix_of
+from robusttune.diagnosis.investigate import fix_of, rate_changes
 from robusttune.diagnosis.limits import NARROW
 from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
@@ -22,6 +22,8 @@ from robusttune.diagnosis.verdict import Verdict
 # A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
 _ALL_DEAD = 0.999
 _GONE = 1e-5
+# A fit this share above the constant prediction's loss is far off, and one within this near.
+_FAR, _NEAR = 0.2, 0.05
 # A replay whose last quarter gains this share on the one before is still learning.
 _GAINS = 0.02
 # So many saturating layers, one after the other, are too many for any rate.
@@ -38,7 +40,8 @@ _CLEARLY = 0.5
 def verdict_by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return what the layers and the data show, where no change was enough."""
     return (
-        _extreme(found)
+        _extreme(runner, found)
+        or _too_high_rate(runner)
         or _doubtful(runner)
         or _too_few_steps(runner, found)
         or _unreachable(runner, found)
@@ -117,12 +120,39 @@ def _early(batches: Sequence[Batch]) -> list[Batch]:
     return [replace(batch, x=map_leaves(cut, batch.x)) for batch in batches]
 
 
-def _extreme(found: Signs) -> Verdict | None:
+def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
+    """Return a rate too high where only lower ones come down to the constant prediction's loss."""
+    case, unchanged = runner.case, runner.unchanged()
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    if not rate > ordinary > 0 or unchanged is None or unchanged.baseline is None:
+        return None
+    if unchanged.finals.min() < limit(unchanged.baseline, 1 + _FAR):
+        return None
+    for change in rate_changes(case):
+        result = runner.run(change)
+        if (
+            result is not None
+            and result.finite
+            and result.finals.max() < limit(unchanged.baseline, 1 + _NEAR)
+        ):
+            return Verdict(
+                cause=FailureCause.DIVERGENT_LEARNING_RATE,
+                grounds=Grounds.SIGNS,
+                advice=f"Learning rate {rate:.3g} ends at a loss of {unchanged.finals.min():.3g},"
+                f" far above that of the best constant prediction ({unchanged.baseline:.3g});"
+                f" {rate * change.rate:.3g} comes down to it. {case.facts.optimizer} is ordinarily"
+                f" used with up to {ordinary:.3g}.",
+                evidence={"fix": fix_of(case, change)},
+            )
+    return None
+
+
+def _extreme(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return what the layers show by themselves."""
     if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
         cause = FailureCause.DEAD_RELU
         told = "a whole layer of relu units never fires, from the start"
-    elif found.vanishing and found.gradient_ratio < _GONE:
+    elif found.gradient_ratio < _GONE and (found.vanishing or learnable(*runner.split)):
         cause = FailureCause.VANISHING_GRADIENTS
         told = f"the first layer's gradient is {found.gradient_ratio:.1g} of the last one's"
     else:
