@@ -167,7 +167,10 @@ class RobustBase(DurableTuner):
                 placement = InChildren(self, fit_args, fit_kwargs, most)
             else:
                 placement = OnExecutor(self, executor, fit_args, fit_kwargs, most)
-            search_in_places(self, placement, fit_args, fit_kwargs)
+            try:
+                search_in_places(self, placement, fit_args, fit_kwargs)
+            finally:
+                self.oracle.save_now()
 
     def _robust_run_trial(self, host: TunerTrial, run: TrialRun) -> Callable[..., Any]:
         if self._robust_isolation is None:
