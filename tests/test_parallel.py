@@ -159,6 +159,30 @@ def test_scores_agree_to_rounding_however_many_run(
     assert len(set(scores[0])) == 4
 
 
+def test_hyperband_goes_on_from_weights_that_another_child_saved(
+    tmp_path: Path, regression: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a project folder that is named relative to the program's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def build(hp: Any) -> keras.Model:
+        model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "mse")
+        return model
+
+    policy = Policy(n_jobs=2)
+    options: dict[str, Any] = {"max_epochs": 4, "factor": 2, "seed": 1, "policy": policy}
+    tuner = robusttune.Hyperband(build, "loss", directory="searches", **options)
+    tuner.search(*regression, verbose=0)
+    trials = tuner.oracle.trials.values()
+    assert {trial.status for trial in trials} == {"COMPLETED"}
+    longer = [t for t in trials if "tuner/trial_id" in t.hyperparameters.values]
+    assert longer
+    for trial in longer:
+        past = tuner.oracle.trials[trial.hyperparameters.values["tuner/trial_id"]]
+        assert trial.score < past.score  # it went on from there
+
+
 class Hooked(keras_tuner.RandomSearch):
     """Notes where its hooks are called."""
 
