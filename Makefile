@@ -64,6 +64,7 @@ bench-full: $(STAMP)
 	$(BIN)/python benchmarks/bench.py --full
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/diagnosis.py
+	$(BIN)/python benchmarks/parallel.py
 	$(BIN)/python benchmarks/healthy.py
 	$(BIN)/python benchmarks/regions.py
 	$(BIN)/python benchmarks/sanitize.py search

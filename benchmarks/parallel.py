@@ -29,7 +29,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 SLEEP = {"trials": 80, "seconds": 2.0, "jobs": (None, 1, 2, 4)}
-TRAINING = {"trials": 12, "epochs": 40, "jobs": (None, 1, 2)}
+TRAINING = {"trials": 12, "epochs": 8, "jobs": (None, 1, 2)}
 QUICK = {"trials": 8, "seconds": 0.5, "epochs": 2, "cost": 50, "many": 400}
 
 

@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_executors import dask, loky, ray, slurm
+from test_optuna_storages import grpc, open_storage
 
 from robusttune import Policy
 from robusttune._compat.optuna import is_in_memory
@@ -27,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 full = pytest.mark.full
+_GRPC: dict[str, int] = {}  # where the server listens
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +49,11 @@ def sqlite(folder: Path) -> Any:
     return RDBStorage(f"sqlite:///{folder}/study.db")
 
 
+def grpc_proxy(folder: Path) -> Any:
+    """What a server that has a database in a file is reached by."""
+    return open_storage("grpc", _GRPC["port"])
+
+
 def made(folder: Path, storage: Any = journal, **options: Any) -> optuna.Study:
     """Return a study."""
     options = {"sampler": optuna.samplers.TPESampler(seed=0, n_startup_trials=5), **options}
@@ -54,12 +61,23 @@ def made(folder: Path, storage: Any = journal, **options: Any) -> optuna.Study:
 
 
 @full
-@pytest.mark.parametrize("storage", [journal, sqlite], ids=lambda storage: storage.__name__)
+@pytest.mark.parametrize(
+    "storage", [journal, sqlite, grpc_proxy], ids=lambda storage: storage.__name__
+)
 def test_trials_run_in_processes_and_one_that_dies_is_one_failed_trial(
     storage: Any, tmp_path: Path
 ) -> None:
     """n_trials counts in total, no two processes propose the same, a lambda will do."""
-    study = made(tmp_path, storage)
+    if storage is grpc_proxy:
+        with grpc(tmp_path) as (_, port):
+            _GRPC["port"] = int(port)
+            check_trials_in_processes(made(tmp_path, storage))
+    else:
+        check_trials_in_processes(made(tmp_path, storage))
+
+
+def check_trials_in_processes(study: optuna.Study) -> None:
+    """Optimize a study in two processes, one of which dies once."""
     here = os.getpid()
     seen = []
 

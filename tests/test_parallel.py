@@ -159,6 +159,30 @@ def test_scores_agree_to_rounding_however_many_run(
     assert len(set(scores[0])) == 4
 
 
+def test_hyperband_goes_on_from_weights_that_another_child_saved(
+    tmp_path: Path, regression: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a project folder that is named relative to the program's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def build(hp: Any) -> keras.Model:
+        model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "mse")
+        return model
+
+    policy = Policy(n_jobs=2)
+    options: dict[str, Any] = {"max_epochs": 4, "factor": 2, "seed": 1, "policy": policy}
+    tuner = robusttune.Hyperband(build, "loss", directory="searches", **options)
+    tuner.search(*regression, verbose=0)
+    trials = tuner.oracle.trials.values()
+    assert {trial.status for trial in trials} == {"COMPLETED"}
+    longer = [t for t in trials if "tuner/trial_id" in t.hyperparameters.values]
+    assert longer
+    for trial in longer:
+        past = tuner.oracle.trials[trial.hyperparameters.values["tuner/trial_id"]]
+        assert trial.score < past.score  # it went on from there
+
+
 class Hooked(keras_tuner.RandomSearch):
     """Notes where its hooks are called."""
 
@@ -257,9 +281,17 @@ def waits(folder: Path) -> Any:
     return wait
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, StoreError])
-def test_what_ends_the_search_ends_every_trial_and_blames_none(error: Any, tmp_path: Path) -> None:
-    """Ctrl-C and a full disk: the trials that run are run again, and have not crashed."""
+@pytest.mark.parametrize(
+    ("error", "same"), [(KeyboardInterrupt, True), (KeyboardInterrupt, False), (StoreError, False)]
+)
+def test_what_ends_the_search_ends_every_trial_and_blames_none(
+    error: Any, same: bool, tmp_path: Path
+) -> None:
+    """Ctrl-C and a full disk: the trials that run are run again, and have not crashed.
+
+    By the same tuner, which has no new trial left, or by that of the program's next run.
+    """
+    trials = 2 if same else 4
     base: Any = keras_tuner.RandomSearch
     waiting = waits(tmp_path)
 
@@ -279,21 +311,21 @@ def test_what_ends_the_search_ends_every_trial_and_blames_none(error: Any, tmp_p
         return robusttune.robust(Ends)(
             cheap_search.build,
             keras_tuner.Objective("score", "min"),
-            max_trials=4,
+            max_trials=trials,
             seed=1,
             directory=str(tmp_path),
             policy=Policy(n_jobs=2, interruptions=1),
         )
 
-    with pytest.raises(error):
-        opened().search(verbose=0)
-    (tmp_path / "go").touch()
     tuner = opened()
+    with pytest.raises(error):
+        tuner.search(verbose=0)
+    (tmp_path / "go").touch()
+    tuner = tuner if same else opened()
     tuner.raising = False
     tuner.search(verbose=0)
-    trials = tuner.report().trials
-    assert list(trials.status) == ["completed"] * 4
-    assert sorted(tuner.oracle.end_order) == list("0123")
+    assert list(tuner.report().trials.status) == ["completed"] * trials
+    assert sorted(tuner.oracle.end_order) == list("0123")[:trials]
 
 
 def test_a_hopeless_search_ends_at_once(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def test_tuner_signature_is_that_of_keras_tuner_plus_our_own(name: str) -> None:
     """A swap of the class needs no other change."""
     theirs = inspect.signature(getattr(keras_tuner, name)).parameters
     ours = inspect.signature(getattr(robusttune, name)).parameters
-    assert set(ours) - set(theirs) == {"policy", "record_callbacks", "initializer"}
+    added = {"policy", "record_callbacks", "initializer", "executor"}
+    assert set(ours) - set(theirs) == added
     assert [n for n in ours if n in theirs] == list(theirs)
     assert (ours["policy"].default, ours["record_callbacks"].default) == (None, ())
 

@@ -98,7 +98,7 @@ def optimize(
         "study",
         "one whose storage other processes can open: JournalStorage, RDBStorage or gRPC",
         study,
-        'optuna.create_study(storage="sqlite:///study.db") makes one.',
+        'optuna.create_study(storage="sqlite:///trials.db") makes one.',
     )
     wrapped: Any = robust(objective, policy=policy)
     policy = wrapped.policy

@@ -34,6 +34,7 @@ from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.host import TunerTrial, watched
 from robusttune.tuners.objective_check import cannot_report_objective, warn_of_missing_objective
 from robusttune.tuners.oracle import RobustOracle, make_robust
+from robusttune.tuners.own_arguments import own_doc, own_signature
 from robusttune.tuners.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -167,7 +168,10 @@ class RobustBase(DurableTuner):
                 placement = InChildren(self, fit_args, fit_kwargs, most)
             else:
                 placement = OnExecutor(self, executor, fit_args, fit_kwargs, most)
-            search_in_places(self, placement, fit_args, fit_kwargs)
+            try:
+                search_in_places(self, placement, fit_args, fit_kwargs)
+            finally:
+                self.oracle.save_now()
 
     def _robust_run_trial(self, host: TunerTrial, run: TrialRun) -> Callable[..., Any]:
         if self._robust_isolation is None:
@@ -361,56 +365,13 @@ def _robust_class(tuner_class: Any) -> Any:
         tuner_class.__name__,
         (RobustEntry, tuner_class, RobustBase),
         {
-            "__doc__": _doc(tuner_class),
+            "__doc__": own_doc(tuner_class),
             "__module__": tuner_class.__module__,
             "__qualname__": tuner_class.__qualname__,
-            "__signature__": _signature(tuner_class),
+            "__signature__": own_signature(tuner_class),
             "robust_made_by": (robust, (tuner_class,)),  # how a child process gets it
         },
     )
-
-
-_OWN_PARAMETERS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-    for name, default, kind in (
-        ("policy", None, "Policy | None"),
-        ("record_callbacks", (), "Iterable[RecordCallback]"),
-        ("initializer", None, "Callable[[], object] | None"),
-        ("executor", None, "Any"),
-    )
-]
-
-
-def _signature(tuner_class: Any) -> inspect.Signature:
-    signature = inspect.signature(tuner_class)
-    parameters = list(signature.parameters.values())
-    at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
-    parameters[at:at] = _OWN_PARAMETERS
-    return signature.replace(parameters=parameters)
-
-
-_OWN_DOC = """Robust: `report()` returns the robusttune.Report of the search so far, and there are
-four more keyword arguments:
-
-    policy: A robusttune.Policy; None for the defaults.
-    record_callbacks: Each is called as `callback(trial, record)` with a trial that has ended and
-        its TrialRecord, which is stored already: in the search's own process (the chief's, where
-        there are workers), one at a time, once a trial, also when the search goes on later. One
-        that raises is logged, and the search goes on.
-    initializer: Called without arguments at the start of each process that trains: of each child
-        with `Policy(isolate=True)` or `n_jobs`, of each worker of an executor, else once in the
-        search's own, before its first trial. It can be sent to another process. Where it raises,
-        the search ends.
-    executor: Where the trials run, as many at once as `Policy(n_jobs=...)` says: any object whose
-        `submit(fn, *args)` returns one with `result()` and `done()`, as those of Dask, submitit and
-        `robusttune.executors` do. Its workers have the same versions installed and see the project
-        folder. None: on this machine.
-"""
-
-
-def _doc(tuner_class: Any) -> str:
-    own = inspect.getdoc(tuner_class) or ""
-    return f"{own}\n\n{_OWN_DOC}"
 
 
 def _records_of(oracle: Any) -> list[TrialRecord]:

@@ -107,9 +107,16 @@ class _Search:
                 if self._take_ended() or not self._running:
                     answer = TrialStatus.RUNNING
         finally:
-            for running in self._running.values():
-                with suppress(_SearchEnded, OSError):
-                    running.noted.__exit__(_SearchEnded, _SearchEnded(), None)
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Let the trials that run wait to be run again, the oldest first."""
+        oracle = self._tuner.oracle
+        for place, running in reversed(self._running.items()):
+            with suppress(_SearchEnded, OSError):
+                running.noted.__exit__(_SearchEnded, _SearchEnded(), None)
+            if oracle.ongoing_trials.pop(place.name, None) is not None:
+                oracle._retry_queue.append(running.host.trial_id)
 
     def _begin_next(self, place: Place) -> Any:
         """Begin the next trial in a place; return the oracle's answer."""
