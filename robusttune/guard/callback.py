@@ -13,6 +13,7 @@ import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.fit_input import fit_input
+from robusttune.diagnosis.postponed import FitDiagnosis
 from robusttune.diagnosis.skill import skill, weight_penalty
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.validation import validation_is_lost
@@ -320,26 +321,22 @@ class FitGuard(keras.callbacks.Callback):
                 del trace.first_batches[step:]
 
     def _find(self, trace: FitTrace) -> Findings | None:
-        from robusttune.diagnosis import judge, judge_quiet
-
         context = self.context
         assert context is not None
-        known: dict[str, Any] = {
-            "model": self.model,
-            "trace": trace,
-            "params": context.params,
-            "siblings": context.siblings,
-            "policy": self.policy,
-        }
-        if trace.symptom is None and validation_is_lost(trace):
-            verdict = judge(Symptom.NON_FINITE_OBJECTIVE, **known)
-            return findings_of(Symptom.NON_FINITE_LOSS, verdict, trace)
-        if trace.symptom is None:
-            quiet = judge_quiet(**known)
-            return None if quiet is None else findings_of(Symptom.STALLED, quiet, trace)
+        lost = trace.symptom is None and validation_is_lost(trace)
+        diagnosis = FitDiagnosis(
+            symptom=Symptom.NON_FINITE_OBJECTIVE if lost else trace.symptom,
+            shown=Symptom.NON_FINITE_LOSS if lost else None,
+            model=self.model,
+            trace=trace,
+            context=context,
+            policy=self.policy,
+        )
         wanted = context.wants_diagnosis(cut_short=not trace.epoch_logs)
-        verdict = judge(trace.symptom, **known) if wanted else _NOT_ASKED
-        return findings_of(trace.symptom, verdict, trace)
+        if trace.symptom is not None and not wanted:
+            return findings_of(trace.symptom, _NOT_ASKED, trace)
+        postponed = self.policy.diagnosis == "search_end" and context.postpone(diagnosis)
+        return diagnosis.by_symptom_alone() if postponed else diagnosis.run()
 
     def _skill(self, trace: FitTrace) -> float | None:
         try:

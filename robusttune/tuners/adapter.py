@@ -35,6 +35,7 @@ from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.search_space import SearchSpace
 
 if TYPE_CHECKING:
+    from robusttune.diagnosis.postponed import PostponedDiagnoses
     from robusttune.report import Report
     from robusttune.tuners.isolation import Isolation
 
@@ -91,7 +92,10 @@ class RobustBase(DurableTuner):
             else:
                 self._robust_search_here(fit_args, fit_kwargs)
         finally:
-            self.oracle.tell_of_the_end()
+            try:
+                self.oracle.conclude_diagnoses()
+            finally:
+                self.oracle.tell_of_the_end()
         self._robust_conclude()
 
     def _robust_conclude(self) -> None:
@@ -152,6 +156,11 @@ class RobustBase(DurableTuner):
 
         return functools.partial(run_isolated, self._robust_isolation, host, run)
 
+    def _robust_postponed(self) -> PostponedDiagnoses | None:
+        """Where diagnoses wait: not in a worker, whose chief has the records, nor for a child."""
+        here = isinstance(self.oracle, RobustOracle) and self._robust_isolation is None
+        return self.oracle.postponed if here else None
+
     def _robust_warn_of_labels(self, record: TrialRecord) -> None:
         """Warn once where every trial so far has labels that do not suit: no score means much."""
         others = [] if self._robust_warned else _records_of(self.oracle)
@@ -167,7 +176,7 @@ class RobustBase(DurableTuner):
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         host = TunerTrial(self, trial)
-        run = TrialRun(host, self.robust_policy)
+        run = TrialRun(host, self.robust_policy, self._robust_postponed())
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         own = self.__dict__.get("run_trial")
         self.__dict__["run_trial"] = self._robust_run_trial(host, run)

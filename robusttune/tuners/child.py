@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -50,6 +50,7 @@ class Outcome:
         findings: What the guards and the diagnosis say; None: nothing went wrong.
         skill: Of the trial's last fit that has one; None: none has.
         clipped_steps: Steps that the guards clipped; None: no fit was watched.
+        why_not: What a closer look at its last fit could not tell.
         scores: Single values of its executions, as evidence.
         hyperparameters: The trial's, with what was declared while it ran.
         asked: Names of those that the trial asked for; None: nobody knows.
@@ -63,6 +64,7 @@ class Outcome:
     findings: Findings | None
     skill: float | None
     clipped_steps: int | None
+    why_not: Mapping[str, str]
     scores: dict[str, Any]
     hyperparameters: Any
     asked: frozenset[str] | None
@@ -267,6 +269,7 @@ def _run(
         findings=findings,
         skill=run.skill,
         clipped_steps=run.clipped_steps,
+        why_not=run.why_not,
         scores=host.scores(),
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,

@@ -286,7 +286,7 @@ def run_isolated(
     """Run a trial in the child, where its `run_trial` is watched; return what that returned."""
     outcome = isolation.run(host)
     run.found, run.skill = outcome.findings, outcome.skill
-    run.clipped_steps = outcome.clipped_steps
+    run.clipped_steps, run.why_not = outcome.clipped_steps, outcome.why_not
     host.asked, host.isolated_scores = outcome.asked, outcome.scores
     trial.hyperparameters = outcome.hyperparameters
     isolation.note_adjustments(outcome.adjustments)
