@@ -9,22 +9,28 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-oldest coverage lint docs wheel bench bench-full clean
+.PHONY: demo test test-full test-oldest coverage lint docs wheel bench bench-full clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
 
+PYTEST := -m pytest -n 2 --dist worksteal
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python $(PYTEST) -m "not full"
+
+# What is real and slow: engines, backends, kills, the blocks of the documents.
+test-full: $(STAMP)
+	$(BIN)/python $(PYTEST) -m full
 
 # The same tests with the lowest versions that pyproject.toml allows.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal
+	$(OLDEST)/bin/python $(PYTEST)
 
 # What the tests run of the package, in their child processes too, but for those that are killed.
 coverage: $(STAMP)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m coverage run $(PYTEST)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

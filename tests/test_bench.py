@@ -95,7 +95,7 @@ def test_the_chart_is_an_image():
     assert any("<b>" in text for text in texts)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_benchmark_runs(tmp_path):
     """All contenders run all their trials, and every result is written."""
     subprocess.run(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_demo_names_the_three_headline_causes(tmp_path: Path) -> None:
     """All three occur early, each right for its trial's values, and the report is written."""
     done = subprocess.run(

@@ -326,7 +326,7 @@ def test_leases_forgive_when_the_chief_itself_stood_still(monkeypatch: Any) -> N
     assert leases.silent() == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_worker_may_isolate_its_trials(team: Any) -> None:
     """A trial that takes its process down leaves the worker alone, and the chief has the cause."""
     search = team("dies", isolate=True)
@@ -351,7 +351,7 @@ def test_records_of_workers_are_whole(team: Any) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_example_keras_tuner_workers(tmp_path: Path) -> None:
     """The script starts chief and workers, kills one, and the search ends well."""
     shown = run_example("distributed/keras_tuner_workers.py", tmp_path)

@@ -89,7 +89,7 @@ def test_docs_command_line(capsys: pytest.CaptureFixture[str]) -> None:
             assert option in api or option == "--help", option
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_docs_quote_what_is_measured() -> None:
     """The README's table of what happens with and without is what its script prints."""
     command = [str(ROOT / "benchmarks" / "with_and_without.py"), "--only"]

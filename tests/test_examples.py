@@ -53,7 +53,7 @@ def output_in_docstring(name: str) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in sorted(PHRASES)],
+    [pytest.param(n, marks=pytest.mark.full) if n in SLOW else n for n in sorted(PHRASES)],
 )
 def test_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
     """An example runs, and its docstring shows such an output."""
@@ -63,7 +63,7 @@ def test_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
         assert phrase in documented
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_example_trackers_under_optuna(tmp_path: Path) -> None:
     """The same trackers, the same runs."""
     shown = run("trackers.py", tmp_path, "optuna")
@@ -73,7 +73,7 @@ def test_example_trackers_under_optuna(tmp_path: Path) -> None:
     assert shown.count("exit code 1, tags diverged divergent_learning_rate failed") == 3
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_example_autokeras(tmp_path: Path) -> None:
     """AutoKeras's tuner made robust, with a policy, where AutoKeras is installed."""
     if importlib.util.find_spec("autokeras") is None:

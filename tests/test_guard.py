@@ -893,7 +893,7 @@ def test_guard_keeps_no_model_alive(regression: Any) -> None:
     assert [ref() for ref in gone] == [None] * 5
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_guard_leaves_nothing_alive_over_many_fits(regression: Any) -> None:
     """Nothing of ours outlives its fit: no model, optimizer or batch, and no graph of Keras's."""
     x, y = regression

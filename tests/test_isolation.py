@@ -84,7 +84,7 @@ CAUSES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_whatever_ends_a_process_ends_one_trial(
     tmp_path: Path, regression: Any, monkeypatch: Any, small_cgroup: bool
 ) -> None:
@@ -164,7 +164,7 @@ def test_how_a_process_ended_is_told(code: str, told: Any) -> None:
     assert isolation._ending(subprocess.run([sys.executable, "-c", code]).returncode) == told
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_isolated_search_equals_the_one_in_process(
     pipeline: bool, tmp_path: Path, regression: Any
@@ -290,7 +290,7 @@ tuner.search([1, 2, 3])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_script_needs_no_main_guard_and_leaves_no_orphan(tmp_path: Path) -> None:
     """The child does not run the script again, and ends with the search's process."""
     script = tmp_path / "script.py"
@@ -326,7 +326,7 @@ class Counts(keras_tuner.RandomSearch):
         self.counts = [*getattr(self, "counts", []), (kinds, own_memory(os.getpid()))]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_search_keeps_nothing_of_its_trials_but_their_records(
     tmp_path: Path, regression: Any
 ) -> None:

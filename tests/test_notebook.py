@@ -37,7 +37,7 @@ def text_of(cell: Any) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", "".join(shown))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_cell_says_in_the_end_what_failed(tmp_path: Path) -> None:
     """Keras Tuner clears it at each trial, and with it the trial's own warning."""
     nbclient = pytest.importorskip("nbclient")

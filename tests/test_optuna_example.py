@@ -12,7 +12,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[1] / "examples" / "optuna_keras.py"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_keras_example_runs_and_reports(tmp_path):
     """A few trials, the failure file and the HTML report."""
     html = tmp_path / "report.html"

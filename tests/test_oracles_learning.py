@@ -114,7 +114,7 @@ def test_random_search_learns_nothing_from_other_failures(cause, tmp_path):
     assert plain == ours
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("direction", ["min", "max"])
 def test_bayesian_optimization_walks_away(direction, tmp_path):
     """Keras Tuner's runs into the cliff again and again; ours turns and finds the better trial."""
@@ -142,7 +142,7 @@ def test_bayesian_optimization_walks_away(direction, tmp_path):
     assert our_best <= plain_best
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("cause", [FailureCause.CODE_ERROR, None])
 def test_bayesian_optimization_never_repeats_a_failed_point(cause, tmp_path):
     """Even where the failure teaches nothing: the model alone would propose the same again."""

@@ -24,9 +24,10 @@ TOKENS = RNG.integers(0, 50, (600, 6))
 def fitted(
     layers: Any, loss: Any, y: Any, x: Any = X, optimizer: Any = "adam", seed: int = 0, **fit: Any
 ) -> TrialRecord:
-    """Return what Guard says of a fit."""
+    """Return what Guard says of a fit; the layers are made anew, so that the seed draws weights."""
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    fresh = [each if each.built else type(each).from_config(each.get_config()) for each in layers]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *fresh])
     model.compile(optimizer, loss)
     guard = robusttune.Guard(robusttune.Policy(diagnosis_seconds=60.0))
     model.fit(x, y, verbose=0, callbacks=[guard], **{"epochs": 6, **fit})

@@ -83,7 +83,7 @@ def test_tuner_a_callback_may_report_and_may_raise(tmp_path: Path, caplog: Any) 
     assert caplog.text.count("ConnectionError: no tracker") == 3
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
     """It may hold what cannot be sent, and need not know of the child."""
     seen: list[int] = []
@@ -116,7 +116,7 @@ tuner.search()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_tuner_a_call_that_ends_the_process_is_not_made_again(tmp_path: Path) -> None:
     """Killed in the middle of a callback, a search goes on with the next trial's."""
     log, tests = tmp_path / "log", str(Path(__file__).parent)

@@ -260,7 +260,7 @@ def test_hundreds_of_hyperparameters_are_looked_at():
     assert [c.name for c in regions[0].conditions] == ["p123"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_regions_of_100_000_trials_are_found():
     """Many trials are searched by a sample, and counted in full."""
     rng = np.random.default_rng(0)

@@ -321,7 +321,7 @@ def test_best_trials_are_completed_ones(direction: str, tmp_path: Path) -> None:
     assert tuner.oracle.get_best_trials(2) == best[:2]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes with POSIX signals")
 def test_chaos_loses_nothing() -> None:
     """The benchmark with a few real kills of each kind: its exit status is what counts."""

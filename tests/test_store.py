@@ -205,7 +205,7 @@ def test_full_disk_ends_the_search_and_costs_nothing_stored(size: int, tmp_path:
     assert len(outcome(tuner)) == 40
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_storing_a_trial_costs_the_same_after_1500(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -389,7 +389,7 @@ def content_of(path: Path) -> bytes:
     return "\n".join(rows).encode()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("private", [False, True])
 def test_a_planted_secret_is_nowhere(private: bool, tmp_path: Path) -> None:
     """In data, paths, exception, host name and environment: nothing of it is in what is sent.
@@ -455,7 +455,7 @@ print("runs", len(mlflow.search_runs(search_all_experiments=True)))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(os.name != "posix", reason="isolation needs POSIX")
 @pytest.mark.parametrize(
     ("where", "runs"), [("initializer", 1), ("initializer in process", 1), ("program", 0)]

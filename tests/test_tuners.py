@@ -540,7 +540,7 @@ class NoTextError(Exception):
         return str(self.missing)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("isolate", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("isolate", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_tuner_takes_exceptions_whose_message_cannot_be_told(
     isolate: bool, tmp_path: Path, regression: Any
 ) -> None:
