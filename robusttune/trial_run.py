@@ -113,11 +113,9 @@ class TrialRun:
         """
         if self.postponed is None or not self.postponed.has_room(diagnosis):
             return False
-        if diagnosis.symptom is not None:
-            self._later = diagnosis.kept()
-        elif self.found is self._later is None and not looks_healthy(
-            diagnosis.model, diagnosis.trace
-        ):
+        first = self.found is None and self._later is None
+        graver = diagnosis.symptom is not None  # than the ones before, or it was not asked for
+        if graver or (first and not looks_healthy(diagnosis.model, diagnosis.trace)):
             self._later = diagnosis.kept()
         return True
 

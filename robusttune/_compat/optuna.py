@@ -78,7 +78,7 @@ def when_optimize_ends(hook: Callable[[Study], object]) -> bool:
                     del _optimizing[id(study)]
             hook(study)
 
-    study_module._optimize = watched
+    setattr(study_module, "_optimize", watched)  # noqa: B010
     return True
 
 

@@ -134,7 +134,8 @@ _OUTRIGHT = {
 
 NOT_DIAGNOSED = Verdict(
     cause=FailureCause.UNKNOWN,
-    advice="Not diagnosed: policy.diagnosis is 'off', or 'search_end' and the search has not ended.",
+    advice="Not diagnosed: policy.diagnosis is 'off', or 'search_end' and the search has not"
+    " ended.",
     evidence={"why_not": {"diagnosis": "not diagnosed"}},
 )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 PREFIX = "robusttune:"
 RECORD_KEY = "robusttune:record"  # of a trial: its record, as one JSON string
-# Of the study, followed by the number of a trial: its final record, where the trial had ended before
-# it was diagnosed.
+# Of the study, followed by the number of a trial that had ended before it was diagnosed: its final
+# record.
 LATER_RECORD_PREFIX = "robusttune:record:"
 ADJUSTMENTS_KEY = "robusttune:adjustments"  # of the study: a list of dicts of the five fields
 
