@@ -255,13 +255,16 @@ def nnx_is_enabled() -> bool:
 def jax_state_attached(model: Any, state: Sequence[Sequence[Any]]) -> Iterator[None]:
     """Give a model the values of its variables for a block; it may have none in a JAX fit.
 
-    There the state travels through the steps, and `model.jax_state_sync`, the public way, takes what
-    it was before the step that runs, whose memory the step has taken over.
+    There the state travels through the steps, and `model.jax_state_sync`, the public way, takes
+    what it was before the step that runs, whose memory the step has taken over.
 
     Args:
         model: A model in its fit.
         state: Values of trainable, non-trainable, optimizer and metrics variables.
     """
+    if model._jax_state_synced:  # it has them
+        yield
+        return
     groups = (
         model.trainable_variables,
         model.non_trainable_variables,

@@ -20,8 +20,8 @@ from robusttune.diagnosis.skill import skill, weight_penalty
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.validation import validation_is_lost
 from robusttune.diagnosis.verdict import Verdict
-from robusttune.findings import Findings
 from robusttune.errors import InstabilityWarning
+from robusttune.findings import Findings
 from robusttune.guard.clipping import Row
 from robusttune.guard.context import FitContext
 from robusttune.guard.logs_fit import LogsRecorder

@@ -283,7 +283,7 @@ def _replicated() -> Any:
     if distribution is None:
         return None
     mesh = distribution.device_mesh.backend_mesh
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())  # type: ignore[no-untyped-call]
 
 
 def _initial_state() -> Any:

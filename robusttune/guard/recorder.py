@@ -256,8 +256,8 @@ def batch_of(data: Any) -> Batch | None:
 
 
 def _bytes_of(leaf: Any) -> int:
-    size = getattr(leaf, "itemsize", None) or getattr(leaf.dtype, "itemsize", 4)
-    return int(size)
+    dtype = getattr(leaf, "dtype", None)
+    return int(getattr(leaf, "itemsize", 0) or getattr(dtype, "itemsize", 0) or 4)
 
 
 def running_state(model: Any) -> list[Any]:

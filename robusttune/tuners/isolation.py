@@ -32,7 +32,7 @@ from robusttune.random_states import capture_random_states, restore_random_state
 from robusttune.trial_run import TrialRun
 from robusttune.tuners.child import BOARD, PARCEL, Board, Outcome
 from robusttune.tuners.host import TunerTrial
-from robusttune.tuners.keras_settings import keras_settings
+from robusttune.tuners.keras_settings import keras_environment, keras_settings
 from robusttune.tuners.parcel import pack
 
 _log = logging.getLogger("robusttune.tuners")
@@ -140,6 +140,7 @@ class Isolation:
                 [sys.executable, "-c", _START, *map(str, arguments)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **keras_environment()},
                 start_new_session=True,  # Ctrl-C is for the search
             )
         self._connection = Connection(ours.detach())

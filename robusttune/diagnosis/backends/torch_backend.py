@@ -107,4 +107,4 @@ def untouched_randomness() -> Iterator[None]:
 
 def outside_of_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that `torch.compile` leaves as it is; what it calls may be compiled."""
-    return torch.compiler.disable(function, recursive=False)  # type: ignore[no-any-return]
+    return torch.compiler.disable(function, recursive=False)  # type: ignore[no-any-return,no-untyped-call]
