@@ -134,6 +134,16 @@ def test_import_is_light(module: str, hosts: tuple[str, ...]) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_the_loss_tracker_is_of_the_model() -> None:
+    """Keras's train steps update it; tests/guard_checks.py has more of PyTorch and JAX."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert keras_api.loss_tracker_of(model) is None
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    assert keras_api.loss_tracker_of(model) in model.metrics
+    assert not keras_api.nnx_is_enabled()
+
+
 # TensorFlow
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from robusttune._compat.torch import norms_of, scaled
 from robusttune.diagnosis.backends.torch_backend import outside_of_graphs
 from robusttune.guard.clipping import LARGEST, Clipping, Row, clip_of
 from robusttune.guard.recorder import FitRecorder, optimizers_of, running_state
@@ -100,7 +101,7 @@ class ModelRecorder(FitRecorder):
                 return None
             factor = clipping.factor(size) if math.isfinite(size) else 1.0
             if factor < 1.0:
-                clipped = iter(torch._foreach_mul(some, factor))
+                clipped = iter(scaled(some, factor))
                 grads = [None if gradient is None else next(clipped) for gradient in grads]
             return apply(grads, trainable_variables)
 
@@ -120,8 +121,7 @@ class ModelRecorder(FitRecorder):
 def _numbers(gradients: Sequence[Any], loss: Any) -> tuple[float, float]:
     """Return the global norm of gradients and the loss, in one read of the device."""
     floats = [g if g.dtype in (torch.float32, torch.float64) else g.float() for g in gradients]
-    norms = torch._foreach_norm(floats)
-    norm = torch.linalg.vector_norm(torch.stack([n.float() for n in norms]))
+    norm = torch.linalg.vector_norm(torch.stack([n.float() for n in norms_of(floats)]))
     if loss is None:
         return float(norm), math.nan
     both = torch.stack([norm, loss.to(norm.device, torch.float32).reshape(())]).tolist()
