@@ -24,6 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = ROOT / "docs"
 
 
+@pytest.mark.full
 def test_docs_build_without_warnings(tmp_path: Path) -> None:
     """Every page and every docstring is sound."""
     pytest.importorskip("sphinx")

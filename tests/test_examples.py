@@ -51,6 +51,7 @@ def output_in_docstring(name: str) -> str:
     return described.partition("prints:")[2]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=pytest.mark.full) if n in SLOW else n for n in sorted(PHRASES)],

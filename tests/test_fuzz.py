@@ -176,6 +176,7 @@ def test_report_is_made(data: Any, kind: str) -> None:
         assert report.summary()
 
 
+@pytest.mark.full
 @fuzz("tuner")
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_tuner_goes_on_or_refuses(data: Any, kind: str) -> None:

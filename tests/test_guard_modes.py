@@ -87,6 +87,7 @@ def _run(code: str, **environment: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("devices", [["/cpu:0"], ["/cpu:0", "/cpu:1"]], ids=len)
 def test_guard_mirrored_strategy_on_virtual_cpus(devices: list[str]) -> None:
     """Replicas, or a single one, agree on the step that fails, and none of them applies it."""

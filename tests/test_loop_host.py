@@ -34,6 +34,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Any:
     return loop_host
 
 
+@pytest.mark.full
 def test_a_plain_loop_is_a_host(host: Any, tmp_path: Path, regression: Any, capsys: Any) -> None:
     """Real fits: the guard is in them, the record is stored, the region is found and left out."""
     path = tmp_path / "search.loop"

@@ -151,6 +151,7 @@ class _Silent(WSGIRequestHandler):
         """Say nothing of each request."""
 
 
+@pytest.mark.full
 def test_the_dashboards_api_has_them(tmp_path: Path, regression: Any) -> None:
     """What its filters and columns are made of: the user attributes of each trial."""
     dashboard = pytest.importorskip("optuna_dashboard")

@@ -211,3 +211,123 @@ def test_sound_twins_stay_without_a_word(name: str) -> None:
     layers, loss, y = SOUND[name]
     record = fitted(layers, loss, y, epochs=8)
     assert record.cause is None
+
+
+def test_a_softmax_over_one_unit_is_named_under_any_loss() -> None:
+    """Before a Flatten, and under a loss of the user's own."""
+
+    def dice(y: Any, p: Any) -> Any:
+        return 1 - keras.ops.mean(2 * y * p / (y + p + 1))
+
+    images = RNG.normal(size=(160, 6, 6, 1)).astype("float32")
+    masks = (images > 0).astype("float32")
+    record = fitted([Conv2D(1, 3, padding="same", activation="softmax")], dice, masks, images)
+    assert record.cause == "label_mismatch"
+    steps = RNG.normal(size=(320, 5, 3)).astype("float32")
+    layers = [Dense(8, "relu"), Dense(1, "softmax"), Flatten()]
+    chosen = steps[:, :, 0].argmax(axis=1)
+    assert (
+        fitted(layers, "sparse_categorical_crossentropy", chosen, steps).cause == "label_mismatch"
+    )
+
+
+def test_hidden_softmax_layers_let_gradients_vanish() -> None:
+    """Written as an argument; an attention's softmax has no weights of its own, and stays."""
+    layers = [*(Dense(16, "softmax") for _ in range(4)), Dense(2, "softmax")]
+    record = fitted(layers, "sparse_categorical_crossentropy", B, epochs=8)
+    assert record.cause == "vanishing_gradients"
+
+
+def test_a_leaky_relu_of_slope_1_is_none() -> None:
+    """It passes on what it gets."""
+    layers = [Dense(16), keras.layers.LeakyReLU(1.0), Dense(16), keras.layers.LeakyReLU(1.0)]
+    y = (X[:, :1] * X[:, 1:2]).astype("float32")
+    record = fitted([*layers, Dense(1)], "mse", y, optimizer=keras.optimizers.Adam(0.01), epochs=8)
+    assert record.cause == "no_nonlinearity"
+
+
+@pytest.mark.parametrize(
+    "constraint", [keras.constraints.MaxNorm(1e-3), keras.constraints.MinMaxNorm(0.0, 1e-3)]
+)
+def test_a_norm_that_allows_nothing_regularizes_too_much(constraint: Any) -> None:
+    """The weights cannot grow."""
+    layers = [Dense(16, "relu", kernel_constraint=constraint) for _ in range(2)]
+    record = fitted([*layers, Dense(1, "sigmoid")], "binary_crossentropy", B, epochs=8)
+    assert record.cause == "over_regularized"
+    assert record.advice is not None
+    assert "constraint" in record.advice
+
+
+class Jitter(keras.layers.Layer):
+    """Noise of the user's own."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return inputs with much noise in training."""
+        noise = 30 * keras.random.normal(keras.ops.shape(inputs))
+        return inputs + noise if training else inputs
+
+
+def test_noise_that_no_layer_of_keras_adds_is_found() -> None:
+    """In a layer of the user's, and inside of a recurrent one."""
+    layers = [Jitter(), Dense(16, "relu"), Dense(1, "sigmoid")]
+    record = fitted(layers, "binary_crossentropy", B, X, keras.optimizers.Adam(0.01))
+    assert record.cause == "over_regularized"
+    x = RNG.normal(size=(320, 12, 3)).astype("float32")
+    layers = [keras.layers.LSTM(8, recurrent_dropout=0.98, dropout=0.95), Dense(1, "sigmoid")]
+    y = (x[:, -1, 0] > 0).astype(int)
+    record = fitted(layers, "binary_crossentropy", y, x, keras.optimizers.Adam(0.01))
+    assert record.cause == "over_regularized"
+
+
+def test_biases_that_saturate_tanh_units_are_a_bad_start() -> None:
+    """Not vanishing gradients, which relu units would cure as well."""
+    layers = [Dense(16, "tanh", bias_initializer=Constant(20.0)) for _ in range(2)]
+    record = fitted([*layers, Dense(1)], "mse", Q, epochs=8)
+    assert record.cause == "bad_initialization"
+
+
+def test_what_a_sequence_has_in_its_first_steps_is_out_of_reach() -> None:
+    """The gradient does not come back so far, and a net that sees all steps learns."""
+    x = RNG.normal(size=(512, 60, 1)).astype("float32")
+    y = (x[:, :3].sum(axis=(1, 2)) > 0).astype(int)
+    layers = [keras.layers.LSTM(8), Dense(1, "sigmoid")]
+    record = fitted(layers, "binary_crossentropy", y, x, epochs=3)
+    assert record.cause == "vanishing_gradients"
+
+
+def test_pure_half_precision_is_cured_in_float32() -> None:
+    """An epsilon of 1e-8 is 0 in float16, as the squares of small gradients are."""
+    layers = [Dense(16, "relu", dtype="float16"), Dense(2, "softmax", dtype="float16")]
+    x = np.hstack([X, np.zeros((600, 1), "float32")])  # a gradient of exactly 0
+    adam = keras.optimizers.Adam(1e-3, epsilon=1e-8)
+    record = fitted(layers, "sparse_categorical_crossentropy", B, x, adam)
+    assert record.cause == "numeric_overflow"
+
+
+def test_one_hidden_unit_is_too_few_where_much_is_learned() -> None:
+    """Also where it has gained something on a constant prediction."""
+    angle = RNG.uniform(0, 2 * np.pi, 600)
+    radius = np.where(np.arange(600) % 2, 1.0, 2.0)
+    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).astype("float32")
+    layers = [Dense(1, "tanh"), Dense(1, "sigmoid")]
+    record = fitted(
+        *(layers, "binary_crossentropy", np.arange(600) % 2, x, keras.optimizers.Adam(0.05)),
+        epochs=12,
+    )
+    assert record.cause == "insufficient_capacity"
+
+
+def test_steps_that_a_loss_scale_skips_are_counted() -> None:
+    """The gradients overflow at every scale, and nobody says so."""
+    half = keras.DTypePolicy("mixed_float16")
+    layers = [
+        Dense(16, "relu", dtype=half),
+        keras.layers.Rescaling(100.0, dtype=half),
+        Dense(1, dtype="float32"),
+    ]
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
+    record = fitted(layers, "mse", 1e8 * Q, optimizer=optimizer)
+    assert record.other_causes == ("unscaled_data",)
+    assert record.cause == "numeric_overflow"
+    assert record.evidence["skipped_steps"] > 16
+    assert record.evidence["loss_scale"] < 1

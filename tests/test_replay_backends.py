@@ -13,6 +13,7 @@ import pytest
 CHECKS = Path(__file__).parent / "replay_checks.py"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", ["tensorflow", "torch", "jax"])
 def test_replays_are_right_on(backend):
     """An intervention is the fit that it stands for, failures are cured, nothing is changed."""

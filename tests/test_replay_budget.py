@@ -40,6 +40,7 @@ def _spin(end):
         pass
 
 
+@pytest.mark.full
 def test_a_busy_machine_comes_to_the_same_verdict():
     """With two busy processes beside it, the same replays of the same steps say the same."""
     alone = _verdict(Policy())

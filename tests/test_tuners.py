@@ -608,6 +608,7 @@ assert sum("pip install tensorboard" in str(w.message) for w in caught) == 1
 """
 
 
+@pytest.mark.full
 def test_tuner_needs_no_tensorboard(tmp_path: Path) -> None:
     """Without the package a search runs; a TensorBoard callback is left out, with one warning."""
     here = str(Path(__file__).parent)
@@ -616,6 +617,7 @@ def test_tuner_needs_no_tensorboard(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.full
 def test_tuner_serves_a_tensorboard_callback(tmp_path: Path, regression: Any) -> None:
     """Each trial logs to a folder of its own, with its hyperparameters."""
     pytest.importorskip("tensorboard", reason="the TensorBoard callback needs tensorboard")
@@ -833,6 +835,7 @@ model.fit(np.zeros((8, 10)), np.zeros((8, 1)), verbose=0)
 """
 
 
+@pytest.mark.full
 def test_best_model_loads_without_robusttune(tmp_path: Path, regression: Any) -> None:
     """A saved model needs nothing of this library, in a process that cannot import it."""
     tuner = search(robusttune.RandomSearch, tmp_path, regression, max_trials=2)

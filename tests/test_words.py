@@ -370,6 +370,7 @@ def test_bad_batch_of_a_pipeline_is_told_by_its_number(make: Any) -> None:
     assert "drop rows" not in advice.lower()
 
 
+@pytest.mark.full
 def test_pipeline_in_a_search_with_its_own_fit(tmp_path: Path) -> None:
     """Windows of the user's own HyperModel.fit."""
 

@@ -112,6 +112,20 @@ def _optimizer_facts(optimizer: Any) -> ModelFacts:
     return ModelFacts(optimizer=name, learning_rate=_rate(inner))
 
 
+def updates_made(model: Any) -> int | None:
+    """Return how many updates an optimizer that skips some has made; None for any other.
+
+    A `LossScaleOptimizer` leaves out the steps whose scaled gradients are not finite.
+    """
+    inner = getattr(getattr(model, "optimizer", None), "inner_optimizer", None)
+    return None if inner is None else int(inner.iterations)
+
+
+def loss_scale(model: Any) -> float:
+    """Return the factor on the loss of a `LossScaleOptimizer`; 1 for any other."""
+    return float(getattr(getattr(model, "optimizer", None), "dynamic_scale", 1.0))
+
+
 def output_names(model: Any) -> tuple[str, ...]:
     """Return the names of outputs that a model gives as a list, in their order; else nothing."""
     names = getattr(model, "output_names", None) or ()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis.arrays import largest
+from robusttune.diagnosis.arrays import is_float, largest
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.observe import is_recurrent
@@ -18,7 +18,7 @@ from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune.diagnosis.replay.model_changes import takes_noise
 from robusttune.diagnosis.replay.runner import SEEDS, ReplayRunner
 from robusttune.diagnosis.rules import UNSCALED
-from robusttune.diagnosis.structure import regularization
+from robusttune.diagnosis.structure import has_noise_of_its_own, regularization
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.diagnosis.weight_init import glorot
 
@@ -28,6 +28,8 @@ _LEAST_RATE = 1e-7
 _SCALE_LOW, _SCALE_HIGH = 0.02, 3.0
 # Kernels whose spread is this many times Glorot's, or less than its inverse, are not standard.
 _SPREAD = 5.0
+# Biases of this mean size saturate a tanh or a sigmoid whatever the inputs are.
+_FAR_BIAS = 3.0
 # The spread of fewer weights says nothing.
 _ENOUGH = 16
 # From here on a stack counts as very deep.
@@ -192,8 +194,12 @@ def regularization_changes(case: Case) -> list[Intervention]:
     names = regularization(model)
     if any(name.endswith("_regularizer") for name in names):
         without["penalty"] = 0.0
+    if any(name.endswith("_constraint") for name in names):
+        without["constraint"] = 0.0
     if "optimizer.weight_decay" in names:
         without["weight_decay"] = 0.0
+    if has_noise_of_its_own(model):
+        without["inference"] = True
     return [Intervention(**without)] if without else []
 
 
@@ -208,25 +214,33 @@ def loss_changes(runner: ReplayRunner) -> list[Intervention]:
 
 
 def initialization_changes(case: Case) -> list[Intervention]:
-    """Standard kernels, where those of the model are not."""
-    return [Intervention(initialization=True)] if odd_kernels(case) else []
+    """Standard first weights, where those of the model are not."""
+    return [Intervention(initialization=True)] if odd_weights(case) else []
 
 
-def odd_kernels(case: Case) -> dict[str, float]:
-    """Return the kernels with a spread far from Glorot's: spread / Glorot's by variable path."""
+def odd_weights(case: Case) -> dict[str, float]:
+    """Return first weights that no standard initializer draws, by variable path.
+
+    Of kernels with a spread far from Glorot's, spread / Glorot's; of biases of hidden layers, which
+    start at 0 or near it, their mean size where that saturates what comes after.
+    """
     weights = case.initial_weights
     if weights is None:
         return {}
     trainable = {id(v) for v in case.model.trainable_variables}
+    pairs = zip(case.model.weights, weights, strict=True)
+    trained = [(v, w.astype(np.float64)) for v, w in pairs if id(v) in trainable and is_float(w)]
     found = {}
-    for variable, weight in zip(case.model.weights, weights, strict=True):
-        if id(variable) not in trainable or weight.ndim < 2 or weight.size < _ENOUGH:
+    for variable, weight in trained:
+        if weight.ndim < 2 or weight.size < _ENOUGH or variable.name == "embeddings":
             continue
-        if variable.name == "embeddings":
-            continue
-        spread = float(np.std(weight.astype(np.float64))) / glorot(weight.shape)
+        spread = float(np.std(weight)) / glorot(weight.shape)
         if not 1 / _SPREAD <= spread <= _SPREAD:
             found[str(variable.path)] = spread
+    biases = [(v, w) for v, w in trained if v.name == "bias"]
+    for variable, weight in biases[: -max(len(case.facts.losses), 1)]:
+        if np.abs(weight).mean() > _FAR_BIAS:
+            found[str(variable.path)] = float(np.abs(weight).mean())
     return found
 
 
@@ -400,7 +414,9 @@ def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     if change.activation:
         done.append(f"{change.activation} in the hidden layers")
     left_out = [name for name in ("dropout", "noise") if getattr(change, name) < 1]
+    left_out += ["noise of any layer"] * change.inference
     left_out += ["penalties on the weights"] * (change.penalty < 1)
+    left_out += ["constraint on the weights"] * (change.constraint < 1)
     left_out += ["weight decay"] * (change.weight_decay < 1)
     if left_out:
         done.append(f"no {' and no '.join(left_out)}")

@@ -80,6 +80,13 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
         loss: The loss of that output.
         head: The end of the model; None leaves out the rules that need it.
     """
+    head = head or Head()
+    if head.activation == "softmax" and head.units == 1:
+        return Mismatch(
+            "a softmax over one unit is always 1",
+            "use a sigmoid and binary_crossentropy, one unit per class, or a linear head for"
+            " regression",
+        )
     if y is None or not loss.built_in:
         return None
     values = np.asarray(y)
@@ -90,13 +97,6 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
         values = values[values != loss.ignore_class]
     if not values.size or not np.isfinite(values).all():
         return None
-    head = head or Head()
-    if head.activation == "softmax" and head.units == 1:
-        return Mismatch(
-            "a softmax over one unit is always 1",
-            "use a sigmoid and binary_crossentropy, one unit per class, or a linear head for"
-            " regression",
-        )
     found = _several_ones(values, loss, head) or _by_loss(values, loss, head)
     return found or _softmax_twice(loss, head)
 

@@ -72,6 +72,8 @@ class Observation:
         entrance_scale: Largest root mean square of a column of the numbers that meet weights
             before any layer has made something else of them; None where those are no real numbers
             (an embedding's indices).
+        early_gradient: Of a recurrent net on real numbers, size of the gradient of the loss at the
+            first tenth of the time steps / at that of the largest; None for others.
     """
 
     predictions: Any
@@ -81,6 +83,7 @@ class Observation:
     heads: tuple[Head, ...] = ()
     pull: float = 1.0
     entrance_scale: float | None = None
+    early_gradient: float | None = None
 
     @property
     def predictions_finite(self) -> bool:
@@ -174,6 +177,14 @@ def observe(
     loss: float | None = None
     gradients: list[Any] = [None] * len(places)
     pulls: list[Any] = []
+
+    def total_of_inputs(inputs: list[Any]) -> tuple[Any, None]:
+        with scope(values):
+            return compute_loss(
+                model, inputs[0], batch, call_model(model, inputs[0], training)
+            ), None
+
+    early: float | None = None
     with backend.untouched_randomness():
         with scope(values), _recording(model, calls):
             predictions = call_model(model, x, training)
@@ -182,6 +193,9 @@ def observe(
             found, _, gradients = backend.value_and_grad(total, [values[p] for p in places])
             loss = float(keras.ops.convert_to_numpy(found))
             _, _, pulls = backend.value_and_grad(total_of, outputs)
+            if _is_real_sequence(x) and any(_is_recurrent(type(c.layer).__name__) for c in calls):
+                _, _, (by_inputs,) = backend.value_and_grad(total_of_inputs, [x])
+                early = _early_share(by_inputs)
     sizes = [_norm(gradient) for gradient in gradients]
     norms = {
         id(model.variables[place]): size
@@ -196,7 +210,23 @@ def observe(
         heads=tuple(_heads(model, predictions, calls)),
         pull=max((_pull(array) for p in pulls if (array := _numpy(p)) is not None), default=1.0),
         entrance_scale=_entrance_scale(calls, batch),
+        early_gradient=early,
     )
+
+
+def _is_real_sequence(x: Any) -> bool:
+    """Whether inputs are one tensor of real numbers of shape (rows, time steps, features)."""
+    return keras.ops.is_tensor(x) and len(x.shape) == 3 and "float" in str(x.dtype)
+
+
+def _early_share(gradient: Any) -> float | None:
+    """Return the size of a gradient at the first time steps / at that of the largest."""
+    values = _numpy(gradient)
+    if values is None or not np.isfinite(values).all():
+        return None
+    sizes = np.sqrt(np.square(values.astype(np.float64)).sum(axis=(0, 2)))
+    first = float(sizes[: max(len(sizes) // 10, 1)].mean())
+    return first / float(sizes.max()) if sizes.max() > 0 else None
 
 
 def _norm(gradient: Any) -> float | None:
@@ -347,7 +377,9 @@ def _head(output: Any, views: list[_Call]) -> Head:
     for call in reversed(views):
         if call.output is output:
             if type(call.layer).__name__ not in _TRANSPARENT:
-                return Head(units=units, activation=activation_name(call.layer))
+                activation = activation_name(call.layer)
+                alone = activation == "softmax" and output.shape[-1] == 1  # whatever comes after
+                return Head(units=1 if alone else units, activation=activation)
             output = call.inputs[0] if call.inputs else None
     return Head(units=units)
 
@@ -357,12 +389,24 @@ _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM")
 
 def is_recurrent(view: LayerView) -> bool:
     """Whether a layer steps through time."""
-    return view.kind.startswith(_RECURRENT)
+    return _is_recurrent(view.kind)
+
+
+def _is_recurrent(kind: str) -> bool:
+    return kind.startswith(_RECURRENT)
 
 
 def is_hidden_activation(view: LayerView, seen: Observation) -> bool:
-    """Whether a layer has an activation that is not the head's, and no gates."""
-    if view.activation is None or view.activation == "softmax" or is_recurrent(view):
+    """Whether a layer has an activation that is not the head's, and no gates.
+
+    Of recurrent layers, a SimpleRNN that has been made linear.
+    A softmax without weights of its own weighs what others give, as in attention.
+    """
+    if is_recurrent(view):
+        return view.kind == "SimpleRNN" and view.activation == "linear"
+    if view.activation is None:
+        return False
+    if view.activation == "softmax" and not view.kernels:
         return False
     ends = [other.name for other in seen.layers if other.activation is not None]
     return view.name not in ends[-max(len(seen.heads), 1) :] or (len(ends) == 1 and not seen.heads)

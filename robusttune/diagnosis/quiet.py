@@ -14,15 +14,25 @@ from robusttune.diagnosis import initial_state, rules
 from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.facts import model_facts
+from robusttune.diagnosis.end_state import end_state
+from robusttune.diagnosis.facts import loss_scale, model_facts, updates_made
+from robusttune.diagnosis.limits import (
+    insufficient_capacity,
+    is_linear_stack,
+    is_narrow,
+    no_nonlinearity,
+)
 from robusttune.diagnosis.replay.intervention import limit
+from robusttune.diagnosis.siblings import as_proven_earlier
+from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.diagnosis.verdict import Verdict
 
 # A fit of fewer steps than this has hardly begun, and its silence says nothing.
 _MIN_STEPS = 20
-# A fit that ends this near to the best constant prediction, or above it, has learned nothing.
-_MARGIN = 0.95
+# A fit that ends this near to the best constant prediction, or above it, has learned little, and is
+# looked at; so is one that may have come to the end of what its model can do.
+_LITTLE = 0.9
 # A fit whose last epoch still gained this share is on its way.
 _GAIN = 0.005
 # A fit that was this many times above its start has blown up on the way.
@@ -38,6 +48,13 @@ _ABOVE = 0.05
 _FELL = 0.02
 # A fit that gained more than this share on the best constant prediction has learned something.
 _LEARNED = 0.1
+# A target this small, as a share of the mean size, is next to 0; this share of them spoils it all.
+_NEXT_TO_0, _SOME_ROWS = 1e-3, 0.01
+# What is regularized very strongly is looked at below this skill, and without that it must learn
+# this much better.
+_HALF = 0.5
+# Steps skipped beyond this share leave too few to learn from.
+_MOST_STEPS = 0.5
 # After one that gained little, a cure must end below this share of the constant prediction's loss.
 _CLEAR = 0.75
 
@@ -68,7 +85,11 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
     baseline = constant_loss(model, trace.first_batches)
     if baseline is None:
         baseline = trace.start_loss
-    return baseline is None or final < limit(baseline, _MARGIN)
+    if baseline is None or final < limit(baseline, _LITTLE):
+        strong = baseline is not None and final > limit(baseline, 1 - _HALF)
+        strong = strong and bool(regularization(model, strong=True))
+        return not (strong or is_linear_stack(model) or is_narrow(model))
+    return False
 
 
 def is_gaining(trace: FitTrace) -> bool:
@@ -84,6 +105,8 @@ def is_gaining(trace: FitTrace) -> bool:
 
 def _steps(trace: FitTrace, longest: int) -> int:
     """Return how many steps a change has to make the trial learn: as many as the trial had."""
+    if not trace.losses.size:  # no fit yet
+        return longest
     return min(longest, max(trace.first_step + len(trace.losses), _LEAST_STEPS))
 
 
@@ -102,41 +125,69 @@ def quiet_verdict(case: Case) -> Verdict | None:
     The question is comparative: which one change makes the trial learn in as many steps as it had,
     where the trial as it is does not? One that does learn, given more steps, was only short.
     """
-    from robusttune.diagnosis.replay.optimizer import CannotReplayError
-    from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
-    from robusttune.diagnosis.stalls import candidates, find_stall
-
-    began = time.monotonic()
     case.observe()
-    settled = (rules.non_finite_data, rules.labels, _unmoved, *initial_state.QUIET, _worse)
-    conclusive = next(filter(None, (rule(case) for rule in settled)), None)
+    conclusive = next(filter(None, (rule(case) for rule in _SETTLED)), None)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
+    verdict = insufficient_capacity(case) if _has_learned(case) else None
+    verdict = verdict or _replayed(case)
+    if verdict is None:
+        verdict = as_proven_earlier(case)
+    if verdict is None or verdict.cause is FailureCause.UNKNOWN:
+        return None
+    return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
+
+
+def _has_learned(case: Case) -> bool:
+    """Whether the loss of its last epoch is clearly better than that of a constant prediction."""
+    skill = case.trace.skill
+    return skill is not None and skill > _LEARNED
+
+
+def _replayed(case: Case) -> Verdict | None:
+    """Return what replays say; None where the fit has learned something, or was only short."""
+    from robusttune.diagnosis.replay.optimizer import CannotReplayError
+    from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
+    from robusttune.diagnosis.stalls import candidates, find_stall, has_unusual_rate
+
+    began = time.monotonic()
     try:
         runner = ReplayRunner(case, hold_out=True)
         runner.expect(candidates(runner))
-        gained = runner.gained
+        gained, only = runner.gained, None
         if gained > _LEARNED:
-            return None
-        if gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
+            strong = regularization(case.model, strong=True) and gained < _HALF
+            if not strong:
+                return None
+            runner.demand(_HALF * (1 - gained))
+            only = FailureCause.OVER_REGULARIZED
+        elif gained > 1 - MARGIN:  # hardly: where little can be learned, that may be all of it
             runner.demand(_CLEAR)
         unchanged = runner.unchanged()
-        if unchanged is None or unchanged.cured:  # given more steps, it learns
+        if unchanged is None:
             return None
-        verdict = find_stall(runner, steps=_steps(case.trace, runner.steps))
+        if unchanged.cured and not has_unusual_rate(case):  # given more steps, it learns
+            return None
+        if unchanged.cured:
+            runner.demand(_CLEAR)
+            only = FailureCause.LEARNING_RATE_TOO_LOW
+        verdict = find_stall(runner, steps=_steps(case.trace, runner.steps), only=only)
+        if verdict is None or verdict.cause is FailureCause.UNKNOWN:
+            return None
+        target = None if unchanged.baseline is None else limit(unchanged.baseline, MARGIN)
+        state = end_state(runner, target)
     except CannotReplayError as error:
         case.why_not["replay"] = str(error)
         return None
-    if verdict is None or verdict.cause is FailureCause.UNKNOWN:
-        return None
     evidence = {
-        **case.numbers(),
         **verdict.evidence,
+        **({} if state is None else {"end_state": state.as_evidence()}),
         "replays": [result.as_evidence() for result in runner.results],
         "baseline_loss": unchanged.baseline,
         "diagnosis_seconds": time.monotonic() - began,
     }
-    return replace(verdict, evidence=evidence)
+    told = "" if state is None else f" As it is, {state}."
+    return replace(verdict, advice=f"{verdict.advice}{told}", evidence=evidence)
 
 
 def _worse(case: Case) -> Verdict | None:
@@ -164,3 +215,53 @@ def _unmoved(case: Case) -> Verdict | None:
         advice=f"The learning rate is 0, and no weight has moved: {case.facts.optimizer} is"
         f" ordinarily used with up to {case.facts.ordinary_rate or 0:.3g}.",
     )
+
+
+def _percentage_of_zero(case: Case) -> Verdict | None:
+    """A percentage of targets that are 0: the loss divides by next to nothing."""
+    for targets, loss in case.targets_and_losses():
+        if loss.name != "mean_absolute_percentage_error" or not loss.built_in:
+            continue
+        sizes = np.abs(targets[np.isfinite(targets)])
+        share = float(np.mean(sizes < _NEXT_TO_0 * sizes.mean())) if sizes.size else 0.0
+        if share >= _SOME_ROWS and not (case.trace.skill or 0.0) > _LEARNED:
+            return Verdict(
+                cause=FailureCause.UNSAFE_LOSS,
+                grounds=Grounds.RULE,
+                advice=f"{share:.0%} of the targets are 0, or next to it, and a percentage of them"
+                " is what the loss sums up: use mean_absolute_error or"
+                " mean_squared_logarithmic_error.",
+                evidence={"targets_next_to_0": share},
+            )
+    return None
+
+
+def _skipped(case: Case) -> Verdict | None:
+    """Steps skipped by a loss scale until it was below 1, or most of them: gradients overflow.
+
+    From its first value on, a scale that is halved at each skipped step comes below 1 only where
+    the gradients themselves are beyond half precision.
+    """
+    made, before = updates_made(case.model), case.trace.updates_before
+    steps, scale = case.trace.first_step + len(case.trace.losses), loss_scale(case.model)
+    if made is None or before is None or not steps or _has_learned(case):
+        return None
+    skipped = steps - (made - before)
+    if skipped <= 0 or not (scale < 1 or skipped > _MOST_STEPS * steps):
+        return None
+    unscaled = max(case.input_scale or 0.0, case.target_scale or 0.0) > rules.UNSCALED
+    return Verdict(
+        cause=FailureCause.NUMERIC_OVERFLOW,
+        other_causes=(FailureCause.UNSCALED_DATA,) if unscaled else (),
+        grounds=Grounds.RULE,
+        advice=f"{skipped} of {steps} steps were skipped, since their gradients overflow in half"
+        f" precision (the loss scale is down to {scale:.3g}): train in float32 or mixed_bfloat16,"
+        " or scale the data down.",
+        evidence={"skipped_steps": skipped, "loss_scale": scale},
+    )
+
+
+_SETTLED = (
+    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved),
+    *(*initial_state.QUIET, no_nonlinearity, _worse),
+)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import BY_SEARCH, LEAST, MOST
+from robusttune.diagnosis.shared_causes import proven_on_same_data
 from robusttune.diagnosis.verdict import Verdict
 from robusttune.records import TrialRecord
 
@@ -102,6 +104,20 @@ def rate_parameter(params: Mapping[str, Any], rate: float | None) -> str | None:
 def _is_rates_name(name: str) -> bool:
     last = name.lower().split("/")[-1]
     return any(last == n or last.endswith(f"_{n}") for n in _NAMES)
+
+
+def as_proven_earlier(case: Case) -> Verdict | None:
+    """Return unscaled data where replays of another trial of the search have proven them."""
+    shared = proven_on_same_data(case.trace.skill, case.siblings)
+    if shared is None:
+        return None
+    found = shared[1]
+    return Verdict(
+        cause=found.cause,
+        confidence=found.confidence or 0.0,
+        advice=found.advice or "",
+        evidence=found.evidence,
+    )
 
 
 def earlier_like_this(

@@ -1,154 +1,65 @@
-"""Why a fit learned nothing: which change makes the same trial learn, and what its layers show."""
+"""Why a fit learned nothing: which change makes the same trial learn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from robusttune.causes import FailureCause
 from robusttune.diagnosis import rules
-from robusttune.diagnosis.capacity import learnable
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.end_state import epoch_losses, more_epochs
 from robusttune.diagnosis.investigate import (
     advice,
     data_changes,
     fix_of,
     initialization_changes,
     loss_changes,
-    odd_kernels,
     rate_changes,
     regularization_changes,
     verified,
 )
-from robusttune.diagnosis.observe import Observation, is_hidden_activation
+from robusttune.diagnosis.limits import linear_optimum
+from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
 from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
-from robusttune.diagnosis.replay.runner import ReplayRunner
-from robusttune.diagnosis.structure import regularization
+from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
+from robusttune.diagnosis.signs import DEAD, Signs, signs
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.diagnosis.without_cure import verdict_by_signs
 
-_SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "softsign", "hard_tanh", "softmax"})
-_RELUS = frozenset({"relu", "relu6"})
-# Share of the units of a layer that never fire on a batch, from which it counts as dead
-# (AUTOTRAINER, ICSE'21, and DeepDiagnosis, ICSE'22, start at 0.7; one layer must be nearly dead
-# for a whole net to stall).
-_DEAD = 0.9
-# Gradient norm of the first trainable layer / the last (UMLAUT and DeepDiagnosis use 1e-3..1e-4).
-_VANISHING = 1e-3
-_MANY = 3
-# A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
-_ALL_DEAD = 0.999
-_GONE = 1e-5
-# A replay whose last quarter gains this share on the one before is still learning.
-_GAINS = 0.02
 # A rate this many times below the upper end of ordinary ones is unusually low; a higher one that
 # ends below this share of the constant prediction's loss learns clearly.
 _UNUSUAL = 100.0
 _CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
-# A layer of at most so many units is a bottleneck.
-_NARROW = 3
+# So many pairs of changes are tried where no single one ends a stall.
+_MOST_PAIRS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What the layers show.
-
-    Args:
-        dead_share: Largest share of dead units of a hidden relu layer after the fit, 0..1.
-        dead_at_start: The same before the fit.
-        gradient_ratio: Gradient norm of the first trainable layer / the last, before the fit.
-        hidden_layers: Hidden layers with an activation.
-        linear: Whether there are hidden layers and none of them is non-linear.
-        saturating: Whether most hidden activations saturate on both sides.
-        odd_kernels: Whether kernels were drawn with a spread far from the standard one.
-        widths: Units of the hidden layers that have weights.
-        regularization: What may regularize too strongly, by name (`structure.regularization`).
-    """
-
-    dead_share: float
-    dead_at_start: float
-    gradient_ratio: float
-    hidden_layers: int
-    linear: bool
-    saturating: bool
-    odd_kernels: bool
-    widths: tuple[int, ...] = ()
-    regularization: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def vanishing(self) -> bool:
-        """Whether gradients die on their way through saturating layers."""
-        deep = self.hidden_layers >= _MANY or self.gradient_ratio < _VANISHING
-        return self.saturating and deep
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is wrong with the structure."""
-        dead = self.dead_share >= _DEAD
-        return dead or self.linear or self.vanishing or self.odd_kernels
-
-
-def signs(case: Case) -> Signs:
-    """Read the signs off the observations of the first and the last step."""
-    seen = case.first or case.last
-    assert seen is not None
-    hidden = [view for view in seen.layers if is_hidden_activation(view, seen)]
-    names = [view.activation for view in hidden]
-    norms = [view.gradient_norm for view in seen.layers if view.gradient_norm is not None]
-    other = any(view.kind.startswith(_NONLINEAR) for view in seen.layers)
-    return Signs(
-        dead_share=0.0 if case.last is None else _dead_share(case.last),
-        dead_at_start=0.0 if case.first is None else _dead_share(case.first),
-        gradient_ratio=norms[0] / norms[-1] if len(norms) > 1 and norms[-1] > 0 else 1.0,
-        hidden_layers=len(hidden),
-        linear=bool(hidden) and all(name == "linear" for name in names) and not other,
-        saturating=bool(names) and sum(name in _SATURATING for name in names) > len(names) / 2,
-        odd_kernels=bool(odd_kernels(case)),
-        widths=_widths(seen),
-        regularization=regularization(case.model, strong=True),
-    )
-
-
-def _widths(seen: Observation) -> tuple[int, ...]:
-    """Return the units of the layers with weights, but for the last, which is the head."""
-    trained = [view.output.shape[-1] for view in seen.layers if view.trainable]
-    return tuple(trained[: -max(len(seen.heads), 1)])
-
-
-_NONLINEAR = (
-    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHead", "Attention", "Max"),
-    "Lambda",  # which may be anything
-)
-
-
-def _dead_share(seen: Observation) -> float:
-    shares = [0.0]
-    for view in seen.layers:
-        if view.activation in _RELUS and is_hidden_activation(view, seen) and view.output.ndim > 1:
-            output = view.output.reshape(-1, view.output.shape[-1])
-            shares.append(float(np.mean(~(output > 0).any(axis=0))))
-    return max(shares)
-
-
-def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
+def find_stall(
+    runner: ReplayRunner, *, steps: int, only: FailureCause | None = None
+) -> Verdict | None:
     """Return the cause of a stall, from the change that ends it; None where none does.
 
     Args:
         runner: Replays of the case.
         steps: Steps within which a change has to end it.
+        only: The one cause to look for; None: any.
     """
     case = runner.case
     found = signs(case)
     suspects = _suspects(runner, found)
+    if only is not None:
+        suspects = [each for each in suspects if each[0] is only]
     cures: list[tuple[FailureCause, ReplayResult]] = []
     for cause, changes in suspects:
         for change in changes:
             result = runner.confirmed(runner.run(change, steps=steps))
-            if result is not None and result.cured and _believed(cause, case, result):
+            if result is not None and result.cured and _believed(cause, runner, result):
                 cures.append((cause, result))
                 break
         if len(cures) == _CURES:
@@ -159,46 +70,123 @@ def find_stall(runner: ReplayRunner, *, steps: int) -> Verdict | None:
         "gradient_ratio_first_to_last_layer": found.gradient_ratio,
         **({"regularization": dict(found.regularization)} if found.regularization else {}),
     }
+    if not cures and only is not None:
+        return None
+    if not cures and (pair := _pair_verdict(runner, suspects, steps)) is not None:
+        return replace(pair, evidence={**evidence, **pair.evidence})
     if not cures:
-        verdict = _extreme(found) or _doubtful(runner) or _capacity(runner, found)
-        return None if verdict is None else replace(verdict, evidence=evidence)
+        verdict = verdict_by_signs(runner, found)
+        found_so_far = evidence if verdict is None else {**evidence, **verdict.evidence}
+        return None if verdict is None else replace(verdict, evidence=found_so_far)
     cause, result = cures[0]
     mismatch = rules.mismatch(case) if cause is FailureCause.LABEL_MISMATCH else None
     others = tuple(dict.fromkeys(other for other, _ in cures[1:] if other is not cause))
-    if found.dead_share >= _DEAD and FailureCause.DEAD_RELU not in (cause, *others):
+    if found.dead_share >= DEAD and FailureCause.DEAD_RELU not in (cause, *others):
         others = (FailureCause.DEAD_RELU, *others)
     return Verdict(
         cause=cause,
         other_causes=others,
         grounds=Grounds.STALL_CURE if len(cures) == 1 else Grounds.STALL_CURES,
-        advice=advice(case, cause, result) if mismatch is None else mismatch.advice,
+        advice=mismatch.advice if mismatch is not None else _advice(case, cause, result),
         fix_verified=verified(case, result),
         evidence={**evidence, "fix": fix_of(case, result.intervention)},
     )
 
 
-def _believed(cause: FailureCause, case: Case, result: ReplayResult) -> bool:
+def _pair_verdict(
+    runner: ReplayRunner, suspects: Sequence[tuple[FailureCause, list[Intervention]]], steps: int
+) -> Verdict | None:
+    """Return the verdict of two changes that end a stall together; None where no two do."""
+    case = runner.case
+    for causes, change in _pairs(case, suspects):
+        result = runner.confirmed(runner.run(change, steps=steps))
+        if result is None or not result.cured:
+            continue
+        if not all(_believed(cause, runner, result) for cause in causes):
+            continue
+        return Verdict(
+            cause=causes[0],
+            other_causes=causes[1:],
+            grounds=Grounds.STALL_CURES,
+            advice=advice(case, causes[0], result),
+            fix_verified=verified(case, result),
+            evidence={"fix": fix_of(case, result.intervention)},
+        )
+    return None
+
+
+def _pairs(
+    case: Case, suspects: Sequence[tuple[FailureCause, list[Intervention]]]
+) -> list[tuple[tuple[FailureCause, FailureCause], Intervention]]:
+    """Return pairs of changes of two kinds with their causes, the likelier cause first.
+
+    A rate far from the default is brought there; of each other kind, the strongest change is taken.
+    """
+    rate, default = case.facts.learning_rate or 0.0, (case.facts.ordinary_rate or 0.0) / 10
+    too_low, too_high = FailureCause.LEARNING_RATE_TOO_LOW, FailureCause.DIVERGENT_LEARNING_RATE
+    others = [
+        (cause, changes[-1])
+        for cause, changes in suspects
+        if changes and cause not in (too_low, too_high)
+    ]
+    unscaled = FailureCause.UNSCALED_DATA
+    found = []
+    if rate > 0 and default > 0 and not default / _UNUSUAL**0.5 <= rate <= default * 10:
+        kind = too_low if rate < default else too_high
+        to_default = Intervention(rate=10.0 ** round(np.log10(default / rate)))
+        found += [
+            # Of raw data nobody can say yet which rate suits them.
+            ((cause, kind) if cause is unscaled else (kind, cause), change | to_default)
+            for cause, change in others
+        ]
+    data = [change for cause, change in others if cause is unscaled]
+    found += [
+        ((cause, unscaled), change | both)
+        for both in data
+        for cause, change in others
+        if cause is not unscaled
+    ]
+    return found[:_MOST_PAIRS]
+
+
+def _advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
+    """Return the advice for a cure; of a higher rate for a linear stack, how far it leads."""
+    told = advice(case, cause, result)
+    best = linear_optimum(case) if cause is FailureCause.LEARNING_RATE_TOO_LOW else None
+    if best is None:
+        return told
+    return (
+        f"{told} Whatever the rate, it ends at {best.best:.3g} at best, as {best.method} does:"
+        " without an activation the hidden layers are linear."
+    )
+
+
+def has_unusual_rate(case: Case) -> bool:
+    """Whether the learning rate is far below those that its optimizer is ordinarily used with."""
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    return 0 < rate < ordinary / _UNUSUAL
+
+
+def _believed(cause: FailureCause, runner: ReplayRunner, result: ReplayResult) -> bool:
     """Whether a cure is enough to believe in its cause.
 
-    A rate that is ordinary is too low only where a higher one learns clearly: a little is learned
-    by any fit that goes on for longer.
+    A rate that is ordinary is too low only where a higher one learns clearly, and the fit was not
+    on its way: a little is learned by any fit that goes on for longer. Rows that were learned by
+    heart, with none held out, show that only where there is something to learn.
     """
+    case = runner.case
     if cause is not FailureCause.LEARNING_RATE_TOO_LOW or result.baseline is None:
         return True
-    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
-    unusual = rate < ordinary / _UNUSUAL
-    return unusual or bool((result.finals < limit(result.baseline, _CLEARLY)).all())
-
-
-def still_learns(runner: ReplayRunner) -> bool:
-    """Whether the replay without any change gains to its end: the fit was only short."""
-    unchanged = runner.unchanged()
-    if unchanged is None:
-        return False
-    losses = unchanged.losses[0]
-    quarter = max(len(losses) // 4, 1)
-    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
-    return bool(before - end > _GAINS * abs(before))
+    if not runner.split[1]:
+        rows = rows_of(runner.split[0])
+        if rows is not None and len(rows.x) >= FEW_ROWS and not learnable(*runner.split):
+            return False
+    if has_unusual_rate(case):
+        return True
+    curve = epoch_losses(case)
+    short = len(curve) < 2 or more_epochs(curve, limit(result.baseline, MARGIN)) <= len(curve)
+    fitted = case.trace.losses.size > 0
+    return not (fitted and short) and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
 
 
 def candidates(runner: ReplayRunner) -> list[Intervention]:
@@ -243,7 +231,7 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
             Intervention(activation="relu", initialization=True),
         ]
         order.append((FailureCause.VANISHING_GRADIENTS, relu))
-    if found.dead_share >= _DEAD:
+    if found.dead_share >= DEAD:
         leaky = [Intervention(activation="leaky_relu")]
         leaky.append(Intervention(activation="leaky_relu", initialization=True))
         order.append((FailureCause.DEAD_RELU, leaky))
@@ -255,47 +243,3 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     if not found.regularization:
         order.append(weaker)
     return order
-
-
-def _extreme(found: Signs) -> Verdict | None:
-    """Return what the layers show by themselves, where no change was enough."""
-    if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
-        cause = FailureCause.DEAD_RELU
-        told = "a whole layer of relu units never fires, from the start"
-    elif found.vanishing and found.gradient_ratio < _GONE:
-        cause = FailureCause.VANISHING_GRADIENTS
-        told = f"the first layer's gradient is {found.gradient_ratio:.1g} of the last one's"
-    else:
-        return None
-    return Verdict(
-        cause=cause,
-        grounds=Grounds.SIGNS,
-        advice=f"{cause.advice} Seen: {told}.",
-        fix_verified=None,
-    )
-
-
-def _doubtful(runner: ReplayRunner) -> Verdict | None:
-    """Return the doubt about head and loss, where nothing else explains the stall."""
-    found = rules.mismatch(runner.case)
-    if found is None or not learnable(*runner.split):
-        return None
-    return rules.label_verdict(found, Grounds.SIGNS)
-
-
-def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
-    """Return insufficient capacity where the model is narrow and an ordinary net learns."""
-    widths = found.widths
-    if widths and min(widths) > _NARROW:
-        return None
-    if still_learns(runner) or not learnable(*runner.split):
-        return None
-    others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
-    shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"
-    return Verdict(
-        cause=FailureCause.INSUFFICIENT_CAPACITY,
-        other_causes=others,
-        grounds=Grounds.SIGNS,
-        advice=f"Give the model more units or layers: with {shape} it learns nothing, and two"
-        " layers of 32 relu units do learn from the same batches.",
-    )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from robusttune._compat.keras import all_layers, makers_of, users_of
+from robusttune._compat.keras import all_layers, makers_of, takes_training_argument, users_of
 from robusttune.diagnosis.facts import Head, output_names
 
 _ACTIVATION_LAYERS = {
@@ -57,6 +57,8 @@ _UNKNOWN = "Lambda"
 # examples and published recipes use is at most 0.8 of dropout and 0.1 of a penalty's factor, and
 # noise of 1, the most that Keras takes, is as large as standardized data.
 _DROPOUT, _PENALTY, _DECAY, _NOISE = 0.9, 1.0, 1.0, 0.9
+# And a norm that weights are held to: published recipes take 2 to 4 for the units of a layer.
+_NORM = 0.1
 
 
 def activation_name(layer: Any) -> str | None:
@@ -84,10 +86,12 @@ def heads(model: Any) -> tuple[Head, ...]:
     found = []
     for index, tensor in enumerate(outputs):
         shape = tuple(tensor.shape)
+        activation, at = _end(tensor)
+        units = shape[-1] if len(shape) > 1 else 1
         found.append(
             Head(
-                units=shape[-1] if len(shape) > 1 else 1,
-                activation=_end(tensor),
+                units=1 if activation == "softmax" and at.shape[-1] == 1 else units,
+                activation=activation,
                 name=names[index] if len(names) == len(outputs) else None,
             )
         )
@@ -111,7 +115,10 @@ def _own_activation(layer: Any) -> str | None:
 
 def _by_class(layer: Any) -> str | None:
     name = _ACTIVATION_LAYERS.get(type(layer).__name__)
-    if name == "relu" and getattr(layer, "negative_slope", None):
+    slope = getattr(layer, "negative_slope", None)
+    if name in ("relu", "leaky_relu") and slope == 1:
+        return "linear"
+    if name == "relu" and slope:
         return "leaky_relu"
     return "relu6" if name == "relu" and getattr(layer, "max_value", None) else name
 
@@ -146,27 +153,29 @@ def _applied_after(operation: Any) -> Iterator[str | None]:
             yield "linear"
 
 
-def _end(tensor: Any) -> str | None:
-    """Return the activation that gave a symbolic tensor; None where that is not told."""
+def _end(tensor: Any) -> tuple[str | None, Any]:
+    """Return the activation that gave a symbolic tensor, None where that is not told; and what it
+    gave, which may have another shape.
+    """
     ((operation, inputs),) = makers_of([tensor])
     kind = type(operation).__name__
     if not hasattr(operation, "trainable") and kind in _OPERATIONS:
-        return _OPERATIONS[kind]
+        return _OPERATIONS[kind], tensor
     own = _own_activation(operation)
     if own is not None and not (own == "linear" and _is_activation(operation)):
-        return own
+        return own, tensor
     inner = getattr(operation, "outputs", None)
     if isinstance(inner, (list, tuple)) and len(inner) == 1:  # a model inside of the model
         return _end(inner[0])
     passed = kind in _SHAPES or "Dropout" in kind or _is_activation(operation)
-    return _end(inputs[0]) if passed and inputs else None
+    return _end(inputs[0]) if passed and inputs else (None, tensor)
 
 
 def regularization(model: Any, *, strong: bool = False) -> dict[str, float]:
     """Return what regularizes a model: strength by name.
 
-    Dropout rates and standard deviations of noise by layer, factors of L1 and L2 by layer and
-    weight, weight decay of the optimizer.
+    Dropout rates and standard deviations of noise by layer, factors of L1 and L2 and the norms that
+    constraints allow by layer and weight, weight decay of the optimizer.
 
     Args:
         model: A compiled model.
@@ -189,11 +198,29 @@ def regularization(model: Any, *, strong: bool = False) -> dict[str, float]:
         for name, (strength, limit) in strengths.items():
             if strength > 0 and (strength >= limit or not strong):
                 found[f"{layer.name}.{name}"] = strength
+        for part in ("kernel", "recurrent", "bias", "embeddings"):
+            norm = _number(getattr(layer, f"{part}_constraint", None), "max_value")
+            if norm > 0 and (norm <= _NORM or not strong):
+                found[f"{layer.name}.{part}_constraint"] = norm
     optimizer = getattr(model, "optimizer", None)
     decay = _number(getattr(optimizer, "inner_optimizer", optimizer), "weight_decay")
     if decay > 0 and (decay >= _DECAY or not strong):
         found["optimizer.weight_decay"] = decay
     return found
+
+
+def has_noise_of_its_own(model: Any) -> bool:
+    """Whether layers may add noise in training that no layer of Keras's for that purpose adds.
+
+    Recurrent layers with dropout inside, and layers of the user's that tell training apart.
+    """
+    for layer in all_layers(model, include_self=False):
+        inside = max(_number(layer, "dropout"), _number(layer, "recurrent_dropout")) > 0
+        own = not type(layer).__module__.startswith("keras.")
+        single = not any(all_layers(layer, include_self=False))
+        if inside or (own and single and takes_training_argument(layer)):
+            return True
+    return False
 
 
 def _number(owner: Any, name: str) -> float:

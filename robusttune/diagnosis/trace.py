@@ -49,6 +49,8 @@ class FitTrace:
         last_logs: What the epoch that was cut short reported; empty where none was.
         epochs: Epochs that the fit was to run.
         steps_per_epoch: Steps an epoch; None where unknown.
+        updates_before: Updates that the optimizer had made before the fit, for those that skip some
+            (`LossScaleOptimizer`); None for others.
         penalty_before: Sum of the penalties on weights before the last epoch; None where that was
             not seen, and without penalties.
         skill: 1 - loss of the last completed epoch / loss of the best constant prediction; None
@@ -79,6 +81,7 @@ class FitTrace:
     last_logs: dict[str, float] = field(default_factory=dict)
     epochs: int | None = None
     steps_per_epoch: int | None = None
+    updates_before: int | None = None
     penalty_before: float | None = None
     skill: float | None = None
     seconds: float = 0.0

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
+from robusttune.diagnosis.facts import updates_made
 from robusttune.diagnosis.fit_input import fit_input
 from robusttune.diagnosis.postponed import FitDiagnosis
 from robusttune.diagnosis.skill import skill, weight_penalty
@@ -97,7 +98,11 @@ class FitGuard(keras.callbacks.Callback):
         self._clock.require_time()
         self.findings, self._running, self._finished = None, True, False
         self.context.fit_begins(self)
-        self.trace = FitTrace(epochs=self.params.get("epochs"), given=fit_input(self.model))
+        self.trace = FitTrace(
+            epochs=self.params.get("epochs"),
+            given=fit_input(self.model),
+            updates_before=updates_made(self.model),
+        )
         self._watch = WatchState(find_baseline=self._find_baseline, ready=self._has_latest)
         self._began = self._epoch_began = time.perf_counter()
         self._compiled = self._stepped = self._began  # when the first and the last step were done

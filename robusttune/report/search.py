@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.shared_causes import with_shared_causes
 from robusttune.exception_causes import classify_message
 from robusttune.findings import Findings
 from robusttune.records import Status, TrialRecord
@@ -67,7 +68,7 @@ class Search:
             record if record.number is not None else replace(record, number=next(free))
             for record in ordered
         )
-        return cls(records=numbered, **more)
+        return cls(records=with_shared_causes(numbered), **more)
 
 
 State = Literal["failed", "unstable", "healthy", "pruned", "running"]

@@ -99,6 +99,10 @@ class Budget:
         left = max(self._work - self._spent, 0.0)
         return next((n for n in STEPS if n * work * _RUNS <= left), STEPS[-1])
 
+    def left(self, work: float) -> int:
+        """Return how many steps of so much work each a half of what is left pays for."""
+        return int(max(self._work - self._spent, 0.0) / 2 / work)
+
     def spend(self, work: float) -> None:
         """Count work that was done, in multiply-adds."""
         self._spent += work

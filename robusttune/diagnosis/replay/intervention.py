@@ -20,8 +20,8 @@ class Intervention:
     """What is different in a replay; the default is nothing.
 
     Factors, `clip` and `plain_loss` are inputs of the compiled step, and data and first weights are
-    what it is given: such interventions share one trace. `activation` and `float32` are another
-    model, and have a trace of their own.
+    what it is given: such interventions share one trace. `activation`, `float32` and `inference`
+    are another model, and have a trace of their own.
 
     Args:
         rate: Factor on the learning rate, and on its schedule (> 0).
@@ -31,12 +31,15 @@ class Intervention:
         initialization: Whether kernels are drawn again, with the standard spread.
         activation: Activation of all hidden layers; None leaves them.
         float32: Whether layers compute in float32.
+        inference: Whether layers behave as in inference: without the noise of any layer, those of
+            recurrent layers and of the user's own included.
         clip: Global norm that gradients are clipped to; None leaves them.
         momentum: Factor on the momentum of SGD (not Nesterov's) and RMSprop (>= 0).
         dropout: Factor on the noise of dropout layers, 0 (none) to 1 (as they are).
         noise: Factor on the standard deviation of GaussianNoise layers (>= 0).
         penalty: Factor on regularizers and added losses (>= 0).
         weight_decay: Factor on the optimizer's decoupled weight decay (>= 0).
+        constraint: Factor on what constraints do to weights after each step, 0 (nothing) to 1.
 
     Example:
         >>> str(Intervention(rate=0.1) | Intervention(inputs=True))
@@ -50,12 +53,14 @@ class Intervention:
     initialization: bool = False
     activation: str | None = None
     float32: bool = False
+    inference: bool = False
     clip: float | None = None
     momentum: float = 1.0
     dropout: float = 1.0
     noise: float = 1.0
     penalty: float = 1.0
     weight_decay: float = 1.0
+    constraint: float = 1.0
 
     def __or__(self, other: Intervention) -> Intervention:
         """Return both together: factors multiply, and the lower limit clips.
@@ -69,7 +74,7 @@ class Intervention:
         together: dict[str, Any] = {
             name: getattr(self, name) * getattr(other, name) for name in ("rate", *_FACTORS)
         }
-        for name in ("inputs", "targets", "plain_loss", "initialization", "float32"):
+        for name in ("inputs", "targets", "plain_loss", "initialization", "float32", "inference"):
             together[name] = getattr(self, name) or getattr(other, name)
         return Intervention(
             **together,
@@ -94,6 +99,8 @@ class Intervention:
             parts.append(f"hidden activation {self.activation}")
         if self.float32:
             parts.append("float32")
+        if self.inference:
+            parts.append("layers as in inference")
         if self.clip is not None:
             parts.append(f"gradient norm clipped at {self.clip:g}")
         for name in _FACTORS:
@@ -129,12 +136,15 @@ class Intervention:
             Treatment.PLAIN_LOSS: self.plain_loss,
             Treatment.STANDARD_INITIALIZATION: self.initialization,
             Treatment.FLOAT32: self.float32,
-            Treatment.LESS_REGULARIZATION: min(
-                self.dropout, self.noise, self.penalty, self.weight_decay
-            )
-            < 1,
+            Treatment.LESS_REGULARIZATION: self.regularizes_less,
         }
         return frozenset(kind for kind, is_done in done.items() if is_done)
+
+    @property
+    def regularizes_less(self) -> bool:
+        """Whether anything that regularizes is weaker, or left out."""
+        factors = (self.dropout, self.noise, self.penalty, self.weight_decay, self.constraint)
+        return self.inference or min(factors) < 1
 
     @property
     def causes(self) -> tuple[FailureCause, ...]:
@@ -142,7 +152,7 @@ class Intervention:
         return tuple(cause for cause in FailureCause if cause.proven_by in self.treatments)
 
 
-_FACTORS = ("momentum", "dropout", "noise", "penalty", "weight_decay")
+_FACTORS = ("momentum", "dropout", "noise", "penalty", "weight_decay", "constraint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

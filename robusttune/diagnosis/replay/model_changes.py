@@ -50,7 +50,7 @@ def _activations(model: Any, seen: Observation, name: str) -> Iterator[None]:
     function = keras.activations.get(name)
     kept = []
     try:
-        for layer in layers:
+        for layer in (getattr(layer, "cell", layer) for layer in layers):
             if hasattr(layer, "activation"):
                 kept.append((layer, layer.activation))
                 layer.activation = function

@@ -76,6 +76,8 @@ class TrainingProgram:
         takes: Inputs of the step beside the learning rate, out of those of `Intervention.inputs`.
         reference_loss: Takes (y, predictions) and returns the loss where the input
             "plain_loss" is 1; None where the step does not take that.
+        training: Whether layers behave as in training in the steps.
+        float32: Whether weights and slots are float32, whatever their own dtype.
         fused: As for `Backend.training_loop`.
         setting: Gives a context manager in which the step is traced.
 
@@ -91,6 +93,8 @@ class TrainingProgram:
         *,
         takes: frozenset[str] = frozenset(),
         reference_loss: Callable[[Any, Any], Any] | None = None,
+        training: bool = True,
+        float32: bool = False,
         fused: bool = False,
         setting: Setting = contextlib.nullcontext,
     ) -> None:
@@ -99,6 +103,7 @@ class TrainingProgram:
         self._pack = data.pack
         self._reference_loss = reference_loss
         self._setting = setting
+        self._training = training
         self._backend = current_backend()
         self._variables = [*model.variables]
         generator = global_seed_generator()
@@ -109,7 +114,7 @@ class TrainingProgram:
             keras.Variable(
                 keras.ops.convert_to_numpy(v.value),
                 trainable=id(v) in trainable,
-                dtype=v.dtype,
+                dtype="float32" if float32 and v.dtype.endswith("float16") else v.dtype,
                 name=f"shadow_{i}",
             )
             for i, v in enumerate(self._variables)
@@ -190,6 +195,30 @@ class TrainingProgram:
         with self._setting(), self._backend.untouched_randomness():
             return float(self._evaluate(rows.tensors, chosen))
 
+    def gradient_norm(self, weights: Sequence[Array], rows: Data) -> float:
+        """Return the global norm of the gradient of the loss with penalties, as in inference.
+
+        Args:
+            weights: Where, in the order of model.get_weights().
+            rows: All rows as one batch: leaves of shape (1, rows, ...).
+        """
+        values = self._values(weights)
+        batch = self._pack([tensor[0] for tensor in rows.tensors])
+
+        def objective(trained: list[Any]) -> tuple[Any, None]:
+            placed = self._placed(tensors, trained)
+            return self._forward(placed, batch, {}, training=False)[0], None
+
+        with self._setting(), self._backend.untouched_randomness():
+            tensors = [
+                keras.ops.convert_to_tensor(value, shadow.dtype)
+                for value, shadow in zip(values, self._shadows, strict=True)
+            ]
+            trained = [t for t, s in zip(tensors, self._shadows, strict=True) if s.trainable]
+            _, _, gradients = self._backend.value_and_grad(objective, trained)
+        known = [keras.ops.convert_to_numpy(g) for g in gradients if g is not None]
+        return float(np.sqrt(sum(np.sum(np.square(g.astype(np.float64))) for g in known)))
+
     def hessian(self, weights: Sequence[Array], rows: Data) -> tuple[Callable[[Array], Array], int]:
         """Return the Hessian of the loss with penalties as a product, and its number of rows.
 
@@ -256,7 +285,9 @@ class TrainingProgram:
         values = [shadow.value for shadow in self._shadows]
 
         def objective(trained: list[Any]) -> tuple[Any, Any]:
-            loss, penalty, after = self._forward(self._placed(values, trained), batch, inputs)
+            loss, penalty, after = self._forward(
+                self._placed(values, trained), batch, inputs, training=self._training
+            )
             return self._optimizer.scale_loss(loss), (loss - penalty, after)
 
         found = self._backend.value_and_grad(objective, [s.value for s in self._trained])
@@ -268,10 +299,20 @@ class TrainingProgram:
         for shadow, value in zip(self._shadows, after, strict=True):
             if not shadow.trainable:
                 shadow.assign(value)
+        self._constrain(inputs.get("constraint"))
         return loss
 
+    def _constrain(self, factor: Any | None) -> None:
+        """Hold weights to their constraints after a step, as the optimizer does; None: fully."""
+        for variable, shadow in zip(self._variables, self._shadows, strict=True):
+            if shadow.trainable and getattr(variable, "constraint", None) is not None:
+                held = variable.constraint(shadow.value)
+                if factor is not None:
+                    held = shadow.value + keras.ops.cast(factor, held.dtype) * (held - shadow.value)
+                shadow.assign(held)
+
     def _forward(
-        self, values: Sequence[Any], batch: Any, inputs: Mapping[str, Any], *, training: bool = True
+        self, values: Sequence[Any], batch: Any, inputs: Mapping[str, Any], *, training: bool
     ) -> tuple[Any, Any, list[Any]]:
         """Return loss and penalties at given values, and all values after it."""
         x, y, sample_weight = batch

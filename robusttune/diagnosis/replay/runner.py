@@ -40,7 +40,7 @@ _BY_HEART = 0.5
 _MOST_WEIGHTS = 2_000_000
 _TINY = float(np.finfo(np.float32).tiny)
 # What has a trace of its own: activation, precision, and clipping in the model's own train_step.
-_Key = tuple[str | None, bool, float | None]
+_Key = tuple[str | None, bool, bool, float | None]
 
 
 class ReplayRunner:
@@ -139,6 +139,10 @@ class ReplayRunner:
             self.case.why_not[f"replay of {intervention}"] = one_line(repr(error), 200)
             return None
 
+    def affordable(self, steps: int) -> int:
+        """Return how many of so many steps one replay can have, of what work is left."""
+        return max(min(steps, self.budget.left(self._work)), self.steps)
+
     def unchanged(self, steps: int | None = None) -> ReplayResult | None:
         """Replay the trial as it is: within its own number of steps, say, and longer."""
         return self.run(Intervention(), steps=steps)
@@ -228,6 +232,16 @@ class ReplayRunner:
         self.budget.spend(2 * found.products * self._work * len(self._batches))
         return found
 
+    def gradient_norm(self, weights: Sequence[Array]) -> float:
+        """Return the global norm of the loss's gradient over all rows that are kept.
+
+        Args:
+            weights: Where, in the order of model.get_weights().
+        """
+        program = self._program(Intervention())
+        assert isinstance(program, TrainingProgram)  # as for `gained`
+        return program.gradient_norm(weights, _as_one(joined([*self._batches, *self._held_out])))
+
     def demand(self, margin: float) -> None:
         """Let only such replays count as cured that end below this share of the baseline."""
         self._margin = min(self._margin, margin)
@@ -295,14 +309,14 @@ class ReplayRunner:
 
     def _key(self, intervention: Intervention) -> _Key:
         clip = intervention.clip if self.own_step else None
-        return intervention.activation, intervention.float32, clip
+        return intervention.activation, intervention.float32, intervention.inference, clip
 
     def _made(
         self, intervention: Intervention, expected: Sequence[Intervention]
     ) -> TrainingProgram | CustomStepProgram:
         self._check(intervention)
         # What is tried once or twice is not worth the compilation.
-        key_is_plain = self._key(intervention) == (None, False, None)
+        key_is_plain = self._key(intervention) == (None, False, False, None)
         takes = intervention.needs.union(*(i.needs for i in expected))
         setting: Callable[[], Any] = partial(
             changed_model,
@@ -324,6 +338,8 @@ class ReplayRunner:
             self._stacked(intervention),
             takes=takes if self.plain_loss is not None else takes - {"plain_loss"},
             reference_loss=self.plain_loss if "plain_loss" in takes else None,
+            training=not intervention.inference,
+            float32=intervention.float32,
             fused=key_is_plain and many_small_operations(self.seen),
             setting=setting,
         )

@@ -1,0 +1,189 @@
+"""Stalls that no single change ends: what layers, data and many more steps show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from robusttune.causes import FailureCause
+from robusttune.diagnosis import rules
+from robusttune.diagnosis.arrays import Array, map_leaves
+from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.end_state import epoch_losses
+from robusttune.diagnosis.investigate import fix_of
+from robusttune.diagnosis.limits import NARROW
+from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
+from robusttune.diagnosis.replay.runner import ReplayRunner
+from robusttune.diagnosis.signs import VANISHING, Signs
+from robusttune.diagnosis.trace import Batch
+from robusttune.diagnosis.verdict import Verdict
+
+# A whole layer that never fires, and gradients this small, leave nothing to be proven by a replay.
+_ALL_DEAD = 0.999
+_GONE = 1e-5
+# A replay whose last quarter gains this share on the one before is still learning.
+_GAINS = 0.02
+# So many saturating layers, one after the other, are too many for any rate.
+_VERY_DEEP = 10
+# Of a sequence, the first steps that are looked at for what the gradient does not reach.
+_EARLY = 0.5
+# A fit that is short of steps alone gets so many times its own, up to so many in all.
+_LONGER, _MOST_STEPS = 30, 6000
+# And a narrow one so many times its own, and so many at least, before its width is to blame.
+_MUCH_LONGER, _ENOUGH_STEPS = 10, 1000
+_CLEARLY = 0.5
+
+
+def verdict_by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return what the layers and the data show, where no change was enough."""
+    return (
+        _extreme(found)
+        or _doubtful(runner)
+        or _too_few_steps(runner, found)
+        or _unreachable(runner, found)
+        or _capacity(runner, found)
+    )
+
+
+def _too_few_steps(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return a rate too low for so few steps, where the same trial learns in many more of them.
+
+    Told of few rows alone, which all are to be learned: longer fits of more learn noise by heart.
+    """
+    case = runner.case
+    rows = rows_of(runner.split[0])
+    if rows is None or len(rows.x) >= FEW_ROWS or found.linear:
+        return None
+    own = case.trace.first_step + len(case.trace.losses)
+    longest = runner.affordable(min(_LONGER * own, _MOST_STEPS))
+    rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
+    factors = [10.0**k for k in range(1, 4) if rate * 10.0**k <= 10 * ordinary]
+    wild = [factor for factor in factors if rate * factor > 2 * ordinary]
+    tries = [
+        *((Intervention(rate=factor), own) for factor in wild),
+        *((Intervention(rate=factor), longest) for factor in factors),
+        (Intervention(), longest),
+    ]
+    for change, steps in tries:
+        result = runner.run(change, steps=steps)
+        if result is None or not result.cured:
+            continue
+        needed = next((n for n in range(own, steps, own) if result.within(n).cured), steps)
+        epochs = max(len(epoch_losses(case)), 1)
+        higher = f" at a learning rate of {rate * change.rate:.3g}" if change.rate != 1 else ""
+        return Verdict(
+            cause=FailureCause.LEARNING_RATE_TOO_LOW,
+            grounds=Grounds.SIGNS,
+            advice=f"A learning rate of {rate:.3g} is too low for so few steps: {own} in {epochs}"
+            f" epochs. The same trial learns{higher} in about {round(needed / own * epochs)}"
+            " epochs.",
+            evidence={"steps_needed": needed, "fix": fix_of(case, change)},
+        )
+    return None
+
+
+def _unreachable(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return vanishing gradients where they do not reach what an ordinary net learns from.
+
+    Through very many saturating layers, or back to the first time steps of a sequence.
+    """
+    train, test = runner.split
+    if found.saturating and found.hidden_layers >= _VERY_DEEP and learnable(train, test):
+        told = f"{found.hidden_layers} saturating layers one after the other learn nothing"
+        fix = "add skip connections or BatchNormalization, use relu, or fewer layers"
+    elif (found.early_gradient or 1.0) < VANISHING and learnable(_early(train), _early(test)):
+        told = (
+            f"the gradient at the first time steps is {found.early_gradient:.1g} of the largest,"
+            " and what is to be learned is there"
+        )
+        fix = "shorten or reverse the sequences, attend to all steps, or pool over time"
+    else:
+        return None
+    return Verdict(
+        cause=FailureCause.VANISHING_GRADIENTS,
+        grounds=Grounds.SIGNS,
+        advice=f"{told[0].upper()}{told[1:]}, where an ordinary net learns from the same batches:"
+        f" {fix}.",
+    )
+
+
+def _early(batches: Sequence[Batch]) -> list[Batch]:
+    """Return batches with the first part of their sequences alone."""
+
+    def cut(array: Array) -> Array:
+        return array[:, : max(int(_EARLY * array.shape[1]), 1)] if array.ndim > 2 else array
+
+    return [replace(batch, x=map_leaves(cut, batch.x)) for batch in batches]
+
+
+def _extreme(found: Signs) -> Verdict | None:
+    """Return what the layers show by themselves."""
+    if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
+        cause = FailureCause.DEAD_RELU
+        told = "a whole layer of relu units never fires, from the start"
+    elif found.vanishing and found.gradient_ratio < _GONE:
+        cause = FailureCause.VANISHING_GRADIENTS
+        told = f"the first layer's gradient is {found.gradient_ratio:.1g} of the last one's"
+    else:
+        return None
+    return Verdict(
+        cause=cause,
+        grounds=Grounds.SIGNS,
+        advice=f"{cause.advice} Seen: {told}.",
+        fix_verified=None,
+    )
+
+
+def _doubtful(runner: ReplayRunner) -> Verdict | None:
+    """Return the doubt about head and loss, where nothing else explains the stall."""
+    found = rules.mismatch(runner.case)
+    if found is None or not learnable(*runner.split):
+        return None
+    return rules.label_verdict(found, Grounds.SIGNS)
+
+
+def _still_learns(runner: ReplayRunner) -> bool:
+    """Whether the replay without any change gains to its end: the fit was only short."""
+    unchanged = runner.unchanged()
+    if unchanged is None:
+        return False
+    losses = unchanged.losses[0]
+    quarter = max(len(losses) // 4, 1)
+    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
+    return bool(before - end > _GAINS * abs(before))
+
+
+def _needs_more_steps(runner: ReplayRunner) -> bool:
+    """Whether a fit, as it is or at a higher rate, learns in many more steps than it had."""
+    own = runner.case.trace.first_step + len(runner.case.trace.losses)
+    longest = runner.affordable(min(max(_MUCH_LONGER * own, _ENOUGH_STEPS), _MOST_STEPS))
+    results = (
+        runner.run(each, steps=longest) for each in (Intervention(rate=10.0), Intervention())
+    )
+    return any(result is not None and _is_clear(result) for result in results)
+
+
+def _is_clear(result: ReplayResult) -> bool:
+    """Whether a replay ends far below the loss of the best constant prediction."""
+    if result.baseline is None:
+        return result.cured
+    return result.finite and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
+
+
+def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:
+    """Return insufficient capacity where the model is narrow and an ordinary net learns."""
+    widths = found.widths
+    if widths and min(widths) > NARROW:
+        return None
+    if _still_learns(runner) or not learnable(*runner.split) or _needs_more_steps(runner):
+        return None
+    others = () if widths and not found.linear else (FailureCause.NO_NONLINEARITY,)
+    shape = f"{min(widths)} units in a hidden layer" if widths else "no hidden layer"
+    return Verdict(
+        cause=FailureCause.INSUFFICIENT_CAPACITY,
+        other_causes=others,
+        grounds=Grounds.SIGNS,
+        advice=f"Give the model more units or layers: with {shape} it learns nothing, and two"
+        " layers of 32 relu units do learn from the same batches.",
+    )
