@@ -282,7 +282,9 @@ def _replicated() -> Any:
     distribution = keras.distribution.distribution()
     if distribution is None:
         return None
-    mesh = distribution.device_mesh.backend_mesh
+    mesh = getattr(distribution.device_mesh, "backend_mesh", None)
+    if mesh is None:
+        raise CannotRecordError("this version of Keras does not tell the mesh of its devices")
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())  # type: ignore[no-untyped-call]
 
 
