@@ -152,6 +152,7 @@ def overhead(rounds: int) -> list[str]:
             for clock in ("CPU", "wall"):
                 found = statistics.median(ratios[f"{clock}, guard/{peer}"])
                 steps.append(f"{clock} guard/{peer} {found:.3f}")
+        print(f"{case.name}: {steps}", file=sys.stderr, flush=True)
         milliseconds = 1000 * ratios["bare, seconds a step"][0]
         lines.append(f"{case.name} ({milliseconds:.2f} ms a bare step): {', '.join(steps)}")
     return lines
@@ -202,10 +203,14 @@ def _here(arguments: argparse.Namespace) -> None:
     sys.path.insert(0, str(HERE))
     import keras
 
-    names = [name for name in CASES if arguments.only in name]
-    found: dict[str, Any] = {"cells": {name: cell(**CASES[name]) for name in names}}
+    found: dict[str, Any] = {"cells": {}}
+    for name in CASES:
+        if arguments.only in name:
+            found["cells"][name] = cell(**CASES[name])
+            print(f"{name}: {found['cells'][name]}", file=sys.stderr, flush=True)
     if arguments.repeat and keras.backend.backend() == "jax":
         found["repeat"] = repeat(arguments.repeat)
+        print(found["repeat"], file=sys.stderr, flush=True)
     if arguments.rounds:
         found["overhead"] = overhead(arguments.rounds)
     if arguments.corpus:

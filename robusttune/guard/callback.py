@@ -67,9 +67,8 @@ class FitGuard(keras.callbacks.Callback):
         Keras's own property synchronizes the state of a JAX fit, whose memory belongs to the step
         that runs then; this one leaves it alone.
         """
-        return (
-            getattr(self._model, "module", self._model) if _is_wrapped(self._model) else self._model
-        )
+        model = self._model
+        return model.module if _is_wrapped(model) else model
 
     @property
     def has_begun(self) -> bool:

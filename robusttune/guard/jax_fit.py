@@ -231,7 +231,9 @@ class ModelRecorder(FitRecorder):
     @property
     def clipped_steps(self) -> int:
         """Steps whose gradients were clipped; read from the device."""
-        return 0 if self._state is None else int(np.asarray(self._state)[_State.CLIPPED])
+        if self._state is None or self._state.is_deleted():  # by a step that raised while it ran
+            return 0
+        return int(np.asarray(self._state)[_State.CLIPPED])
 
 
 def _row_of(now: _Tracing, logs: Any) -> tuple[Any, Any]:
