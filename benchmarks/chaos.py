@@ -8,6 +8,9 @@ while it resumes. All moments are drawn from the seed. What is killed is in `kil
 how in `kills/processes.py`.
 
     python benchmarks/chaos.py [--kills 25] [--seed 0] [--only RandomSearch,sqlite] [--ours]
+    python benchmarks/chaos.py --jobs 3    # robusttune's tuners with three trials at once
+
+With `--jobs` the time counts from the first trial's begin, not from the start of the processes.
 
 Columns: trials lost (ended before the kill and not completed with that score in the end, or never
 run at all), run twice (run again though they had ended, under whatever name), wrong score, crashes
@@ -55,7 +58,7 @@ class Counts:
 def chaos(work: Callable[[Path], Any], root: Path, kills: int, rng: random.Random) -> Counts:
     """Kill and resume a search `kills` times at least."""
     calm_folder = _fresh(root / "calm")
-    calm = run(lambda: work(calm_folder))
+    calm = run(lambda: work(calm_folder), begun=lambda: _lines(calm_folder) > 0)
     if calm.result is None:
         raise RuntimeError(f"The search does not even run undisturbed: {calm.error}")
     expected = sum(status == "COMPLETED" for _, status, _ in calm.result.values())
@@ -70,7 +73,13 @@ def chaos(work: Callable[[Path], Any], root: Path, kills: int, rng: random.Rando
                 operation = rng.randint(1, calm.operations) if calm.operations else 0
             if not operation:
                 after = rng.uniform(0.0, calm.seconds)
-            ended = run(lambda f=folder: work(f), after=after, operation=operation)
+            lines = _lines(folder)
+            ended = run(
+                lambda f=folder: work(f),
+                after=after,
+                operation=operation,
+                begun=lambda f=folder, n=lines: _lines(f) > n,
+            )
             counts.kills += ended.killed
             if ended.error:
                 break
@@ -79,6 +88,14 @@ def chaos(work: Callable[[Path], Any], root: Path, kills: int, rng: random.Rando
         number += 1
         shutil.rmtree(folder, ignore_errors=True)
     return counts
+
+
+def _lines(folder: Path) -> int:
+    """Return how much the trials have logged so far, in bytes."""
+    try:
+        return (folder / "log").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _fresh(folder: Path) -> Path:
@@ -119,6 +136,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=25, help="kills of each kind of search")
     parser.add_argument("--seed", type=int, default=0, help="what the moments are drawn from")
     parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--jobs", type=int, help="trials of a tuner at once, in child processes")
     parser.add_argument("--ours", action="store_true", help="leave out the plain libraries")
     arguments = parser.parse_args()
     only = set(arguments.only.split(",")) - {""}
@@ -127,10 +145,14 @@ def main() -> int:
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name, postgresql() as url:
         jobs: list[tuple[str, str, Callable[[Path], Any]]] = []
-        for kind in TUNERS:
+        if arguments.jobs is not None:
+            for kind in TUNERS:
+                n = arguments.jobs
+                jobs.append((kind, "robusttune", lambda f, k=kind, n=n: tune(k, True, f, n)))
+        for kind in TUNERS if arguments.jobs is None else ():
             for ours, by in ((True, "robusttune"), (False, "keras-tuner")):
                 jobs.append((kind, by, lambda f, k=kind, o=ours: tune(k, o, f)))
-        for kind, storage in storages(url).items():
+        for kind, storage in storages(url).items() if arguments.jobs is None else ():
             for ours, by in ((True, "robusttune"), (False, "optuna")):
                 jobs.append((kind, by, lambda f, s=storage, o=ours: optimize(s, o, f)))
         for kind, by, work in jobs:

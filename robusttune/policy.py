@@ -57,7 +57,14 @@ class Policy:
         memory_limit: Memory that the child process of a trial may have of its own, in bytes (> 0):
             its resident anonymous pages, of which TensorFlow itself takes about 0.4e9. The data of
             the search do not count until they are copied. Off Linux, where this is not tested: what
-            it shares with no other process. None is no limit. Needs `isolate`.
+            it shares with no other process. None is no limit. Needs `isolate` or `n_jobs`, with
+            which it is the limit of each child.
+        n_jobs: Trials at once. Each runs in a child process of its own, as with `isolate` (joblib
+            and Optuna have the word; there it may mean threads), with its share of the threads and,
+            on GPUs, one GPU. -1: one a GPU, or else one a core; "auto": one a GPU, or else one for
+            every two cores. Cores are those that this process may use (affinity, cgroup). With the
+            keyword `executor` of a tuner: trials that the executor is given at once. None: one
+            after the other, in the search's own process unless `isolate` says otherwise.
         interruptions: Times that the process may end in one and the same Keras Tuner trial (kill,
             crash, power cut; Ctrl-C does not count) before that trial counts as crashed and is not
             given out again when the search goes on (>= 1); None: without limit.
@@ -100,6 +107,7 @@ class Policy:
     memory_limit: int | None = None
     interruptions: int | None = 3
     worker_silence: float = 60.0
+    n_jobs: int | Literal["auto"] | None = None
 
     # Search space
     sanitize: Literal["fix", "warn", "off"] = "fix"
@@ -128,12 +136,21 @@ class Policy:
         boolean("isolate", self.isolate)
         if self.memory_limit is not None:
             integer("memory_limit", self.memory_limit, least=1, way_out="None is no limit.")
-            rule = "None without isolate=True, since only a process of its own can be limited"
-            require(self.isolate, "memory_limit", rule, self.memory_limit)
+            rule = (
+                "None without isolate=True or n_jobs, since only a process of its own can be"
+                " limited"
+            )
+            own_process = self.isolate or self.n_jobs is not None
+            require(own_process, "memory_limit", rule, self.memory_limit)
         if self.interruptions is not None:
             integer("interruptions", self.interruptions, least=1, way_out="None is no limit.")
         number("worker_silence", self.worker_silence, above=0.0)
         require(self.worker_silence >= 1, "worker_silence", ">= 1 (seconds)", self.worker_silence)
+        if self.n_jobs is not None:
+            whole = isinstance(self.n_jobs, int) and not isinstance(self.n_jobs, bool)
+            fits = self.n_jobs == "auto" or (whole and (self.n_jobs == -1 or self.n_jobs >= 1))
+            rule = "an int >= 1, -1, 'auto' or None"
+            require(fits, "n_jobs", rule, self.n_jobs, "None runs one trial after the other.")
         one_of("sanitize", self.sanitize, ("fix", "warn", "off"))
         rule, way_out = "a set of hyperparameter names", 'For example {"lr"}.'
         keep = collection("keep", self.keep, str, rule, way_out, error=ValueError)

@@ -85,6 +85,20 @@ def restore_random_states(states: RandomStates) -> None:
     np.random.set_state(states.numpy)
 
 
+def seed_all(seed: int) -> None:
+    """Seed all generators.
+
+    Args:
+        seed: In 0..2**32 - 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+
+
 @contextlib.contextmanager
 def untouched_randomness() -> Iterator[None]:
     """Restore all generators after the block, also where it sets seeds.

@@ -126,7 +126,11 @@ def evidence_keys(path: Path) -> set[str]:
 def test_docs_explain_all_evidence() -> None:
     """Every number behind a verdict is in the table of how-it-works."""
     package = Path(robusttune.__file__).parent
-    modules = [*package.glob("diagnosis/**/*.py"), package / "tuners" / "isolation.py"]
+    modules = [
+        *package.glob("diagnosis/**/*.py"),
+        *package.glob("isolation/*.py"),
+        package / "executors" / "handed_out.py",
+    ]
     keys = {key for module in modules for key in evidence_keys(module)}
     assert {"input_scale", "replays", "final_loss", "label_mismatch", "memory_bytes"} <= keys
     page = (DOCS / "how-it-works.md").read_text(encoding="utf-8")

@@ -25,6 +25,8 @@ from test_tuners import build, search, stored
 
 import robusttune
 from robusttune import Policy
+from robusttune.isolation import process
+from robusttune.isolation.ending import describe
 from robusttune.processes import own_memory
 from robusttune.tuners import isolation
 
@@ -89,14 +91,14 @@ def test_whatever_ends_a_process_ends_one_trial(
     tmp_path: Path, regression: Any, monkeypatch: Any, small_cgroup: bool
 ) -> None:
     """A segfault, a signal, a hang, the kernel: cause and last step, and on it goes."""
-    monkeypatch.setattr(isolation, "_GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(process, "_GRACE_SECONDS", 1.0)
     policy = Policy(isolate=True, trial_seconds=60.0, memory_limit=LIMIT, diagnosis_seconds=60)
     run = isolation.Isolation.run
 
     def run_with_a_limit(self: Any, session: Any) -> Any:
         """Wait no longer than need be for the trial that hangs; a busy machine ends no other."""
         hangs = session.trial.hyperparameters.get("fate") == "hang"
-        self._policy = dataclasses.replace(policy, trial_seconds=8.0 if hangs else 60.0)
+        self._child._policy = dataclasses.replace(policy, trial_seconds=8.0 if hangs else 60.0)
         return run(self, session)
 
     monkeypatch.setattr(isolation.Isolation, "run", run_with_a_limit)
@@ -161,7 +163,7 @@ def test_whatever_ends_a_process_ends_one_trial(
 )
 def test_how_a_process_ended_is_told(code: str, told: Any) -> None:
     """By itself or by a signal, in words and as evidence."""
-    assert isolation._ending(subprocess.run([sys.executable, "-c", code]).returncode) == told
+    assert describe(subprocess.run([sys.executable, "-c", code]).returncode) == told
 
 
 @pytest.mark.full

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 class Log:
     """Says what really happened: lines that a kill cannot take back."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Log, (self._path,)  # another process opens it by itself
 
     def write(self, what: str, key: str, value: float | None = None) -> None:
         """Add a line: "start", "end" or "done", the trial's values, its score."""

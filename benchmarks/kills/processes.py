@@ -93,21 +93,27 @@ class Ended:
     operations: int = 0
 
 
-def run(work: Callable[[], Any], *, after: float | None = None, operation: int = 0) -> Ended:
+def run(
+    work: Callable[[], Any],
+    *,
+    after: float | None = None,
+    operation: int = 0,
+    begun: Callable[[], bool] = lambda: True,
+) -> Ended:
     """Run `work` in a child process.
 
     Args:
         work: Its result must be JSON.
         after: Seconds until the child is killed; None: it is not.
         operation: The file operation at which the child kills itself; 0: none.
+        begun: Whether the time has begun to count.
     """
     reader, writer = multiprocessing.Pipe(duplex=False)
-    began = time.perf_counter()
     child = os.fork()
     if child == 0:
         _child(work, writer, operation)
     writer.close()
-    killed = _wait(child, after)
+    killed, began = _wait(child, after, begun)
     seconds = time.perf_counter() - began
     try:
         result, error, operations = reader.recv() if reader.poll() else (None, "hangs", 0)
@@ -131,16 +137,24 @@ def _child(work: Callable[[], Any], writer: Any, operation: int) -> None:
     os._exit(0)
 
 
-def _wait(child: int, after: float | None) -> bool:
-    """Wait for the child, and kill it when its time has come; return whether it was killed."""
-    began = time.perf_counter()
+def _wait(child: int, after: float | None, begun: Callable[[], bool]) -> tuple[bool, float]:
+    """Wait for the child, and kill it when its time has come.
+
+    Returns:
+        Whether it was killed, and when its time began to count.
+    """
     limit = _HANG_SECONDS if after is None else after
+    began, counts = time.perf_counter(), False
     while True:
+        if not counts and begun():
+            began, counts = time.perf_counter(), True
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        if time.perf_counter() - began >= limit:
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+            return killed, began
+        passed = time.perf_counter() - began
+        if passed >= (limit if counts else _HANG_SECONDS):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return after is not None
+            return counts and after is not None, began
         time.sleep(0.0005)

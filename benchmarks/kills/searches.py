@@ -14,6 +14,7 @@ import optuna
 from sklearn.linear_model import Ridge
 
 from kills.log import Log
+from robusttune import Policy
 from robusttune import robust as robust_tuner
 from robusttune.optuna import robust
 
@@ -82,14 +83,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def tune(name: str, ours: bool, folder: Path) -> dict[str, Any]:
-    """Run or resume a search with Keras Tuner; return how its trials ended, by their values."""
+def tune(name: str, ours: bool, folder: Path, n_jobs: int | None = None) -> dict[str, Any]:
+    """Run or resume a search with Keras Tuner; return how its trials ended, by their values.
+
+    Args:
+        name: Keras Tuner's name of the tuner.
+        ours: Whether it is robusttune's.
+        folder: Holds the project and the log.
+        n_jobs: Policy.n_jobs of robusttune's.
+    """
     base: Any = getattr(keras_tuner, name)
     tuner_class = logged(base, Log(folder / "log"))
     if ours:
         tuner_class = robust_tuner(tuner_class)
     objective = keras_tuner.Objective("score", "min")
-    common = {"directory": str(folder), "project_name": "project"}
+    common: dict[str, Any] = {"directory": str(folder), "project_name": "project"}
+    if ours:
+        common["policy"] = Policy(n_jobs=n_jobs)
     data: tuple[Any, ...] = ()
     if name == "SklearnTuner":
         oracle = keras_tuner.oracles.RandomSearchOracle(objective, max_trials=12, seed=1)

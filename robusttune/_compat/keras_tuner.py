@@ -6,7 +6,9 @@ Handed on as they are:
   which the robust ones derive; `get_service`, `get_service_grpc`: the messages between them;
 - `CHIEF_SECONDS`: for which a worker waits for a chief;
 - `is_chief_oracle`: whether this process is the chief, by its environment;
-- `MetricsTracker`: what a trial has reported; a run that starts afresh gets an empty one.
+- `has_chief_oracle`: whether it is a chief or a worker;
+- `MetricsTracker`: what a trial has reported; a run that starts afresh gets an empty one;
+- `Display`: what an oracle shows of its trials (`oracle._display`).
 
 Protected methods that robust oracles and tuners override or call, as subclasses do:
 
@@ -34,7 +36,7 @@ import keras_tuner
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.oracle_client import TIMEOUT as CHIEF_SECONDS
 from keras_tuner.src.distribute.oracle_client import OracleClient
-from keras_tuner.src.distribute.utils import is_chief_oracle
+from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
 from keras_tuner.src.engine import oracle as oracle_module
 from keras_tuner.src.engine.metrics_tracking import MetricsTracker
 from keras_tuner.src.protos import get_service, get_service_grpc
@@ -42,12 +44,15 @@ from keras_tuner.src.tuners.gridsearch import LinkedList
 
 __all__ = [
     "CHIEF_SECONDS",
+    "Display",
     "MetricsTracker",
     "OracleClient",
     "OracleServicer",
     "declare",
     "get_service",
     "get_service_grpc",
+    "give_out_next_cell",
+    "has_chief_oracle",
     "is_chief_oracle",
     "is_declared",
     "lock_released_on_error",
@@ -55,6 +60,8 @@ __all__ = [
     "replace_declared",
     "set_grid_order",
 ]
+
+Display = oracle_module.Display
 
 # How any hyperparameter is declared in a container: declare(container, hp) -> its value.
 declare: Callable[[Any, Any], Any] = keras_tuner.HyperParameters._retrieve
@@ -93,6 +100,15 @@ def set_grid_order(oracle: Any, trial_ids: Iterable[str]) -> None:
     for trial_id in ordered:
         oracle._ordered_ids.insert(trial_id)
     oracle._populate_next = ordered
+
+
+def give_out_next_cell(oracle: Any, trial_id: str) -> None:
+    """Let a grid give out the combination after that of a trial before the trial has ended.
+
+    Keras Tuner does so for the first trial alone. Where a trial declares something new, what comes
+    between is found when it ends.
+    """
+    oracle._populate_next.append(trial_id)
 
 
 @contextmanager

@@ -10,11 +10,13 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.progress_bar import _ProgressBar
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study
@@ -127,3 +129,75 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
         ValueError: It is of a kind that the distribution does not have.
     """
     return distribution._contains(distribution.to_internal_repr(value))
+
+
+def is_in_memory(study: Study) -> bool:
+    """Whether a study's storage is in the memory of this process."""
+    storage = study._storage
+    inner = getattr(storage, "_backend", storage)
+    url = str(getattr(inner, "url", ""))
+    nameless = url.startswith("sqlite") and (url.endswith("//") or ":memory:" in url)
+    return nameless or isinstance(inner, optuna.storages.InMemoryStorage)
+
+
+def was_stopped(study: Study) -> bool:
+    """Whether somebody has called `study.stop()` since its optimization began."""
+    return bool(study._stop_flag)
+
+
+@contextmanager
+def optimizing(study: Study) -> Iterator[None]:
+    """Let a study be in its optimization loop for a block, so that `study.stop()` can end it.
+
+    Raises:
+        RuntimeError: It is in one already.
+    """
+    if study._thread_local.in_optimize_loop:
+        raise RuntimeError("Nested invocation of `optimize` isn't allowed.")
+    study._stop_flag = False
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False
+
+
+class StoredTrial:
+    """A trial by its id, for a process that does not run it: no sampler is asked.
+
+    Args:
+        study: Its study.
+        trial_id: In the storage.
+    """
+
+    def __init__(self, study: Study, trial_id: int) -> None:
+        self._storage = study._storage
+        self.trial_id = trial_id
+        self.number = self.frozen().number
+
+    def frozen(self) -> FrozenTrial:
+        """Return the trial as its storage has it now."""
+        return self._storage.get_trial(self.trial_id)
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The user attributes."""
+        return self.frozen().user_attrs
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Set a user attribute."""
+        self._storage.set_trial_user_attr(self.trial_id, key, value)
+
+
+def begin_trial(study: Study) -> StoredTrial:
+    """Take the next trial that was enqueued, or else a new one, as `study.ask` does first."""
+    study._thread_local.cached_all_trials = None
+    trial_id = study._pop_waiting_trial_id()
+    if trial_id is None:
+        trial_id = study._storage.create_new_trial(study._study_id)
+    return StoredTrial(study, trial_id)
+
+
+def progress_bar(shown: bool, n_trials: int | None, timeout: float | None) -> Any:
+    """Return Optuna's progress bar, which has `update(seconds, study)` and `close()`."""
+    return _ProgressBar(shown, n_trials, timeout)

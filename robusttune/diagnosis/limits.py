@@ -37,7 +37,7 @@ _MUCH_BETTER = 0.5
 _LITTLE_SKILL = 0.5
 # It has come to its end where as many epochs again would not gain this share of the loss.
 _MUCH_GAIN = 0.2
-# Of the data that are kept the rows that a closed form is fitted to.
+# A closed form is fitted to so many numbers at most.
 _MOST_NUMBERS = 2_000_000
 
 
@@ -70,10 +70,11 @@ def is_linear_stack(model: Any) -> bool:
     hidden = chain[chain.index(dense[0]) + 1 :]
     if any(activation_name(layer) not in (None, "linear") for layer in hidden):
         return False
-    if any(not layer.trainable for layer in dense) or len(set(map(id, chain))) < len(chain):
-        return False
-    ends = (int(dense[-1].kernel.shape[0]), int(dense[0].units))
-    return bool(min(layer.units for layer in dense[1:]) >= min(ends))
+    frozen = any(not layer.trainable for layer in dense)
+    tied = len({id(layer) for layer in chain}) < len(chain)
+    narrowest = min(layer.units for layer in dense[1:])
+    bottleneck = narrowest < min(int(dense[-1].kernel.shape[0]), int(dense[0].units))
+    return not (frozen or tied or bottleneck)
 
 
 def is_narrow(model: Any) -> bool:
@@ -153,21 +154,21 @@ def insufficient_capacity(case: Case) -> Verdict | None:
     if case.model is None or not is_narrow(case.model) or is_still_learning(case, _MUCH_GAIN):
         return None
     skill = case.trace.skill
-    if skill is None or skill > _LITTLE_SKILL or case.facts.losses[0].built_in is False:
+    losses = case.facts.losses
+    if skill is None or skill > _LITTLE_SKILL or len(losses) != 1 or not losses[0].built_in:
         return None
     train, test = split(alike(case))
-    held_out = rows_of(test) if test else None
-    errors = held_out_errors(train, test) if held_out is not None else None
-    if errors is None or held_out is None:
+    learned, held_out = rows_of(train), rows_of(test) if test else None
+    errors = None if held_out is None else held_out_errors(train, test)
+    if errors is None or held_out is None or learned is None:
         return None
     predictions = _matrix(_predictions(case.model, _distinct(test)))
     if predictions is None or len(predictions) != len(held_out.y):
         return None
     if held_out.classes:
-        own = _wrong_share(predictions, held_out.y, from_logits=case.facts.losses[0].from_logits)
+        own = _wrong_share(predictions, held_out.y, from_logits=losses[0].from_logits)
     else:
-        spread = float(rows.y.var()) if (rows := rows_of(train)) is not None else 1.0
-        own = float(np.mean(np.square(predictions[:, 0] - held_out.y))) / (spread or 1.0)
+        own = float(np.mean(np.square(predictions[:, 0] - held_out.y)) / learned.y.var())
     if errors.reference > _MUCH_BETTER * min(own, errors.constant):
         return None
     units = min(layer.units for layer in _chain(case.model) if hasattr(layer, "units"))

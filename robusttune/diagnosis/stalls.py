@@ -58,7 +58,10 @@ def find_stall(
     cures: list[tuple[FailureCause, ReplayResult]] = []
     for cause, changes in suspects:
         for change in changes:
-            result = runner.confirmed(runner.run(change, steps=steps))
+            # More steps than the trial had are fair where the trial as it is was given them too; of
+            # a rate they would say that it is too low for any fit.
+            length = max(steps, runner.steps) if change.activation else steps
+            result = runner.confirmed(runner.run(change, steps=length))
             if result is not None and result.cured and _believed(cause, runner, result):
                 cures.append((cause, result))
                 break

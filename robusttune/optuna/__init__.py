@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from robusttune.optuna.dashboard import publish_to_dashboard
     from robusttune.optuna.guard import TrialGuard
     from robusttune.optuna.objective import robust
+    from robusttune.optuna.optimize import optimize
     from robusttune.optuna.records import records_of
     from robusttune.optuna.sampler import CrashAwareSampler
     from robusttune.optuna.space import sanitize_trial
@@ -22,6 +23,7 @@ _HOMES = {
     "CrashAwareSampler": "sampler",
     "FailureReportCallback": "callback",
     "TrialGuard": "guard",
+    "optimize": "optimize",
     "publish_to_dashboard": "dashboard",
     "records_of": "records",
     "robust": "objective",
@@ -32,6 +34,7 @@ __all__ = [
     "CrashAwareSampler",
     "FailureReportCallback",
     "TrialGuard",
+    "optimize",
     "publish_to_dashboard",
     "records_of",
     "robust",

@@ -14,6 +14,7 @@ from optuna.trial import BaseTrial
 from robusttune.arguments import require
 from robusttune.causes import FailureCause
 from robusttune.errors import HopelessSearchError, TrialFailure
+from robusttune.guard.clock import TrialClock
 from robusttune.optuna.host import StudyRun
 from robusttune.optuna.search_end import listen
 from robusttune.optuna.space import sanitize_trial
@@ -86,10 +87,17 @@ class _RobustObjective:
         self._objective = objective
         self._policy = policy
         self._record_callbacks = record_callbacks
+        self.make_clock: Callable[[float | None], TrialClock] = TrialClock
+
+    @property
+    def policy(self) -> Policy:
+        """Thresholds and switches."""
+        return self._policy
 
     def __call__(self, trial: BaseTrial) -> Any:
         watched = sanitize_trial(trial, self._policy)
         run = StudyRun(watched, self._policy, whole=True)
+        run.clock = self.make_clock(self._policy.trial_seconds)
         run.open()
         try:
             return self._run(watched, run)

@@ -11,24 +11,26 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.oracles import GridSearchOracle
 
 from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune.arguments import require
 from robusttune.causes import FailureCause
 from robusttune.errors import InstabilityWarning, RobustTuneWarning, StoreError, TrialFailure
+from robusttune.isolation.garbage import collecting_only_what_is_new
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, text_of
 from robusttune.report.words import values_note
 from robusttune.trial_run import RecordCallback, TrialRun, checked_callbacks
 from robusttune.tuners.declarations import names_asked_for
 from robusttune.tuners.durable import DurableTuner
-from robusttune.tuners.garbage import collecting_only_what_is_new
 from robusttune.tuners.host import TunerTrial, watched
 from robusttune.tuners.objective_check import cannot_report_objective, warn_of_missing_objective
 from robusttune.tuners.oracle import RobustOracle, make_robust
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from robusttune.diagnosis.postponed import PostponedDiagnoses
     from robusttune.report import Report
     from robusttune.tuners.isolation import Isolation
+    from robusttune.tuners.parallel import Arrived
+    from robusttune.tuners.placed import Placement
 
 _log = logging.getLogger("robusttune.tuners")
 
@@ -53,7 +57,7 @@ class RobustBase(DurableTuner):
 
     robust_policy: Policy
     _robust_limit_is_set: bool
-    _robust_isolation: Isolation | None = None
+    _robust_isolation: Isolation | Arrived | None = None
     _robust_initializer: Callable[[], object] | None
     _robust_warned = False  # of labels
 
@@ -62,6 +66,7 @@ class RobustBase(DurableTuner):
             make_robust(oracle, self.robust_policy, limit_is_set=self._robust_limit_is_set)
             # With the oracle, which stays in this process where trials run in another one.
             oracle.record_callbacks = self.__dict__.pop("_robust_callbacks", ())
+            oracle.robust_executor = self.__dict__.pop("_robust_executor", None)
         self._robust_space = SearchSpace(
             None if hypermodel is None else lambda hp: self.hypermodel.build(hp),
             self.robust_policy,
@@ -133,6 +138,10 @@ class RobustBase(DurableTuner):
             warnings.warn(str(ended), RobustTuneWarning, stacklevel=3)
 
     def _robust_search_here(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        executor = getattr(self.oracle, "robust_executor", None)
+        if executor is not None or self.robust_policy.n_jobs is not None:
+            self._robust_search_at_once(fit_args, fit_kwargs)
+            return
         if not self.robust_policy.isolate:
             initializer, self._robust_initializer = self._robust_initializer, None
             if initializer is not None:  # this is the process that trains
@@ -148,6 +157,21 @@ class RobustBase(DurableTuner):
                 super().search(*fit_args, **fit_kwargs)
             finally:
                 self._robust_isolation = None
+
+    def _robust_search_at_once(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        from robusttune.tuners.parallel import most_trials_at_once, search_in_places
+        from robusttune.tuners.placed import InChildren, OnExecutor
+
+        executor = self.oracle.robust_executor
+        most = most_trials_at_once(self.oracle)
+        self.oracle.gives_out_ahead = isinstance(self.oracle, GridSearchOracle)
+        with collecting_only_what_is_new():
+            placement: Placement
+            if executor is None:
+                placement = InChildren(self, fit_args, fit_kwargs, most)
+            else:
+                placement = OnExecutor(self, executor, fit_args, fit_kwargs, most)
+            search_in_places(self, placement, fit_args, fit_kwargs)
 
     def _robust_run_trial(self, host: TunerTrial, run: TrialRun) -> Callable[..., Any]:
         if self._robust_isolation is None:
@@ -177,13 +201,33 @@ class RobustBase(DurableTuner):
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         host = TunerTrial(self, trial)
         run = TrialRun(host, self.robust_policy, self._robust_postponed())
+        self._robust_attempt(host, run, self._run_noted(run), *fit_args, **fit_kwargs)
+
+    def _robust_attempt(
+        self,
+        host: TunerTrial,
+        run: TrialRun,
+        noted: AbstractContextManager[None],
+        *fit_args: Any,
+        **fit_kwargs: Any,
+    ) -> None:
+        """Run a trial and store how it ended.
+
+        Args:
+            host: The trial.
+            run: Its run.
+            noted: Notes that it runs.
+            fit_args: Positional arguments of `search`.
+            fit_kwargs: Keyword arguments of `search`.
+        """
+        trial = host.trial
         # An attribute of the instance, for this trial only: the class's run_trial stays as it is.
         own = self.__dict__.get("run_trial")
         self.__dict__["run_trial"] = self._robust_run_trial(host, run)
         error: Exception | None = None
         try:
             with (
-                self._run_noted(run),
+                noted,
                 self._robust_space.watching(mend=True),
                 names_asked_for() as asked,
                 run.guarding(),
@@ -229,6 +273,7 @@ class RobustEntry:
         policy: Policy | None = None,
         record_callbacks: Iterable[RecordCallback] = (),
         initializer: Callable[[], object] | None = None,
+        executor: Any = None,
         **kwargs: Any,
     ) -> None:
         self.robust_policy = Policy.given(policy)
@@ -237,6 +282,11 @@ class RobustEntry:
         rule = "a function without arguments, or None"
         require(fits, "initializer", rule, initializer, error=TypeError)
         self._robust_initializer = initializer
+        if self.robust_policy.n_jobs is not None or executor is not None:
+            from robusttune.tuners.at_once import check_at_once
+
+            check_at_once(self.robust_policy, executor)
+        self._robust_executor = executor
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs)
         self._robust_limit_is_set = "max_consecutive_failed_trials" in {**given.arguments, **kwargs}
         super().__init__(*args, **kwargs)
@@ -292,8 +342,8 @@ class RobustEntry:
 def robust(tuner_class: T) -> T:
     """Return a subclass of a Keras Tuner tuner whose searches survive failing trials.
 
-    The signature is that of the class, plus `policy`, `record_callbacks` and `initializer`. Works
-    as a decorator too.
+    The signature is that of the class, plus `policy`, `record_callbacks`, `initializer` and
+    `executor`. Works as a decorator too.
 
     Args:
         tuner_class: `keras_tuner.Tuner` or a subclass of it; a subclass of its `BaseTuner`.
@@ -335,6 +385,7 @@ _OWN_PARAMETERS = [
         ("policy", None, "Policy | None"),
         ("record_callbacks", (), "Iterable[RecordCallback]"),
         ("initializer", None, "Callable[[], object] | None"),
+        ("executor", None, "Any"),
     )
 ]
 
@@ -348,7 +399,7 @@ def _signature(tuner_class: Any) -> inspect.Signature:
 
 
 _OWN_DOC = """Robust: `report()` returns the robusttune.Report of the search so far, and there are
-three more keyword arguments:
+four more keyword arguments:
 
     policy: A robusttune.Policy; None for the defaults.
     record_callbacks: Each is called as `callback(trial, record)` with a trial that has ended and
@@ -356,8 +407,13 @@ three more keyword arguments:
         there are workers), one at a time, once a trial, also when the search goes on later. One
         that raises is logged, and the search goes on.
     initializer: Called without arguments at the start of each process that trains: of each child
-        with `Policy(isolate=True)`, else once in the search's own, before its first trial. It can
-        be sent to another process. Where it raises, the search ends.
+        with `Policy(isolate=True)` or `n_jobs`, of each worker of an executor, else once in the
+        search's own, before its first trial. It can be sent to another process. Where it raises,
+        the search ends.
+    executor: Where the trials run, as many at once as `Policy(n_jobs=...)` says: any object whose
+        `submit(fn, *args)` returns one with `result()` and `done()`, as those of Dask, submitit and
+        `robusttune.executors` do. Its workers have the same versions installed and see the project
+        folder. None: on this machine.
 """
 
 

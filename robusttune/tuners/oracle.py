@@ -15,7 +15,11 @@ from typing import Any, cast
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune._compat.keras_tuner import MetricsTracker, lock_released_on_error
+from robusttune._compat.keras_tuner import (
+    MetricsTracker,
+    give_out_next_cell,
+    lock_released_on_error,
+)
 from robusttune.diagnosis.postponed import PostponedDiagnoses
 from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import why_hopeless
@@ -52,10 +56,12 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_unsaved: int  # changes since oracle.json was written
     _robust_saved_at: float
     record_callbacks: tuple[RecordCallback, ...]
+    robust_executor: Any  # where trials run; None: on this machine
     _robust_handed_out: int  # so many of the ended trials were handed out, or wait for it
     _robust_held_back: list[str]  # trials whose records wait for a diagnosis
     postponed: PostponedDiagnoses
     cannot_report_objective: Callable[[], bool]  # whether no trial can report the objective
+    gives_out_ahead = False  # whether a grid gives out cells without waiting for the last one
     resumed: bool  # whether `reload` found anything to go on with
 
     def create_trial(self, tuner_id: str) -> Any:
@@ -67,7 +73,10 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         with lock_released_on_error(self):
             if not self.robust_limit_is_set:
                 self._raise_if_hopeless()
-            return super().create_trial(tuner_id)
+            trial = super().create_trial(tuner_id)
+        if self.gives_out_ahead and trial.status == TrialStatus.RUNNING:
+            give_out_next_cell(self, trial.trial_id)
+        return trial
 
     def _raise_if_hopeless(self) -> None:
         # Of this session only: what was wrong in an earlier one may have been put right since.
@@ -286,6 +295,7 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     robust._robust_records = {}
     robust._robust_read = robust._robust_began_at = robust._robust_unsaved = 0
     robust.record_callbacks = ()
+    robust.robust_executor = None
     robust._robust_handed_out = 0
     robust._robust_held_back = []
     robust.postponed = PostponedDiagnoses()

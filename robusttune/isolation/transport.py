@@ -1,4 +1,4 @@
-"""A search in a file: the tuner and its data, for a child process of the same program.
+"""A search in a file: the tuner and its data, or the objective, for processes that run its trials.
 
 Functions and classes of scripts and notebooks travel by value (cloudpickle), arrays beside the
 rest, so that a child maps them and each new child starts without a copy. The file lies in a folder
@@ -14,7 +14,7 @@ import pickle
 import struct
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import cloudpickle
 
@@ -22,20 +22,20 @@ from robusttune.records import one_line
 
 _ALIGNMENT = 64  # bytes; TensorFlow takes arrays without a copy where they are aligned so
 _LENGTH = struct.Struct("<Q")
-_ORACLE = "oracle"
+# What stays in its process, and the class of what stands for it in the other one.
+Stays: TypeAlias = tuple[Any, type] | None
 
 
 class _Packer(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
-    """Leaves the oracle behind, and takes what pickle does not know how to."""
+    """Sends something else in the place of what must stay, and what pickle does not know how to."""
 
-    def __init__(self, file: Any, oracle: Any, **kwargs: Any) -> None:
+    def __init__(self, file: Any, stays: Stays, **kwargs: Any) -> None:
         super().__init__(file, protocol=5, **kwargs)
-        self._oracle = oracle
-
-    def persistent_id(self, obj: Any) -> str | None:
-        return _ORACLE if obj is self._oracle else None
+        self._stays = stays
 
     def reducer_override(self, obj: Any) -> Any:
+        if self._stays is not None and obj is self._stays[0]:
+            return self._stays[1], ()
         if isinstance(obj, type) and "robust_made_by" in vars(obj):
             return vars(obj)["robust_made_by"]
         tensorflow = sys.modules.get("tensorflow")
@@ -44,22 +44,16 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
         return super().reducer_override(obj)
 
 
-class _Unpacker(pickle.Unpickler):
-    def __init__(self, file: Any, oracle: Any, **kwargs: Any) -> None:
-        super().__init__(file, **kwargs)
-        self._oracle = oracle
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self._oracle
-
-
-def pack(path: str, parts: Mapping[str, Any], oracle: Any) -> None:
+def pack(
+    path: str, parts: Mapping[str, Any], stays: Stays = None, *, who: str = "policy.isolate"
+) -> None:
     """Write a search into a new file.
 
     Args:
         path: The file, in a folder that only this user can open.
-        parts: What the child needs, by the names under which people know it.
-        oracle: Is not sent, wherever it is met: the child gets its own.
+        parts: What the other process needs, by the names under which people know it.
+        stays: What is not sent, wherever it is met, and the class of what stands for it there.
+        who: The argument that asks for it.
 
     Raises:
         TypeError: A part cannot be sent; the message names it.
@@ -68,7 +62,7 @@ def pack(path: str, parts: Mapping[str, Any], oracle: Any) -> None:
     try:
         with open(path, "wb") as file:
             file.write(_LENGTH.pack(0))
-            _Packer(file, oracle, buffer_callback=buffers.append).dump(dict(parts))
+            _Packer(file, stays, buffer_callback=buffers.append).dump(dict(parts))
             places = []
             for buffer in buffers:
                 raw = buffer.raw()
@@ -82,32 +76,30 @@ def pack(path: str, parts: Mapping[str, Any], oracle: Any) -> None:
     except OSError:
         raise
     except Exception as error:
-        name, why = _culprit(parts, oracle) or ("the search", error)
+        name, why = _culprit(parts, stays) or ("the search", error)
         raise TypeError(
-            f"policy.isolate sends {name} to a child process, which must be possible, got"
+            f"{who} sends {name} to another process, which must be possible, got"
             f" {type(why).__name__}: {one_line(str(why), 300)}. What holds a lock, a connection or"
-            " a Python generator can be made inside of the hypermodel's fit or of run_trial."
+            " a Python generator can be made inside of what runs there: the hypermodel's fit,"
+            " run_trial, the objective."
         ) from error
 
 
-def unpack(path: str, oracle: Any) -> dict[str, Any]:
-    """Return the parts in a file that `pack` wrote; arrays are mapped and can be written to.
-
-    Args:
-        path: The file.
-        oracle: Stands where the oracle was.
-    """
+def unpack(path: str) -> dict[str, Any]:
+    """Return the parts in a file that `pack` wrote; arrays are mapped and can be written to."""
     with open(path, "rb") as file:
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        (end,) = _LENGTH.unpack_from(view)
-        file.seek(end)
-        buffers = [view[start : start + size] for start, size in pickle.load(file)]
-        file.seek(_LENGTH.size)
-        parts: dict[str, Any] = _Unpacker(file, oracle, buffers=buffers).load()
+        return unpack_bytes(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)))
+
+
+def unpack_bytes(view: memoryview) -> dict[str, Any]:
+    """Return the parts in what `pack` wrote; arrays lie in that memory."""
+    (end,) = _LENGTH.unpack_from(view)
+    buffers = [view[start : start + size] for start, size in pickle.loads(view[end:])]
+    parts: dict[str, Any] = pickle.loads(view[_LENGTH.size :], buffers=buffers)
     return parts
 
 
-def _culprit(parts: Mapping[str, Any], oracle: Any) -> tuple[str, Exception] | None:
+def _culprit(parts: Mapping[str, Any], stays: Stays) -> tuple[str, Exception] | None:
     for name, part in parts.items():
         pieces = [(name, part)]
         if name == "the tuner":
@@ -117,7 +109,7 @@ def _culprit(parts: Mapping[str, Any], oracle: Any) -> tuple[str, Exception] | N
         for title, piece in pieces:
             try:
                 with open(os.devnull, "wb") as nowhere:
-                    _Packer(nowhere, oracle, buffer_callback=lambda buffer: None).dump(piece)
+                    _Packer(nowhere, stays, buffer_callback=lambda buffer: None).dump(piece)
             except Exception as error:
                 return title, error
     return None

@@ -7,8 +7,12 @@ from functools import partial
 from typing import Any
 
 
-def keras_settings() -> Callable[[], None]:
-    """Return a function that makes Keras in another process work as it does here."""
+def keras_settings(*, quiet: bool = False) -> Callable[[], None]:
+    """Return a function that makes Keras in another process work as it does here.
+
+    Args:
+        quiet: Whether Keras shows no progress there.
+    """
     import keras
 
     tensorflow: dict[str, bool] = {}
@@ -28,14 +32,8 @@ def keras_settings() -> Callable[[], None]:
         image_data_format=keras.config.image_data_format(),
         dtype_policy=keras.config.dtype_policy().get_config(),
         tensorflow=tensorflow,
+        quiet=quiet,
     )
-
-
-def keras_environment() -> dict[str, str]:
-    """Return what another process has to have in its environment to run Keras on this backend."""
-    import keras
-
-    return {"KERAS_BACKEND": keras.backend.backend()}
 
 
 def _set_keras(
@@ -45,6 +43,7 @@ def _set_keras(
     image_data_format: str,
     dtype_policy: dict[str, Any],
     tensorflow: dict[str, bool],
+    quiet: bool,
 ) -> None:
     import keras
 
@@ -52,6 +51,8 @@ def _set_keras(
     keras.config.set_epsilon(epsilon)
     keras.config.set_image_data_format(image_data_format)
     keras.config.set_dtype_policy(dtype_policy["name"])
+    if quiet:
+        keras.config.disable_interactive_logging()
     if tensorflow:
         import tensorflow as tf
 

@@ -1,0 +1,1 @@
+"""Trials in other processes: what they are sent, and child processes that run them."""
