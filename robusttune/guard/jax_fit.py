@@ -191,12 +191,16 @@ class ModelRecorder(FitRecorder):
             return
         early = self.wants_batches
         self.keep_data(data)
-        if not early:
-            size = sum(getattr(leaf, "nbytes", 0) for leaf in keras.tree.flatten(data))
-            if size * self.look_every <= MAX_KEPT_BYTES:
-                self._data.append((self._steps - 1, data))
-            elif "failing_batch" not in self.missing:
-                self.missing["failing_batch"] = f"check_every is {self.look_every}"
+        if early:
+            return
+        if self.look_every == 1 or self._size(data) * self.look_every <= MAX_KEPT_BYTES:
+            self._data.append((self._steps - 1, data))
+        else:
+            self.missing.setdefault("failing_batch", f"check_every is {self.look_every}")
+
+    @staticmethod
+    def _size(data: Any) -> int:
+        return sum(getattr(leaf, "nbytes", 0) for leaf in keras.tree.flatten(data))
 
     def look(self) -> tuple[Rows, int]:
         """Return the rows since the last look, oldest first, and the number of steps so far."""
