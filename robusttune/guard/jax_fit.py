@@ -260,19 +260,33 @@ def _row_of(now: _Tracing, logs: Any) -> tuple[Any, Any]:
 def _chosen(ok: Any, after: tuple[Any, ...], before: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the new state where a step is good, else the old one.
 
-    By a loop that runs once for a bad step, and costs a good one nothing: what selects element by
-    element would be fused with what computes the state, which XLA then rounds otherwise.
+    Weights and slots are selected element by element, fused with their update. What would be fused
+    with moving statistics makes XLA round these otherwise: they are selected by a loop that runs
+    once for a bad step.
     """
-    old, new = jax.tree.leaves(before), jax.tree.leaves(after)
-    if len(old) != len(new):  # a train_step that adds to its state: nothing to go back to
-        return after
-    old = [jnp.asarray(o, n.dtype) for o, n in zip(old, new, strict=True)]
+    weights, others, slots = (_leaves_of(new, old) for new, old in zip(after, before, strict=True))
     if isinstance(ok, jax.core.Tracer):
+        new, old = others
         _, kept = jax.lax.while_loop(lambda s: s[0], lambda s: (jnp.bool_(False), old), (~ok, new))
     else:
-        kept = new if bool(ok) else old
-    chosen: tuple[Any, ...] = jax.tree.unflatten(jax.tree.structure(after), kept)
-    return chosen
+        kept = others[0] if bool(ok) else others[1]
+    chosen = (_where(ok, *weights), kept, _where(ok, *slots))
+    return tuple(
+        jax.tree.unflatten(jax.tree.structure(new), leaves)
+        for new, leaves in zip(after, chosen, strict=True)
+    )
+
+
+def _leaves_of(after: Any, before: Any) -> tuple[list[Any], list[Any]]:
+    """Return the leaves of two states, of the same dtypes."""
+    new, old = jax.tree.leaves(after), jax.tree.leaves(before)
+    if len(old) != len(new):  # a train_step that adds to its state: nothing to go back to
+        return new, new
+    return new, [jnp.asarray(o, n.dtype) for o, n in zip(old, new, strict=True)]
+
+
+def _where(ok: Any, new: list[Any], old: list[Any]) -> list[Any]:
+    return [jnp.where(ok, n, o) for n, o in zip(new, old, strict=True)]
 
 
 def _loss_scale(optimizer: Any, optimizer_variables: Any) -> Any:
