@@ -156,37 +156,3 @@ for a, b in zip(fit(x, rows=32 * 6), weights):
 def test_guard_on_sharded_jax(tmp_path: Path) -> None:
     """Data parallelism on two virtual CPU devices: they agree on the step that fails."""
     run(tmp_path, "jax", "-c", SHARDED, XLA_FLAGS="--xla_force_host_platform_device_count=2")
-
-
-COMPILED = """
-import keras
-import numpy as np
-from robusttune import Guard
-
-rng = np.random.default_rng(0)
-x = rng.normal(size=(320, 10)).astype("float32")
-y = (x @ rng.normal(size=(10, 1))).astype("float32")
-bad = x.copy()
-bad[32 * 6 + 5] = np.nan
-
-def fit(x, rows=320, guard=True):
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=True)
-    guards = [Guard()] if guard else []
-    model.fit(x[:rows], y[:rows], batch_size=32, shuffle=False, verbose=0, callbacks=guards)
-    return model.get_weights(), guards and guards[0]
-
-plain, _ = fit(x, rows=32 * 6, guard=False)
-weights, guard = fit(bad)
-assert guard.trace.step == 6
-for a, b in zip(plain, weights):
-    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-assert not fit(x)[1].failed
-"""
-
-
-@pytest.mark.full
-def test_guard_in_a_step_that_torch_compiles(tmp_path: Path) -> None:
-    """The part on the host stays outside of the graphs."""
-    run(tmp_path, "torch", "-c", COMPILED)

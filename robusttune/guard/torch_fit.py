@@ -31,6 +31,7 @@ class ModelRecorder(FitRecorder):
         self._loss: Any = None
         self._row: list[float] | None = None
         self._before: tuple[Sequence[Any], list[Any]] | None = None
+        self._running: list[Any] | None = None  # what the forward pass changes
 
     def _instrument(self) -> None:
         for optimizer, clipping in self._clippings:
@@ -56,10 +57,17 @@ class ModelRecorder(FitRecorder):
 
         return outside_of_graphs(noted_scale_loss)
 
+    def epoch_begins(self) -> None:
+        """Take note that callbacks may have chosen otherwise what is trained."""
+        self._running = None
+
     def _begin_step(self) -> None:
         self._loss = self._row = None
-        state = running_state(self.model)  # a step that fails leaves it as it is now
-        self._before = (state, [variable.value.detach().clone() for variable in state])
+        if self._running is None:
+            self._running = running_state(self.model)
+        # A step that fails leaves it as it is now.
+        values = [variable.value.detach().clone() for variable in self._running]
+        self._before = (self._running, values)
 
     def _end_step(self, logs: Any, data: Any) -> None:
         self._before = None
