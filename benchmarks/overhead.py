@@ -159,9 +159,11 @@ def measure(case: Case, rounds: int) -> dict[str, list[float]]:
     ratios: dict[str, list[float]] = {
         "first call, seconds more than keras": [first["guard"] - first["keras"]]
     }
+    steps = case.epochs * -(-case.rows // case.batch)
     for number in range(rounds):
         order = KINDS[number % 3 :] + KINDS[: number % 3]
         times = {kind: fits[kind].run(case.epochs) for kind in order}
+        ratios.setdefault("bare, seconds a step", []).append(times["bare"][0] / steps)
         for peer in ("keras", "bare"):
             for place, clock in enumerate(("wall", "CPU")):
                 ratio = times["guard"][place] / times[peer][place]

@@ -86,6 +86,12 @@ def _backend() -> str | None:
     return None if keras is None else str(keras.config.backend())
 
 
+def keras_environment() -> dict[str, str]:
+    """Return what another process has to have in its environment to run Keras as this one does."""
+    backend = _backend()
+    return {} if backend is None else {"KERAS_BACKEND": backend}
+
+
 def share_of(number: int, jobs: int, gpus: list[str]) -> dict[str, str]:
     """Return the environment that gives one of several processes its share of the machine.
 
@@ -98,6 +104,7 @@ def share_of(number: int, jobs: int, gpus: list[str]) -> dict[str, str]:
     """
     threads = str(max(1, usable_cores() // jobs))
     share = {name: threads for name in _THREADS if name not in os.environ}
+    share |= keras_environment()
     if gpus:
         share["CUDA_VISIBLE_DEVICES"] = gpus[number]
         share.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -19,9 +19,9 @@ class Guard(FitGuard):
     finite, and weights that became non-finite, end it too. Gradients are clipped where the
     optimizer has no clipping of its own. The metrics of an epoch that was cut short are NaN.
 
-    On the TensorFlow backend all this happens in the graph, in every mode (eager, graph,
-    jit_compile, steps_per_execution, several replicas). On JAX and PyTorch the guard sees the loss
-    after the update: it stops the fit within one batch, but that update has reached the weights.
+    All this happens inside the step, on all of Keras's backends and in every mode: eager, compiled,
+    several steps an execution, several replicas. Where it cannot be reached (an optimizer that is
+    not Keras's own) a warning says so, and the guard sees the loss after the update.
 
     Put it first in the list of callbacks, so that the others see what it says of the epoch.
 

@@ -35,6 +35,13 @@ class Policy:
         divergence_factor: A loss this many times worse than the larger of the trial's own start
             and the best constant prediction's loss counts as diverged (> 1).
         divergence_patience: Steps in a row for which that must hold (>= 1): one spike is none.
+        diagnosis: When failing trials are diagnosed. "trial_end": each when it ends; "search_end":
+            all when `search` or `optimize` returns or is interrupted, in that process, and until
+            then by their symptoms alone; "off": not at all. What ends a trial by itself (an
+            exception, the time limit, a crash) says its cause in any case. "search_end" keeps what
+            it needs, up to 1 GiB: what does not fit is diagnosed when its trial ends, and so is
+            what no search waits for: a plain fit, a trial with `isolate`, of a worker, of ask and
+            tell.
         diagnosis_seconds: Bound on the replays of one failing trial (> 0), counted in work, 6e10
             multiply-adds a second, so that a busy machine says the same; on the clock, only 12
             times as many seconds end them. A replay that has begun is finished.
@@ -90,6 +97,7 @@ class Policy:
     divergence_patience: int = 5
 
     # Diagnosis
+    diagnosis: Literal["trial_end", "search_end", "off"] = "trial_end"
     diagnosis_seconds: float = 5.0
 
     # Search
@@ -119,6 +127,7 @@ class Policy:
         integer("history", self.history, least=8)
         number("divergence_factor", self.divergence_factor, above=1.0)
         integer("divergence_patience", self.divergence_patience, least=1)
+        one_of("diagnosis", self.diagnosis, ("trial_end", "search_end", "off"))
         number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
         if self.hopeless_after is not None:
             integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")

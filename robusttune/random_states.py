@@ -1,6 +1,7 @@
 """The random states that a search draws from: kept from what happens beside it, or sent along.
 
-They are those of Python, NumPy, TensorFlow and Keras, of the last two where they are loaded.
+They are those of Python, NumPy, TensorFlow, PyTorch and Keras, of the last three where they are
+loaded. JAX has none of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class RandomStates:
         numpy: State of NumPy's global generator.
         tensorflow: Global seed and state of the generator that operations without a seed draw
             from, which is None before a seed was set; None where TensorFlow is not loaded.
+        torch: State of PyTorch's generator on the CPU, and of those on accelerators; None where
+            PyTorch is not loaded.
         keras: Global seed and state of the global seed generator, which is None before it was
             used; None where Keras is not loaded.
     """
@@ -31,21 +34,39 @@ class RandomStates:
     python: Any
     numpy: Any
     tensorflow: tuple[Any, Any] | None
+    torch: tuple[Any, Any] | None
     keras: tuple[Any, Any] | None
 
 
 def capture_random_states() -> RandomStates:
     """Return where all generators are."""
-    tensorflow = keras = None
+    tensorflow = torch = keras = None
     if "tensorflow" in sys.modules:
         from robusttune._compat.tensorflow import random_state
 
         tensorflow = random_state()
+    if "torch" in sys.modules:
+        torch = _torch_state()
     if "keras" in sys.modules:
         from robusttune._compat.keras import global_seed
 
         keras = global_seed()
-    return RandomStates(random.getstate(), np.random.get_state(), tensorflow, keras)
+    return RandomStates(random.getstate(), np.random.get_state(), tensorflow, torch, keras)
+
+
+def _torch_state() -> tuple[Any, Any]:
+    import torch
+
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.get_rng_state().numpy(), torch.cuda.get_rng_state_all() if used else None
+
+
+def _set_torch_state(cpu: Any, cuda: Any) -> None:
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(cpu))
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)
 
 
 def restore_random_states(states: RandomStates) -> None:
@@ -58,6 +79,8 @@ def restore_random_states(states: RandomStates) -> None:
         from robusttune._compat.tensorflow import set_random_state
 
         set_random_state(*states.tensorflow)
+    if states.torch is not None:
+        _set_torch_state(*states.torch)
     random.setstate(states.python)
     np.random.set_state(states.numpy)
 

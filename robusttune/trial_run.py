@@ -15,6 +15,8 @@ from robusttune.arguments import collection
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis import judge
 from robusttune.diagnosis.fit_input import FitInput
+from robusttune.diagnosis.postponed import FitDiagnosis, PostponedDiagnoses
+from robusttune.diagnosis.quiet import looks_healthy
 from robusttune.diagnosis.trace import FitTrace, findings_of
 from robusttune.errors import TrialFailure
 from robusttune.findings import Findings
@@ -52,22 +54,29 @@ class TrialRun:
     Args:
         host: The trial, as its host knows it.
         policy: Thresholds and switches.
+        postponed: Where diagnoses wait for the end of the search; None: no search waits for them.
 
     Attributes:
         clock: The trial's time against its limit.
         found: What its fits have shown so far: of several failures the gravest, then the first.
         skill: Of its last fit that has one; None before (see `TrialRecord`).
         clipped_steps: Steps that the guards of its fits have clipped; None: no fit has ended.
+        why_not: What a closer look at its last fit could not tell, where it found nothing.
     """
 
-    def __init__(self, host: TrialHost, policy: Policy) -> None:
+    def __init__(
+        self, host: TrialHost, policy: Policy, postponed: PostponedDiagnoses | None = None
+    ) -> None:
         self.host = host
         self.policy = policy
+        self.postponed = postponed
+        self._later: FitDiagnosis | None = None  # the one that its record waits for
         self.clock = TrialClock(policy.trial_seconds)
         self.found: Findings | None = None
         self._last: FitGuardLike | None = None
         self.skill: float | None = None
         self.clipped_steps: int | None = None
+        self.why_not: Mapping[str, str] = {}
         self._refused: FitInput | None = None
         self._execution: int | None = None
         self._steps = 0  # of the fits that have ended
@@ -97,6 +106,19 @@ class TrialRun:
         """Whether a fit that fails is worth a diagnosis: a trial has one cause."""
         return self.found is None or _gravity(self.found) < 1 + cut_short
 
+    def postpone(self, diagnosis: FitDiagnosis) -> bool:
+        """Keep a diagnosis for the end of the search; False where it has to be made now.
+
+        Of several fits that of the gravest failure is kept, as with findings.
+        """
+        if self.postponed is None or not self.postponed.has_room(diagnosis):
+            return False
+        first = self.found is None and self._later is None
+        graver = diagnosis.symptom is not None  # than the ones before, or it was not asked for
+        if graver or (first and not looks_healthy(diagnosis.model, diagnosis.trace)):
+            self._later = diagnosis.kept()
+        return True
+
     def fit_begins(self, guard: FitGuardLike) -> None:
         """Take note of a fit."""
         self._last = guard
@@ -115,6 +137,7 @@ class TrialRun:
             self.clipped_steps = (self.clipped_steps or 0) + trace.clipped_steps
             self._steps += trace.first_step + len(trace.losses)
             self.skill = self.skill if trace.skill is None else trace.skill
+            self.why_not = trace.why_not
 
     def note(self, found: Findings) -> None:
         """Keep findings where they are graver than those so far."""
@@ -208,8 +231,16 @@ class TrialRun:
     def store(self, found: Findings | None, status: Status, **more: Any) -> TrialRecord:
         """Store a record with these findings and fields, and return it."""
         seconds = time.perf_counter() - self._began
+        if found is None and self.why_not:
+            more["evidence"] = {"why_not": self.why_not, **more.get("evidence", {})}
         record = self._record(found, status, seconds=seconds, **more)
         self.host.write(record)
+        if self.postponed is not None:
+            if self._later is None:
+                self.postponed.forget(record.trial_id)
+            else:
+                write = getattr(self.host, "write_later", self.host.write)
+                self.postponed.add(self._later, record, write)
         return record
 
     def findings(self, error: Exception | None) -> Findings | None:
@@ -241,14 +272,21 @@ class TrialRun:
         trace = None if guard is None else guard.trace
         if self._refused is not None and not objective_only:
             trace = FitTrace(given=self._refused)
+        policy, model = self.policy, None if guard is None else guard.fitted
+        if policy.diagnosis == "search_end" and objective_only and trace is not None:
+            later = FitDiagnosis(
+                symptom=symptom, model=model, trace=trace, context=self, policy=policy
+            )
+            if self.postpone(later):
+                policy = dataclasses.replace(policy, diagnosis="off")
         verdict = judge(
             symptom,
-            model=None if guard is None else guard.fitted,
+            model=model,
             trace=trace,
             error=None if objective_only else error,
             params=self.params,
             siblings=self.siblings,
-            policy=self.policy,
+            policy=policy,
         )
         return findings_of(symptom, verdict, trace)
 

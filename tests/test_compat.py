@@ -134,6 +134,16 @@ def test_import_is_light(module: str, hosts: tuple[str, ...]) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_the_loss_tracker_is_of_the_model() -> None:
+    """Keras's train steps update it; tests/guard_checks.py has more of PyTorch and JAX."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert keras_api.loss_tracker_of(model) is None
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+    assert keras_api.loss_tracker_of(model) in model.metrics
+    assert not keras_api.nnx_is_enabled()
+
+
 # TensorFlow
 
 
@@ -769,3 +779,26 @@ def test_active_experiment_is_that_of_start_run(
         assert len(mlflow.search_runs([mine])) == 0
     finally:
         mlflow.set_tracking_uri(before)
+
+
+def test_the_end_of_optimize_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a call, also of one that raises, after the last trial."""
+    study_module = sys.modules["optuna.study.study"]
+    monkeypatch.setattr(study_module, "_optimize", study_module._optimize)  # put back afterwards
+    ended: list[tuple[optuna.Study, int]] = []
+    running: list[bool] = []
+    assert optuna_api.when_optimize_ends(lambda study: ended.append((study, len(study.trials))))
+
+    def objective(trial: optuna.Trial) -> float:
+        running.append(optuna_api.is_optimizing(trial.study))
+        if trial.number == 2:
+            raise ValueError("no")
+        return 0.0
+
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=2)
+    with pytest.raises(ValueError, match="no"):
+        study.optimize(objective, n_trials=2)
+    assert ended == [(study, 2), (study, 3)]
+    assert running == [True] * 3
+    assert not optuna_api.is_optimizing(study)

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from robusttune import FailureCause, Guard, Policy, Symptom
-from robusttune.guard import tensorflow_fit
+from robusttune.guard import recorder
 
 MODES: dict[str, dict[str, Any]] = {
     "graph": {},
@@ -127,7 +127,7 @@ def test_guard_keeps_batches_within_a_bound_of_memory(
     regression: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that are large are kept only as far as the memory goes."""
-    monkeypatch.setattr(tensorflow_fit, "MAX_KEPT_BYTES", 3 * 4 * 11 * 4)  # floats of a batch of 4
+    monkeypatch.setattr(recorder, "MAX_KEPT_BYTES", 3 * 4 * 11 * 4)  # floats of a batch of 4
     x, y = regression
     guard = Guard()
     bad = with_bad_row(x, 319)

@@ -1,8 +1,7 @@
-"""The guard where a process has to be set up for it: several replicas, other backends of Keras."""
+"""The guard where a process has to be set up for it: several replicas."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -76,26 +75,6 @@ assert guard.failed and finite(model)
 """
 )
 
-_OTHER_BACKEND = (
-    _FIT
-    + """
-assert keras.backend.backend() != "tensorflow"
-guard, history = fit(dense(), x, epochs=3)
-assert not guard.failed
-assert len(guard.trace.losses) == 30
-assert guard.record is not None and not guard.record.unstable
-guard, history = fit(dense(), bad, epochs=3)
-assert guard.failed
-assert guard.trace.step == 6, guard.trace.step
-assert np.isnan(history["loss"]).all() and len(history["loss"]) == 1
-assert guard.record.unstable and guard.record.cause is not None
-guard, history = fit(dense(5.0), x, epochs=20)
-assert guard.failed
-guard, history = fit(dense(global_clipnorm=1.0), x, epochs=2)
-assert not guard.failed
-"""
-)
-
 
 def _run(code: str, **environment: str) -> None:
     done = subprocess.run(
@@ -113,15 +92,6 @@ def _run(code: str, **environment: str) -> None:
 def test_guard_mirrored_strategy_on_virtual_cpus(devices: list[str]) -> None:
     """Replicas, or a single one, agree on the step that fails, and none of them applies it."""
     _run(f"DEVICES = {devices!r}\n{_REPLICAS}")
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_guard_other_backends_of_keras(backend: str) -> None:
-    """On JAX and PyTorch the guard works from the logs, and gives the same records."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    _run(_OTHER_BACKEND, KERAS_BACKEND=backend)
 
 
 def test_import_is_light() -> None:

@@ -1,4 +1,4 @@
-"""Keras beyond its public API. Keras, and with it TensorFlow, is imported where it is used.
+"""Keras beyond its public API. Keras, and with it its backend, is imported where it is used.
 
 Nothing private is used elsewhere.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -233,6 +233,92 @@ def _copy(tracker: threading.local) -> threading.local:
 
 
 # Fits
+
+
+def loss_tracker_of(model: Any) -> Any:
+    """Return the metric that keeps the mean of the total loss; None before it is compiled.
+
+    Keras's train steps hand it the loss of each step, unscaled.
+    """
+    return getattr(model, "_loss_tracker", None)
+
+
+def nnx_is_enabled() -> bool:
+    """Whether Keras's JAX backend works through Flax's NNX."""
+    from keras.src.backend import config
+
+    enabled = getattr(config, "is_nnx_enabled", None)  # Keras before 3.11 has none
+    return enabled is not None and bool(enabled())
+
+
+@contextlib.contextmanager
+def jax_state_attached(model: Any, state: Sequence[Sequence[Any]]) -> Iterator[None]:
+    """Give a model the values of its variables for a block; it may have none in a JAX fit.
+
+    There the state travels through the steps, and `model.jax_state_sync`, the public way, takes
+    what it was before the step that runs, whose memory the step has taken over.
+
+    Args:
+        model: A model in its fit.
+        state: Values of trainable, non-trainable, optimizer and metrics variables.
+    """
+    if model._jax_state_synced:  # it has them
+        yield
+        return
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    pairs = [
+        (variable, value)
+        for variables, values in zip(groups, state, strict=False)
+        for variable, value in zip(variables, values, strict=False)
+    ]
+    before = [variable._value for variable, _ in pairs]
+    for variable, value in pairs:
+        variable._value = value
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, before, strict=True):
+            variable._value = value
+
+
+@contextlib.contextmanager
+def jax_steps_wrapped(
+    model: Any, wrap: Callable[[Any], Any], sharding: Any
+) -> Iterator[Callable[[], bool]]:
+    """Wrap the compiled step of the train function that is made in a block.
+
+    `make_train_function` compiles `train_step` and hands the result to a method that calls it once
+    or several times an execution; only there each step can be seen.
+
+    Args:
+        model: A model on the JAX backend.
+        wrap: Gets the compiled step, a function of (state, data), and returns another one.
+        sharding: Of what is added to the state, where variables are distributed.
+
+    Yields:
+        Tells whether a step was wrapped.
+    """
+    made: list[bool] = []
+    make, shardings = model._make_function, getattr(model, "_get_state_sharding_spec", None)
+
+    def make_function(step: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(True)
+        return make(wrap(step), *args, **kwargs)
+
+    replaced: dict[str, Any] = {"_make_function": make_function}
+    if sharding is not None and shardings is not None:
+        replaced["_get_state_sharding_spec"] = lambda: (*shardings(), sharding)
+    vars(model).update(replaced)
+    try:
+        yield lambda: bool(made)
+    finally:
+        for name in replaced:
+            vars(model).pop(name, None)
 
 
 def arguments_of_fit(model: Any) -> Mapping[str, Any] | None:

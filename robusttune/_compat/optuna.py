@@ -6,8 +6,11 @@ override (`_get_trials` is what samplers read a study by).
 
 from __future__ import annotations
 
+import functools
+import inspect
+import threading
 import weakref
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +20,7 @@ from optuna.progress_bar import _ProgressBar
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study
+from optuna.study import study as study_module
 from optuna.trial import FixedTrial, FrozenTrial
 
 
@@ -43,6 +47,46 @@ def stale_trial_ids(study: Study) -> set[int]:
 def id_of(trial: FrozenTrial) -> int:
     """Return a trial's id in its storage; `trial.number` counts within the study."""
     return trial._trial_id
+
+
+_optimizing: dict[int, int] = {}  # calls of optimize that run, by the id of their study
+_optimizing_lock = threading.Lock()
+
+
+def when_optimize_ends(hook: Callable[[Study], object]) -> bool:
+    """Call a function when a later `study.optimize` has ended, however it ends; then it returns.
+
+    Optuna has callbacks for the end of each trial, and none for that of all. `Study.optimize` hands
+    everything to one function of its module, which is replaced for good.
+
+    Returns:
+        Whether that function is where it was; else nothing is called.
+    """
+    original = getattr(study_module, "_optimize", None)
+    if original is None or "study" not in inspect.signature(original).parameters:
+        return False
+
+    @functools.wraps(original)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        study = inspect.signature(original).bind(*args, **kwargs).arguments["study"]
+        with _optimizing_lock:
+            _optimizing[id(study)] = _optimizing.get(id(study), 0) + 1
+        try:
+            return original(*args, **kwargs)
+        finally:
+            with _optimizing_lock:
+                _optimizing[id(study)] -= 1
+                if not _optimizing[id(study)]:
+                    del _optimizing[id(study)]
+            hook(study)
+
+    setattr(study_module, "_optimize", watched)  # noqa: B010
+    return True
+
+
+def is_optimizing(study: Study) -> bool:
+    """Whether this thread runs a trial for a `study.optimize` whose end will be heard of."""
+    return id(study) in _optimizing and bool(study._thread_local.in_optimize_loop)
 
 
 def stored_trial(trial: optuna.Trial) -> FrozenTrial:

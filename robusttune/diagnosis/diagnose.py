@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def diagnose(
         >>> record = robusttune.diagnose(model, x, y)  # doctest: +SKIP
         >>> record.cause, record.advice  # doctest: +SKIP
     """
-    policy = Policy.given(policy)
+    policy = replace(Policy.given(policy), diagnosis="trial_end")  # it is asked for here
     require(hasattr(model, "compiled"), "model", "a compiled Keras model", model, error=TypeError)
     first = "Call model.compile(optimizer, loss) first."
     require(getattr(model, "optimizer", None) is not None, "model", "compiled", model, first)

@@ -99,7 +99,7 @@ def judge_quiet(
         policy: Thresholds.
     """
     try:
-        if looks_healthy(model, trace):
+        if policy.diagnosis == "off" or looks_healthy(model, trace):
             return None
         case = Case(
             symptom=Symptom.STALLED,
@@ -111,7 +111,10 @@ def judge_quiet(
         )
         with untouched_randomness():
             verdict = quiet_verdict(case)
-            return None if verdict is None else _with_grounds(verdict)
+        if verdict is None:
+            trace.why_not.update(case.why_not)
+            return None
+        return _with_grounds(verdict)
     except Exception as failure:  # a diagnosis must not cost the search that it serves
         _log.warning("the diagnosis itself failed: %r", failure, exc_info=True)
         return None
@@ -127,6 +130,14 @@ _OUTRIGHT = {
     Symptom.TIMEOUT: FailureCause.TIMEOUT,
     Symptom.CRASHED: FailureCause.CRASHED,
 }
+
+
+NOT_DIAGNOSED = Verdict(
+    cause=FailureCause.UNKNOWN,
+    advice="Not diagnosed: policy.diagnosis is 'off', or 'search_end' and the search has not"
+    " ended.",
+    evidence={"why_not": {"diagnosis": "not diagnosed"}},
+)
 
 
 def _judge(case: Case, error: BaseException | None) -> Verdict:
@@ -146,6 +157,8 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
                 advice=f"{found.cause.advice}" + (f" Raised{at}." if at else ""),
                 evidence={"error": found.error, "where": found.where},
             )
+    if case.policy.diagnosis == "off":
+        return NOT_DIAGNOSED
     if case.symptom is Symptom.STALLED and case.model is not None:
         quiet = quiet_verdict(case)
         return quiet or Verdict(

@@ -58,6 +58,7 @@ class FitTrace:
         seconds: Wall time of the fit.
         seconds_per_epoch: Mean over the completed epochs; of the steps so far where there is none.
             The first step, which compiles, does not count; None where there is no other.
+        why_not: What a closer look at a fit that raised no alarm could not tell, and why, by name.
         given: What the fit was called with; None: unknown, or nothing needs to be said of it.
     """
 
@@ -85,6 +86,7 @@ class FitTrace:
     skill: float | None = None
     seconds: float = 0.0
     seconds_per_epoch: float | None = None
+    why_not: dict[str, str] = field(default_factory=dict)
     given: FitInput | None = None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +16,18 @@ import numpy as np
 from robusttune.causes import FailureCause, Symptom
 from robusttune.diagnosis.facts import updates_made
 from robusttune.diagnosis.fit_input import fit_input
+from robusttune.diagnosis.postponed import FitDiagnosis
 from robusttune.diagnosis.skill import skill, weight_penalty
 from robusttune.diagnosis.trace import Batch, FitTrace, findings_of
 from robusttune.diagnosis.validation import validation_is_lost
 from robusttune.diagnosis.verdict import Verdict
+from robusttune.errors import InstabilityWarning
 from robusttune.findings import Findings
+from robusttune.guard.clipping import Row
 from robusttune.guard.context import FitContext
-from robusttune.guard.watch import WatchState, step_loss, watch, watch_epoch
+from robusttune.guard.logs_fit import LogsRecorder
+from robusttune.guard.recorder import CannotRecordError, FitRecorder, recorder_of
+from robusttune.guard.watch import WatchState, watch, watch_epoch
 from robusttune.policy import Policy
 
 _log = logging.getLogger("robusttune.guard")
@@ -51,10 +58,17 @@ class FitGuard(keras.callbacks.Callback):
         self.trace: FitTrace | None = None
         self.context: FitContext | None = None
         self._running = self._finished = False  # of the last fit
-        self._recorder: Any = None
-        if keras.backend.backend() != "tensorflow":
-            # Keras dispatches batch callbacks asynchronously unless one is overridden: only here.
-            self.on_train_batch_end = self._on_step_from_logs
+        self._recorder: FitRecorder | None = None
+
+    @property
+    def model(self) -> Any:
+        """The model of the fit.
+
+        Keras's own property synchronizes the state of a JAX fit, whose memory belongs to the step
+        that runs then; this one leaves it alone.
+        """
+        model = self._model
+        return model.module if _is_wrapped(model) else model
 
     @property
     def has_begun(self) -> bool:
@@ -92,23 +106,18 @@ class FitGuard(keras.callbacks.Callback):
         self._began = self._epoch_began = time.perf_counter()
         self._compiled = self._stepped = self._began  # when the first and the last step were done
         self._epoch_seconds: list[float] = []
-        self._steps = self._batch = self._seen_steps = 0
+        self._steps = self._seen_steps = 0
         self._look_every = min(self.policy.check_every, self.policy.history)
         self._epoch = 0
-        self._mean = math.nan
-        self._host_losses: list[float] = []
         self._born_infinite: set[int] = set()  # weights that are so on purpose, as a mask is
         self.__dict__.pop("on_test_batch_end", None)
-        if keras.backend.backend() == "tensorflow":
-            self._attach()
-        if self._recorder is None:
-            self._keep_initial_weights()
+        self._attach()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note the epoch."""
         self._epoch = epoch
-        self._batch = 0
-        self._mean = math.nan
+        if self._recorder is not None:
+            self._recorder.epoch_begins()
         if self.trace is not None and epoch + 1 == self.trace.epochs and self.model.losses:
             self.trace.penalty_before = weight_penalty(self.model)
         self._epoch_began = time.perf_counter()
@@ -159,22 +168,26 @@ class FitGuard(keras.callbacks.Callback):
         self.context.fit_ended(self)
 
     def _attach(self) -> None:
-        from robusttune.guard.tensorflow_fit import ModelRecorder
-
         clip = self.policy.clip
-        recorder = ModelRecorder(
-            self.model,
-            clip="auto" if clip == "tune" else clip,
-            history=self.policy.history,
-            before_first_step=self._keep_initial_weights,
-            after_step=self._after_step,
-            abandoned=self.release,
-        )
-        if not recorder.steps:  # an optimizer that is not Keras's own
-            self._note_missing(gradient_norms="the optimizer is not a Keras optimizer")
-            self.on_train_batch_end = self._on_step_from_logs
-            return
-        recorder.attach()
+        options: dict[str, Any] = {
+            "clip": "auto" if clip == "tune" else clip,
+            "history": self.policy.history,
+            "look_every": self._look_every,
+            "before_first_step": self._keep_initial_weights,
+            "after_step": self._after_step,
+            "abandoned": self.release,
+        }
+        recorder: FitRecorder | None = None
+        try:
+            recorder = recorder_of(self.model, **options)
+            recorder.attach()
+        except CannotRecordError as reason:
+            if recorder is not None:
+                recorder.detach()
+            self._note_missing(gradient_norms=str(reason))
+            _warn_of_logs(str(reason))
+            recorder = LogsRecorder(self.model, **options)
+            recorder.attach()
         self._recorder = recorder
 
     def _after_step(self) -> None:
@@ -200,6 +213,7 @@ class FitGuard(keras.callbacks.Callback):
 
     def _look(self) -> None:
         """Watch every step since the last look: one, unless the host looks less often."""
+        assert self._recorder is not None
         rows, self._seen_steps = self._recorder.look()
         for step, (loss, size) in enumerate(rows, self._seen_steps - len(rows)):
             symptom = watch(self.policy, self._watch, loss, size)
@@ -209,24 +223,6 @@ class FitGuard(keras.callbacks.Callback):
         due = self._watch.high >= max(self.policy.divergence_patience - 1, 1)
         if due != self._recorder.keeps_latest:
             self._recorder.keep_latest(due)
-
-    def _on_step_from_logs(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """The path without instrumentation: the loss of each step from Keras's running mean."""
-        mean = float((logs or {}).get("loss", math.nan))
-        self._batch += 1
-        loss = step_loss(mean, self._mean, self._batch)
-        self._mean = mean
-        self._count_step()
-        self._host_losses = [*self._host_losses[1 - self.policy.history :], loss]
-        self._tick()
-        if self.failed or "loss" not in (logs or {}):
-            return
-        if math.isnan(mean):
-            self._fail(Symptom.NON_FINITE_LOSS, step=self._steps - 1)
-            return
-        symptom = watch(self.policy, self._watch, loss, norm=0.0)
-        if symptom is not None:
-            self._fail(symptom, step=self._steps - 1)
 
     def _fail(self, symptom: Symptom, step: int | None = None) -> None:
         assert self.trace is not None
@@ -255,7 +251,8 @@ class FitGuard(keras.callbacks.Callback):
         batches = [*self._recorder.batches, *self._recorder.latest]
         if not batches:
             return None
-        losses = [constant_loss(self.model, batches), self._untrained_loss(batches[-1])]
+        with self._recorder.model_state():
+            losses = [constant_loss(self.model, batches), self._untrained_loss(batches[-1])]
         return max((loss for loss in losses if loss is not None), default=None)
 
     def _untrained_loss(self, batch: Batch) -> float | None:
@@ -302,18 +299,17 @@ class FitGuard(keras.callbacks.Callback):
         trace.start_loss = self._watch.start
         trace.steps_per_epoch = self.params.get("steps")
         if self._recorder is None:
-            trace.losses = np.asarray(self._host_losses, float)
-            trace.gradient_norms = np.full(len(self._host_losses), np.nan)
-            trace.first_step = max(self._steps - len(self._host_losses), 0)
             return
-        from robusttune.guard.tensorflow_step import Row
-
         rows, steps = self._recorder.history()
         trace.first_step = steps - len(rows)
         if trace.step is not None:
             rows = rows[: max(trace.step + 1 - trace.first_step, 0)]
         rows = rows.astype(float)
-        trace.losses, trace.gradient_norms = rows[:, Row.LOSS], np.sqrt(2 * rows[:, Row.SIZE])
+        trace.losses = rows[:, Row.LOSS]
+        known = self._recorder.knows_norms
+        trace.gradient_norms = (
+            np.sqrt(2 * rows[:, Row.SIZE]) if known else rows[:, Row.SIZE] * np.nan
+        )
         trace.clipped_steps = self._recorder.clipped_steps
         trace.first_batches = list(self._recorder.batches)
         trace.failing_batch = self._recorder.failing_batch
@@ -325,26 +321,22 @@ class FitGuard(keras.callbacks.Callback):
                 del trace.first_batches[step:]
 
     def _find(self, trace: FitTrace) -> Findings | None:
-        from robusttune.diagnosis import judge, judge_quiet
-
         context = self.context
         assert context is not None
-        known: dict[str, Any] = {
-            "model": self.model,
-            "trace": trace,
-            "params": context.params,
-            "siblings": context.siblings,
-            "policy": self.policy,
-        }
-        if trace.symptom is None and validation_is_lost(trace):
-            verdict = judge(Symptom.NON_FINITE_OBJECTIVE, **known)
-            return findings_of(Symptom.NON_FINITE_LOSS, verdict, trace)
-        if trace.symptom is None:
-            quiet = judge_quiet(**known)
-            return None if quiet is None else findings_of(Symptom.STALLED, quiet, trace)
+        lost = trace.symptom is None and validation_is_lost(trace)
+        diagnosis = FitDiagnosis(
+            symptom=Symptom.NON_FINITE_OBJECTIVE if lost else trace.symptom,
+            shown=Symptom.NON_FINITE_LOSS if lost else None,
+            model=self.model,
+            trace=trace,
+            context=context,
+            policy=self.policy,
+        )
         wanted = context.wants_diagnosis(cut_short=not trace.epoch_logs)
-        verdict = judge(trace.symptom, **known) if wanted else _NOT_ASKED
-        return findings_of(trace.symptom, verdict, trace)
+        if trace.symptom is not None and not wanted:
+            return findings_of(trace.symptom, _NOT_ASKED, trace)
+        postponed = self.policy.diagnosis == "search_end" and context.postpone(diagnosis)
+        return diagnosis.by_symptom_alone() if postponed else diagnosis.run()
 
     def _skill(self, trace: FitTrace) -> float | None:
         try:
@@ -370,6 +362,22 @@ class FitGuard(keras.callbacks.Callback):
 
     def _weights_are_finite(self) -> bool:
         return all(id(w) in self._born_infinite or _is_finite(w) for w in self.model.weights)
+
+
+def _is_wrapped(model: Any) -> bool:
+    """Whether that is PyTorch's wrapper of a model that is trained by several processes."""
+    return type(model).__name__ == "DistributedDataParallel"
+
+
+@functools.cache
+def _warn_of_logs(reason: str) -> None:
+    warnings.warn(
+        f"The guard cannot reach into the training step ({reason}), so it watches the loss that"
+        " Keras logs: a failing update reaches the weights before the fit ends, and gradients are"
+        " not clipped.",
+        InstabilityWarning,
+        stacklevel=2,
+    )
 
 
 def _is_finite(variable: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from robusttune.diagnosis.fit_input import FitInput
+from robusttune.diagnosis.postponed import FitDiagnosis
 from robusttune.diagnosis.trace import FitTrace
 from robusttune.findings import Findings
 from robusttune.guard.clock import TrialClock
@@ -48,6 +49,9 @@ class FitContext(Protocol):
 
     def wants_diagnosis(self, *, cut_short: bool) -> bool:
         """Whether a fit that fails is worth a diagnosis."""
+
+    def postpone(self, diagnosis: FitDiagnosis) -> bool:
+        """Keep a diagnosis for the end of the search; False where it has to be made now."""
 
     def fit_begins(self, guard: FitGuardLike) -> None:
         """Take note of a fit."""

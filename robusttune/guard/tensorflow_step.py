@@ -23,37 +23,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Steps at the start that take the careful branch: they have no history to be compared with.
-WARM_UP_STEPS = 8
-# The careful branch goes on until so many rows were seen: their batches are kept for the diagnosis,
-# and with few rows the noise of a loss hides what a replay has learned.
-ENOUGH_ROWS = 512
-# A gradient norm this many times above its recent peak is a spike. Ordinary steps stay below: none
-# of the healthy fits of benchmarks/healthy.py is clipped.
-SPIKE = 10.0
-# The same while there is hardly any history.
-WARM_UP_SPIKE = 100.0
-# The recent peak fades by 1 % a step, and a spike raises it at most twofold.
-PEAK_DECAY = 0.99
-PEAK_GROWTH = 2.0
-# The same in squares, where the recorder works: the least and the largest next peak, and a spike.
+from robusttune.guard.clipping import (
+    LARGEST,
+    PEAK_DECAY,
+    PEAK_GROWTH,
+    SPIKE,
+    WARM_UP_SPIKE,
+    WARM_UP_STEPS,
+    Row,
+    clip_of,
+)
+from robusttune.guard.recorder import ENOUGH_ROWS
+
+# In squares, where the recorder works: the least and the largest next peak, and a spike.
 _GATE = (PEAK_DECAY**2, PEAK_GROWTH**2, SPIKE**2)
-# Methods that are replaced on the optimizer's instance, in front of those of its class.
-_REPLACED = ("apply", "scale_loss")
-_LARGEST = float(np.finfo(np.float32).max)
 # TensorFlow's graphs of what is part of the function around it.
 _BRANCHES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
-
-
-class Row(IntEnum):
-    """What is noted of a step; float32.
-
-    SIZE is half the squared gradient norm, as TensorFlow's l2_loss gives it; it is not finite where
-    the loss or the gradient is not.
-    """
-
-    LOSS = 0
-    SIZE = 1
 
 
 class Rare(IntEnum):
@@ -94,8 +79,7 @@ class StepRecorder:
         one_branch: bool = False,
     ) -> None:
         self.optimizer = optimizer
-        spared = clips_by_itself(optimizer) or (clip == "auto" and bounds_its_steps(optimizer))
-        self.clip = None if spared else clip
+        self.clip = clip_of(clip, optimizer)
         self.rides = rides
         self.on_batch = on_batch
         self.one_branch = one_branch
@@ -111,7 +95,6 @@ class StepRecorder:
             self.table = variable(np.zeros((history, len(Row)), np.float32))
             self.count = variable(np.int64(0))  # of the rows that were written to the table
         self.row: Any = None
-        self._own: dict[str, Any] = {}
         self._local = threading.local()  # replicas of a mirrored step run in threads
         self._apply = optimizer.apply
         self._scale_loss = optimizer.scale_loss
@@ -132,28 +115,18 @@ class StepRecorder:
         start = count % len(table) if count > len(table) else 0
         return np.roll(table, -start, axis=0)[:count], count
 
-    def attach(self) -> None:
-        """Put the guarded `apply` and `scale_loss` on the optimizer's instance."""
-        methods = vars(self.optimizer)
-        # Not those of another guard of this fit.
-        self._own = {
-            name: methods[name]
-            for name in _REPLACED
-            if name in methods and getattr(methods[name], "__module__", "") != __name__
-        }
-        methods.update(apply=self._guarded_apply, scale_loss=self._noted_scale_loss)
+    @property
+    def methods(self) -> dict[str, Any]:
+        """What replaces the optimizer's methods of these names, on the instance."""
+        return {"apply": self._guarded_apply, "scale_loss": self._noted_scale_loss}
 
-    def detach(self) -> None:
-        """Take them off again: those that were there show through.
+    def forget_failure(self) -> None:
+        """Let updates through again.
 
         A function of the user's that was traced during the fit still has the guarded update in it:
         it must not skip the updates of the next fit because of a failure in this one.
         """
         self.rare.assign(tf.zeros_like(self.rare))
-        methods = vars(self.optimizer)
-        for name in _REPLACED:
-            methods.pop(name, None)
-        methods.update(self._own)
 
     def begin_step(self, batch: Any, state: Sequence[Any]) -> None:
         """Note, while tracing, the batch, and that no loss was seen yet.
@@ -339,7 +312,7 @@ class StepRecorder:
             renewed = tf.maximum(peak * PEAK_DECAY**2, tf.minimum(size, grown))
             return tf.where(spike, tf.sqrt(peak / size), one), _GATE * renewed, spike
         if self.clip is None:
-            return one, tf.constant([0.0, 0.0, _LARGEST]), tf.constant(False)
+            return one, tf.constant([0.0, 0.0, LARGEST]), tf.constant(False)
         limit = float(self.clip) ** 2 / 2
         clips = size > limit
         return tf.where(clips, tf.sqrt(limit / size), one), tf.constant([0.0, 0.0, limit]), clips
@@ -394,27 +367,6 @@ def _is_within(step: Any) -> bool:
     while graph is not step and type(graph).__name__ in _BRANCHES:
         graph = graph.outer_graph
     return graph is step
-
-
-def clips_by_itself(optimizer: Any) -> bool:
-    """Whether the user gave the optimizer a clipnorm, clipvalue or global_clipnorm."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return any(
-        getattr(inner, name, None) is not None
-        for name in ("clipnorm", "clipvalue", "global_clipnorm")
-    )
-
-
-# Optimizers that divide by a running size of the gradient, or take its sign: however large a
-# gradient is, a step is some learning rates long. Source: Adam, arXiv 1412.6980, section 2.1.
-_BOUNDED = ("Adam", "Adamax", "Adagrad", "Adadelta", "Adafactor", "RMSprop", "Lion", "Muon")
-
-
-def bounds_its_steps(optimizer: Any) -> bool:
-    """Whether a spike of the gradient cannot throw the weights far: plain training survives it."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    found = (getattr(keras.optimizers, name, None) for name in _BOUNDED)
-    return isinstance(inner, tuple(kind for kind in found if kind is not None))
 
 
 def _nan_unless_finite(loss: Any) -> Any:

@@ -28,6 +28,7 @@ from robusttune.causes import FailureCause
 from robusttune.errors import RobustTuneError, TrialFailure
 from robusttune.isolation.ending import Ending, KernelKills, describe, failure_of
 from robusttune.isolation.progress import SharedProgress
+from robusttune.machine import keras_environment
 from robusttune.policy import Policy
 from robusttune.processes import own_memory
 
@@ -84,7 +85,7 @@ class ChildProcess:
         self._folder = folder
         self._policy = policy
         self._kills = kills or KernelKills()
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **keras_environment(), **(environment or {})}
         self._write = write or _write
         self._progress_file = os.path.join(folder, f"progress-{number}")
         self._progress = SharedProgress(self._progress_file)

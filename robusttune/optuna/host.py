@@ -23,6 +23,7 @@ from robusttune.optuna.records import (
     write_record,
 )
 from robusttune.optuna.results import problem_with
+from robusttune.optuna.search_end import postponed_of, write_later
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, text_of
 from robusttune.trial_run import NoObjectiveError, TrialRun
@@ -103,6 +104,11 @@ class StudyTrial:
             return stored_record(stored_trial(trial))
         return stored_record(trial)
 
+    def write_later(self, record: TrialRecord) -> None:
+        """Store a record of the trial, which has ended."""
+        assert isinstance(self.trial, optuna.Trial)
+        write_later(self.trial.study, record)
+
     def write(self, record: TrialRecord) -> None:
         """Store a record with the trial; its parameters are Optuna's already."""
         stored = record.replace(params={})
@@ -127,7 +133,7 @@ class StudyRun(TrialRun):
     host: StudyTrial
 
     def __init__(self, trial: BaseTrial, policy: Policy, *, whole: bool) -> None:
-        super().__init__(StudyTrial(trial), policy)
+        super().__init__(StudyTrial(trial), policy, postponed_of(trial, policy))
         self.whole = whole
         self._blind = False  # whether the last value that was reported was NaN
         earlier = None if whole else self.host.read()

@@ -16,6 +16,7 @@ from robusttune.causes import FailureCause
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.guard.clock import TrialClock
 from robusttune.optuna.host import StudyRun
+from robusttune.optuna.search_end import listen
 from robusttune.optuna.space import sanitize_trial
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
@@ -70,7 +71,10 @@ def robust(
         policy = objective._policy if policy is None else policy
         callbacks = objective._record_callbacks + callbacks
         objective = objective._objective
-    return _RobustObjective(objective, Policy.given(policy), callbacks)
+    policy = Policy.given(policy)
+    if policy.diagnosis == "search_end":
+        listen()
+    return _RobustObjective(objective, policy, callbacks)
 
 
 class _RobustObjective:
@@ -106,13 +110,13 @@ class _RobustObjective:
                 result = self._objective(trial)
             value = run.value(result)
         except optuna.TrialPruned:
-            self._hand_out(trial, run.pruned())
+            self._hand_out(trial, run, run.pruned())
             raise
         except HopelessSearchError:
             raise
         except Exception as error:
             record = run.end(error)
-            self._hand_out(trial, record)
+            self._hand_out(trial, run, record)
             _log.warning(
                 "Trial %d failed (%s): %s",
                 trial.number,
@@ -123,13 +127,17 @@ class _RobustObjective:
             run.raise_if_hopeless(record)
             return math.nan
         except BaseException as error:
-            self._hand_out(trial, run.interrupted(error))
+            self._hand_out(trial, run, run.interrupted(error))
             raise
-        self._hand_out(trial, run.end(value=value))
+        self._hand_out(trial, run, run.end(value=value))
         return result
 
-    def _hand_out(self, trial: BaseTrial, record: TrialRecord) -> None:
-        hand_out(self._record_callbacks, trial, record)
+    def _hand_out(self, trial: BaseTrial, run: StudyRun, record: TrialRecord) -> None:
+        tell = functools.partial(hand_out, self._record_callbacks, trial)
+        if run.postponed is not None and record.trial_id in run.postponed:
+            run.postponed.then(record.trial_id, tell)  # once, with the final record
+        else:
+            tell(record)
 
 
 def _is_told(error: Exception, record: TrialRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from datetime import datetime
@@ -13,7 +14,12 @@ from robusttune._compat.optuna import id_of, stale_trial_ids
 from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
-from robusttune.optuna.stored_names import FILTER_KEYS, PREFIX, RECORD_KEY
+from robusttune.optuna.stored_names import (
+    FILTER_KEYS,
+    LATER_RECORD_PREFIX,
+    PREFIX,
+    RECORD_KEY,
+)
 from robusttune.processes import is_gone
 from robusttune.records import MAX_BYTES, Status, TrialRecord, plain
 
@@ -94,9 +100,12 @@ def records_of(study: Study) -> list[TrialRecord]:
     instance("study", study, Study, "an Optuna study")
     stale = stale_trial_ids(study)
     trials = study.get_trials(deepcopy=False)
+    later = later_records(study)
     again = {number: trial.number for trial in trials for number in _repeated_by(trial)}
     return [
-        _record_of(trial, id_of(trial) in stale, again.get(trial.number))
+        _record_of(
+            trial, id_of(trial) in stale, again.get(trial.number), later.get(str(trial.number))
+        )
         for trial in trials
         if trial.state in _STATUS
     ]
@@ -130,8 +139,21 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     return _record_of(trial, stale=False)
 
 
-def _record_of(trial: FrozenTrial, stale: bool, again: int | None = None) -> TrialRecord:
-    stored = stored_record(trial)
+def later_records(study: Study) -> dict[str, TrialRecord]:
+    """Return the records that a study keeps of trials that had ended already, by trial_id."""
+    found = {}
+    for key, text in study.user_attrs.items():
+        if key.startswith(LATER_RECORD_PREFIX) and isinstance(text, str):
+            with contextlib.suppress(ValueError):
+                record = TrialRecord.from_json(text)
+                found[record.trial_id] = record
+    return found
+
+
+def _record_of(
+    trial: FrozenTrial, stale: bool, again: int | None = None, later: TrialRecord | None = None
+) -> TrialRecord:
+    stored = later or stored_record(trial)
     left_running = stored is not None and stored.status == "running"
     record = TrialRecord.of(None, trial_id="", skill=None if stored is None else stored.skill)
     record = record if stored is None or left_running else stored

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 PREFIX = "robusttune:"
 RECORD_KEY = "robusttune:record"  # of a trial: its record, as one JSON string
+# Of the study, followed by the number of a trial that had ended before it was diagnosed: its final
+# record.
+LATER_RECORD_PREFIX = "robusttune:record:"
 ADJUSTMENTS_KEY = "robusttune:adjustments"  # of the study: a list of dicts of the five fields
 
 # Of a trial, beside its record: these fields of it, to filter by; null on a stable trial that has

@@ -38,6 +38,7 @@ from robusttune.tuners.own_arguments import own_doc, own_signature
 from robusttune.tuners.search_space import SearchSpace
 
 if TYPE_CHECKING:
+    from robusttune.diagnosis.postponed import PostponedDiagnoses
     from robusttune.report import Report
     from robusttune.tuners.isolation import Isolation
     from robusttune.tuners.parallel import Arrived
@@ -97,7 +98,10 @@ class RobustBase(DurableTuner):
             else:
                 self._robust_search_here(fit_args, fit_kwargs)
         finally:
-            self.oracle.tell_of_the_end()
+            try:
+                self.oracle.conclude_diagnoses()
+            finally:
+                self.oracle.tell_of_the_end()
         self._robust_conclude()
 
     def _robust_conclude(self) -> None:
@@ -180,6 +184,11 @@ class RobustBase(DurableTuner):
 
         return functools.partial(run_isolated, self._robust_isolation, host, run)
 
+    def _robust_postponed(self) -> PostponedDiagnoses | None:
+        """Where diagnoses wait: not in a worker, whose chief has the records, nor for a child."""
+        here = isinstance(self.oracle, RobustOracle) and self._robust_isolation is None
+        return self.oracle.postponed if here else None
+
     def _robust_warn_of_labels(self, record: TrialRecord) -> None:
         """Warn once where every trial so far has labels that do not suit: no score means much."""
         others = [] if self._robust_warned else _records_of(self.oracle)
@@ -195,7 +204,7 @@ class RobustBase(DurableTuner):
 
     def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
         host = TunerTrial(self, trial)
-        run = TrialRun(host, self.robust_policy)
+        run = TrialRun(host, self.robust_policy, self._robust_postponed())
         self._robust_attempt(host, run, self._run_noted(run), *fit_args, **fit_kwargs)
 
     def _robust_attempt(

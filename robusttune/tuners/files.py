@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from robusttune.errors import StoreError
@@ -40,6 +41,15 @@ def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
 
 
 def _write_remote(path: str, text: str) -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":  # Keras Tuner makes a local folder of that name
+        raise StoreError(
+            errno.ENOTSUP,
+            "Only TensorFlow's file systems know this place, and Keras Tuner uses them with"
+            " KERAS_BACKEND=tensorflow alone: give a local folder as `directory`",
+            path,
+        )
     import tensorflow as tf
 
     with tf.io.gfile.GFile(path, "w") as remote:

@@ -130,7 +130,7 @@ def run_isolated(
     """
     outcome = isolation.run(host)
     run.found, run.skill = outcome.findings, outcome.skill
-    run.clipped_steps = outcome.clipped_steps
+    run.clipped_steps, run.why_not = outcome.clipped_steps, outcome.why_not
     host.asked, host.isolated_scores = outcome.asked, outcome.scores
     trial.hyperparameters = outcome.hyperparameters
     known = host._tuner._robust_space.adjustments

@@ -20,6 +20,7 @@ from robusttune._compat.keras_tuner import (
     give_out_next_cell,
     lock_released_on_error,
 )
+from robusttune.diagnosis.postponed import PostponedDiagnoses
 from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import why_hopeless
 from robusttune.policy import Policy
@@ -56,7 +57,9 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_saved_at: float
     record_callbacks: tuple[RecordCallback, ...]
     robust_executor: Any  # where trials run; None: on this machine
-    _robust_handed_out: int  # so many of the ended trials were handed out
+    _robust_handed_out: int  # so many of the ended trials were handed out, or wait for it
+    _robust_held_back: list[str]  # trials whose records wait for a diagnosis
+    postponed: PostponedDiagnoses
     cannot_report_objective: Callable[[], bool]  # whether no trial can report the objective
     gives_out_ahead = False  # whether a grid gives out cells without waiting for the last one
     resumed: bool  # whether `reload` found anything to go on with
@@ -113,10 +116,13 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         if not self.record_callbacks:
             return
         with handing_out:
-            ended = self.end_order[self._robust_handed_out :]
-            self._robust_handed_out += len(ended)
+            ended = self._robust_held_back + self.end_order[self._robust_handed_out :]
+            self._robust_held_back = [id_ for id_ in ended if id_ in self.postponed]
+            self._robust_handed_out = len(self.end_order)
             records = self.robusttune_records()
             for trial_id in ended:
+                if trial_id in self._robust_held_back:
+                    continue
                 if trial_id in records and self._is_first_to_hand_out(trial_id):
                     trial = self.trials[trial_id]
                     hand_out(self.record_callbacks, trial, records[trial_id])
@@ -130,6 +136,13 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         except FileExistsError:
             return False
         return True
+
+    def conclude_diagnoses(self) -> None:
+        """Make the diagnoses that waited for the end of the search, and hand their records out."""
+        try:
+            self.postponed.conclude()
+        finally:
+            self.hand_out_records()
 
     def tell_of_the_end(self) -> None:
         """Tell the record callbacks that the search has ended."""
@@ -284,6 +297,8 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     robust.record_callbacks = ()
     robust.robust_executor = None
     robust._robust_handed_out = 0
+    robust._robust_held_back = []
+    robust.postponed = PostponedDiagnoses()
     robust.cannot_report_objective = _never
     robust._robust_saved_at = -math.inf
     robust.resumed = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ class Outcome:
         findings: What the guards and the diagnosis say; None: nothing went wrong.
         skill: Of the trial's last fit that has one; None: none has.
         clipped_steps: Steps that the guards clipped; None: no fit was watched.
+        why_not: What a closer look at its last fit could not tell.
         scores: Single values of its executions, as evidence.
         hyperparameters: The trial's, with what was declared while it ran.
         asked: Names of those that the trial asked for; None: nobody knows.
@@ -48,6 +49,7 @@ class Outcome:
     findings: Findings | None
     skill: float | None
     clipped_steps: int | None
+    why_not: Mapping[str, str]
     scores: dict[str, Any]
     hyperparameters: Any
     asked: frozenset[str] | None
@@ -110,6 +112,7 @@ def run_for_outcome(
         findings=findings,
         skill=run.skill,
         clipped_steps=run.clipped_steps,
+        why_not=run.why_not,
         scores=host.scores(),
         hyperparameters=trial.hyperparameters,
         asked=frozenset(asked) or None,

@@ -103,3 +103,8 @@ def untouched_randomness() -> Iterator[None]:
     """Restore PyTorch's generators after a block; see `Backend`."""
     with torch.random.fork_rng():
         yield
+
+
+def outside_of_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that `torch.compile` leaves as it is; what it calls may be compiled."""
+    return torch.compiler.disable(function, recursive=False)  # type: ignore[no-any-return,no-untyped-call]
