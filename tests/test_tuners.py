@@ -718,7 +718,7 @@ def test_tuner_looks_at_all_executions_of_a_trial(
         model.optimizer.learning_rate = next(rates)
         return model
 
-    monkeypatch.setattr("robusttune.diagnosis.judge", judge)
+    monkeypatch.setattr("robusttune.diagnosis.postponed.judge", judge)
     options = {"max_trials": 1, "executions_per_trial": 3}
     tuner = search(robusttune.RandomSearch, tmp_path, regression, build_next, **options)
     (trial,) = tuner.report().trials.itertuples()

@@ -303,8 +303,7 @@ def _new_process_group() -> int:
 
 def _hand_over(handle: int, process: Any) -> None:
     """Give a process its end of the pipe, on Windows; not tested."""
-    from multiprocessing import reduction
+    from robusttune._compat.windows import duplicated_for
 
-    duplicate = reduction.duplicate(handle, process._handle)  # type: ignore[attr-defined]
-    process.stdin.write(f"{duplicate}\n".encode())
+    process.stdin.write(f"{duplicated_for(process, handle)}\n".encode())
     process.stdin.close()
