@@ -21,7 +21,7 @@ test: $(STAMP)
 
 # What is real and slow: engines, backends, kills, the blocks of the documents.
 test-full: $(STAMP)
-	$(BIN)/python $(PYTEST) -m full
+	$(BIN)/python $(PYTEST) -m full --timeout 1200
 
 # The same tests with the lowest versions that pyproject.toml allows.
 test-oldest: $(OLDEST)/.installed
