@@ -173,7 +173,13 @@ def test_nan_that_adapt_has_frozen_is_in_the_data() -> None:
     assert record.evidence["non_finite_columns"] == ["x column 2"]
 
 
+def far_from_0(y: Any, p: Any) -> Any:
+    """Return a loss with a constant that hides what is learned."""
+    return keras.ops.mean(keras.ops.square(y - p)) + 1000.0
+
+
 SOUND = {
+    "loss with a large constant": ([Dense(16, "relu"), Dense(1)], far_from_0, Q),
     "zeros that the head tells apart": (
         [Dense(16, "tanh", kernel_initializer="zeros"), Dense(1)],
         "mse",

@@ -160,6 +160,7 @@ def _has_learned(case: Case) -> bool:
 
 def _replayed(case: Case) -> Verdict | None:
     """Return what replays say; None where the fit has learned something, or was only short."""
+    from robusttune.diagnosis.investigate import loss_changes
     from robusttune.diagnosis.replay.optimizer import CannotReplayError
     from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
     from robusttune.diagnosis.stalls import candidates, find_stall, has_unusual_rate
@@ -178,6 +179,8 @@ def _replayed(case: Case) -> Verdict | None:
             runner.demand(_CLEAR)
         unchanged = runner.unchanged()
         if unchanged is None:
+            return None
+        if loss_changes(runner) and runner.learns_by_plain_loss:
             return None
         if unchanged.cured and not has_unusual_rate(case):  # given more steps, it learns
             return None

@@ -21,7 +21,7 @@ from robusttune.diagnosis.replay.batches import alike, joined, real, split, stan
 from robusttune.diagnosis.replay.budget import STEPS, Budget, many_small_operations, work_of_step
 from robusttune.diagnosis.replay.curvature import Curvature, extreme_eigenvalues
 from robusttune.diagnosis.replay.custom_train_step import CustomStepProgram
-from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult
+from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
 from robusttune.diagnosis.replay.model_changes import changed_model, takes_noise
 from robusttune.diagnosis.replay.optimizer import CannotReplayError
 from robusttune.diagnosis.replay.program import Data, Run, TrainingProgram
@@ -104,6 +104,7 @@ class ReplayRunner:
         self._baselines: dict[tuple[bool, bool, bool], float | None] = {}
         self._losses: dict[tuple[Intervention, int], dict[int, Losses]] = {}
         self._ends: dict[tuple[Intervention, int, int], float] = {}
+        self._unchanged_end: list[Array] | None = None
 
     def expect(self, interventions: Sequence[Intervention]) -> None:
         """Say what will be asked for, so that one compiled step takes all of their inputs."""
@@ -206,6 +207,22 @@ class ReplayRunner:
             reference = program.loss_at(self._start, data)
         return (reference - end) / max(abs(reference), _TINY)
 
+    @property
+    def learns_by_plain_loss(self) -> bool:
+        """Whether the unchanged replay has learned, by the plain loss of its head.
+
+        For losses of the user's own: a constant that they add hides what is learned.
+        """
+        change = Intervention(plain_loss=True)
+        constant = None if self.plain_loss is None else self._baseline(change)
+        if constant is None or self._unchanged_end is None:
+            return False
+        program = self._program(change)
+        assert isinstance(program, TrainingProgram)  # as for `gained`
+        rows = _as_one(joined(self._held_out or self._batches))
+        end = program.loss_at(self._unchanged_end, rows, plain=True)
+        return bool(end < limit(constant, MARGIN))
+
     def curvature(self, weights: Sequence[Array] | None = None) -> Curvature | None:
         """Return the ends of the spectrum of the loss's Hessian over all rows that are kept.
 
@@ -283,6 +300,8 @@ class ReplayRunner:
         self.budget.spend(self._work * max(int(taken), len(seeds)))
         for seed, curve, end in zip(seeds, losses, ends, strict=True):
             self._losses.setdefault((intervention, seed), {})[steps] = curve
+            if intervention == Intervention() and isinstance(program, TrainingProgram):
+                self._unchanged_end = program.weights(end)
             if not self._held_out or not isinstance(program, TrainingProgram):
                 continue
             held_out = np.nan
