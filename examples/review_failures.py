@@ -13,10 +13,10 @@ prints:
 
     The least certain verdicts first:
      number                   cause  confidence  epoch  step fix_verified
-          1           unscaled_data        0.86    NaN   NaN         True
-          6           unscaled_data        0.86    NaN   NaN         True
-          8           unscaled_data        0.86    NaN   NaN         True
-          9           unscaled_data        0.86    NaN   NaN         True
+          1           unscaled_data        0.94    NaN   NaN         True
+          6           unscaled_data        0.94    NaN   NaN         True
+          8           unscaled_data        0.94    NaN   NaN         True
+          9           unscaled_data        0.94    NaN   NaN         True
          10 divergent_learning_rate        0.88    0.0   2.0         True
 
     Evidence of trial 1 (unscaled_data):

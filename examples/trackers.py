@@ -10,7 +10,7 @@ It takes a minute at most, leaves mlflow.db, mlruns and wandb in the current fol
 
     MLflow: the search is FINISHED, with report.html; 8 trials, 3 failed
       trial 0000: FINISHED, value 0.002
-      trial 0001: FAILED, divergent_learning_rate, diverged, confidence 0.93
+      trial 0001: FAILED, divergent_learning_rate, diverged, confidence 0.94
       ...
     W&B: one group, 8 runs
       trial 0000: exit code 0, tags completed
