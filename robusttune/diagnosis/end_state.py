@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robusttune.diagnosis.case import Case
+from robusttune.diagnosis.trace import FitTrace
 
 if TYPE_CHECKING:
     from robusttune.diagnosis.observe import LayerView, Observation
@@ -115,14 +116,14 @@ def more_epochs(curve: Sequence[float], target: float) -> float:
     return math.inf if slope >= 0 else float((losses[-1] - target) / -slope)
 
 
-def epoch_losses(case: Case) -> list[float]:
+def epoch_losses(trace: FitTrace) -> list[float]:
     """Return the training loss of each epoch."""
-    return [logs["loss"] for logs in case.trace.epoch_logs if "loss" in logs]
+    return [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
 
 
 def is_still_learning(case: Case, share: float) -> bool:
     """Whether the last epochs fall so fast that as many again would gain that share of the loss."""
-    curve = epoch_losses(case)
+    curve = epoch_losses(case.trace)
     if len(curve) < 2:
         return True  # one epoch shows no course
     target = curve[-1] - share * abs(curve[-1])
@@ -137,7 +138,7 @@ def end_state(runner: ReplayRunner, target: float | None) -> EndState | None:
         target: The loss from which on it would have learned something; None where unknown.
     """
     case = runner.case
-    curve = epoch_losses(case)
+    curve = epoch_losses(case.trace)
     more = math.inf if target is None else more_epochs(curve, target)
     if 0 < more <= _SOON * len(curve):
         return EndState(EndStateKind.STILL_LEARNING, more_epochs=math.ceil(more))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
-from robusttune._compat.keras import takes_training_argument
+from robusttune._compat.keras import all_layers, takes_training_argument
 from robusttune.diagnosis.trace import Batch
 
 
@@ -25,6 +27,32 @@ def to_tensors(structure: Any) -> Any:
 def call_model(model: Any, x: Any, training: bool) -> Any:
     """Return a model's predictions; `training` goes only to a `call` that takes it."""
     return model(x, **({"training": training} if takes_training_argument(model) else {}))
+
+
+@contextlib.contextmanager
+def calls_replaced(model: Any, replaced: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Put a function in front of the call of each layer that is no model, for a while.
+
+    The replacement lives in the instance's __dict__, in front of the method of the class, and is
+    gone afterwards: nothing else that runs in this process is touched.
+
+    Args:
+        model: A built Keras model.
+        replaced: Takes a layer and its call, and returns what stands for that.
+    """
+    layers = [
+        layer
+        for layer in all_layers(model, include_self=False)
+        if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
+        and "call" not in vars(layer)
+    ]
+    for layer in layers:
+        vars(layer)["call"] = replaced(layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("call", None)
 
 
 def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:

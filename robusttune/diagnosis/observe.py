@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -26,7 +27,13 @@ from robusttune.diagnosis.arrays import (
 )
 from robusttune.diagnosis.backends.interface import current_backend
 from robusttune.diagnosis.facts import Head, output_names
-from robusttune.diagnosis.forward import call_model, compute_loss, to_tensors, trains_by_itself
+from robusttune.diagnosis.forward import (
+    call_model,
+    calls_replaced,
+    compute_loss,
+    to_tensors,
+    trains_by_itself,
+)
 from robusttune.diagnosis.structure import activation_name
 from robusttune.diagnosis.trace import Batch
 
@@ -186,7 +193,7 @@ def observe(
 
     early: float | None = None
     with backend.untouched_randomness():
-        with scope(values), _recording(model, calls):
+        with scope(values), calls_replaced(model, partial(_recorded, calls)):
             predictions = call_model(model, x, training)
         if known:
             outputs = keras.tree.flatten(predictions)
@@ -265,29 +272,7 @@ class _Call:
     output: Any
 
 
-@contextlib.contextmanager
-def _recording(model: Any, views: list[_Call]) -> Iterator[None]:
-    """Note each layer's first call.
-
-    The replacement lives in the instance's __dict__, in front of the method of the class, and is
-    gone afterwards: nothing else that runs in this process is touched.
-    """
-    layers = [
-        layer
-        for layer in all_layers(model, include_self=False)
-        if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
-        and "call" not in vars(layer)
-    ]
-    for layer in layers:
-        vars(layer)["call"] = _recorded(layer, layer.call, views)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("call", None)
-
-
-def _recorded(layer: Any, call: Any, views: list[_Call]) -> Any:
+def _recorded(views: list[_Call], layer: Any, call: Any) -> Any:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
         if not any(seen.layer is layer for seen in views):

@@ -14,7 +14,7 @@ from robusttune.diagnosis import initial_state, rules
 from robusttune.diagnosis.baseline import constant_loss
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
-from robusttune.diagnosis.end_state import end_state
+from robusttune.diagnosis.end_state import end_state, epoch_losses
 from robusttune.diagnosis.facts import loss_scale, model_facts, updates_made
 from robusttune.diagnosis.limits import (
     insufficient_capacity,
@@ -39,8 +39,6 @@ _GAIN = 0.005
 _BLOWN = 2.0
 # A change gets this many steps at least: some cures need them to show at all.
 _LEAST_STEPS = 100
-
-
 # A fit that ends so far above the loss of the best constant prediction, as a share of it, is worse
 # than the first batches' noise explains.
 _ABOVE = 0.05
@@ -80,7 +78,7 @@ def labels_disagree(model: Any, trace: FitTrace) -> bool:
 
 
 def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
-    curve = _curve(trace)
+    curve = epoch_losses(trace)
     final = curve[-1] if curve else math.nan
     if not curve or not math.isfinite(final):
         return not curve
@@ -89,8 +87,8 @@ def _curve_is_healthy(model: Any, trace: FitTrace) -> bool:
         baseline = trace.start_loss
     if baseline is None or final < limit(baseline, _LITTLE):
         little = baseline is not None and final > limit(baseline, 1 - _HALF)
-        strong = _strong_suspicion(model, trace) if little else None
-        return not (strong or is_linear_stack(model) or is_narrow(model))
+        suspect = little and (is_narrow(model) or _strong_suspicion(model, trace) is not None)
+        return not (suspect or is_linear_stack(model))
     return False
 
 
@@ -111,7 +109,7 @@ def is_gaining(trace: FitTrace) -> bool:
 
     One epoch shows no course, and gets the benefit of the doubt.
     """
-    curve = _curve(trace)
+    curve = epoch_losses(trace)
     if not curve or _blew_up(trace, curve):
         return False
     return len(curve) < 2 or curve[-2] - curve[-1] > _GAIN * abs(curve[-2])
@@ -122,10 +120,6 @@ def _steps(trace: FitTrace, longest: int) -> int:
     if not trace.losses.size:  # no fit yet
         return longest
     return min(longest, max(trace.first_step + len(trace.losses), _LEAST_STEPS))
-
-
-def _curve(trace: FitTrace) -> list[float]:
-    return [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
 
 
 def _blew_up(trace: FitTrace, curve: list[float]) -> bool:
@@ -143,10 +137,10 @@ def quiet_verdict(case: Case) -> Verdict | None:
     conclusive = next(filter(None, (rule(case) for rule in _SETTLED)), None)
     if conclusive is not None:
         return replace(conclusive, evidence={**case.numbers(), **conclusive.evidence})
-    verdict = insufficient_capacity(case) if _has_learned(case) else None
-    verdict = verdict or _replayed(case)
-    if verdict is None:
-        verdict = as_proven_earlier(case)
+    learned = _has_learned(case)
+    verdict = insufficient_capacity(case) if learned else None
+    if verdict is None and not (learned and _strong_suspicion(case.model, case.trace) is None):
+        verdict = _replayed(case) or as_proven_earlier(case)
     if verdict is None or verdict.cause is FailureCause.UNKNOWN:
         return None
     return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
@@ -211,7 +205,7 @@ def _worse(case: Case) -> Verdict | None:
     found, skill = rules.mismatch(case), case.trace.skill
     if found is None or skill is None or skill > -_ABOVE:
         return None
-    curve = _curve(case.trace)
+    curve = epoch_losses(case.trace)
     fell = curve[-1] < (1 - _FELL) * curve[0] or len(curve) < 2
     return None if fell and is_gaining(case.trace) else rules.label_verdict(found, Grounds.SIGNS)
 

@@ -28,12 +28,10 @@ from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult,
 from robusttune.diagnosis.replay.runner import MARGIN, ReplayRunner
 from robusttune.diagnosis.signs import DEAD, Signs, signs
 from robusttune.diagnosis.verdict import Verdict
-from robusttune.diagnosis.without_cure import verdict_by_signs
+from robusttune.diagnosis.without_cure import CLEARLY, verdict_by_signs
 
-# A rate this many times below the upper end of ordinary ones is unusually low; a higher one that
-# ends below this share of the constant prediction's loss learns clearly.
+# A rate this many times below the upper end of ordinary ones is unusually low.
 _UNUSUAL = 100.0
-_CLEARLY = 0.5
 # How many causes are looked for: the first, and the ones that rival it.
 _CURES = 2
 # A rate this many times below the default is too low to be tried as a cure.
@@ -190,10 +188,10 @@ def _believed(cause: FailureCause, runner: ReplayRunner, result: ReplayResult) -
             return False
     if has_unusual_rate(case):
         return True
-    curve = epoch_losses(case)
+    curve = epoch_losses(case.trace)
     short = len(curve) < 2 or more_epochs(curve, limit(result.baseline, MARGIN)) <= len(curve)
     fitted = case.trace.losses.size > 0
-    return not (fitted and short) and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
+    return not (fitted and short) and result.ends_below(CLEARLY)
 
 
 def candidates(runner: ReplayRunner) -> list[Intervention]:
@@ -230,22 +228,12 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     if rate < default / 10:
         order.append(up)
     if found.linear:
-        relu = [
-            Intervention(activation="relu"),
-            Intervention(activation="relu", initialization=True),
-        ]
-        order.append((FailureCause.NO_NONLINEARITY, relu))
+        order.append((FailureCause.NO_NONLINEARITY, _activation_changes("relu")))
     order.append(data)
     if found.vanishing:
-        relu = [
-            Intervention(activation="relu"),
-            Intervention(activation="relu", initialization=True),
-        ]
-        order.append((FailureCause.VANISHING_GRADIENTS, relu))
+        order.append((FailureCause.VANISHING_GRADIENTS, _activation_changes("relu")))
     if found.dead_share >= DEAD:
-        leaky = [Intervention(activation="leaky_relu")]
-        leaky.append(Intervention(activation="leaky_relu", initialization=True))
-        order.append((FailureCause.DEAD_RELU, leaky))
+        order.append((FailureCause.DEAD_RELU, _activation_changes("leaky_relu")))
     order.append(loss)
     if rate >= default / 10:
         order.append(up)
@@ -254,3 +242,8 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     if not found.regularization:
         order.append(weaker)
     return order
+
+
+def _activation_changes(name: str) -> list[Intervention]:
+    """Another activation in the hidden layers, with their first weights and with standard ones."""
+    return [Intervention(activation=name), Intervention(activation=name, initialization=True)]

@@ -11,16 +11,22 @@ import linecache
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from robusttune._compat.keras import all_layers, takes_training_argument
 from robusttune._compat.tensorflow import NonFiniteOperation, first_non_finite_operation
 from robusttune.diagnosis.arrays import Array
-from robusttune.diagnosis.forward import compute_loss, to_tensors, trains_by_itself
+from robusttune.diagnosis.forward import (
+    call_model,
+    calls_replaced,
+    compute_loss,
+    to_tensors,
+    trains_by_itself,
+)
 from robusttune.diagnosis.observe import observe, with_weights
 from robusttune.diagnosis.trace import Batch
 from robusttune.exception_causes import is_users_file
@@ -122,7 +128,7 @@ def undefined_in_step(
     calls = _Calls()
 
     def run() -> None:
-        with _noting(model, calls):
+        with calls_replaced(model, partial(_noted, calls)):
             observe(model, weights, batch, training=training)
 
     found = undefined_in(run)
@@ -216,25 +222,7 @@ class _Calls:
         self.failed: Any = None
 
 
-@contextlib.contextmanager
-def _noting(model: Any, calls: _Calls) -> Iterator[None]:
-    """Note each call of a layer; the replacement is on the instance, and is gone afterwards."""
-    layers = [
-        layer
-        for layer in all_layers(model, include_self=False)
-        if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
-        and "call" not in vars(layer)
-    ]
-    for layer in layers:
-        vars(layer)["call"] = _noted(layer, layer.call, calls)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("call", None)
-
-
-def _noted(layer: Any, call: Any, calls: _Calls) -> Any:
+def _noted(calls: _Calls, layer: Any, call: Any) -> Any:
     def noted(*args: Any, **kwargs: Any) -> Any:
         try:
             output = call(*args, **kwargs)
@@ -259,11 +247,10 @@ def _undefined_derivative(model: Any, weights: list[Array] | None, batch: Batch)
                 keras.StatelessScope(
                     list(zip(model.variables, values, strict=True)), collect_losses=True
                 ),
-                _noting(model, calls),
+                calls_replaced(model, partial(_noted, calls)),
             ):
                 x = to_tensors(batch.x)
-                knows = takes_training_argument(model)
-                predictions = model(x, **({"training": True} if knows else {}))
+                predictions = call_model(model, x, training=True)
                 loss = compute_loss(model, x, batch, predictions)
     except Exception:  # the user's own code
         _log.debug("no layer can be named", exc_info=True)

@@ -13,7 +13,7 @@ from robusttune.diagnosis.end_state import epoch_losses
 from robusttune.diagnosis.investigate import fix_of, rate_changes
 from robusttune.diagnosis.limits import NARROW
 from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
-from robusttune.diagnosis.replay.intervention import Intervention, ReplayResult, limit
+from robusttune.diagnosis.replay.intervention import Intervention, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.signs import VANISHING, Signs
 from robusttune.diagnosis.trace import Batch
@@ -34,7 +34,8 @@ _EARLY = 0.5
 _LONGER, _MOST_STEPS = 30, 6000
 # And a narrow one so many times its own, and so many at least, before its width is to blame.
 _MUCH_LONGER, _ENOUGH_STEPS = 10, 1000
-_CLEARLY = 0.5
+# What ends below this share of the constant prediction's loss learns clearly.
+CLEARLY = 0.5
 
 
 def verdict_by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
@@ -73,7 +74,7 @@ def _too_few_steps(runner: ReplayRunner, found: Signs) -> Verdict | None:
         if result is None or not result.cured:
             continue
         needed = next((n for n in range(own, steps, own) if result.within(n).cured), steps)
-        epochs = max(len(epoch_losses(case)), 1)
+        epochs = max(len(epoch_losses(case.trace)), 1)
         higher = f" at a learning rate of {rate * change.rate:.3g}" if change.rate != 1 else ""
         return Verdict(
             cause=FailureCause.LEARNING_RATE_TOO_LOW,
@@ -130,11 +131,7 @@ def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
         return None
     for change in rate_changes(case):
         result = runner.run(change)
-        if (
-            result is not None
-            and result.finite
-            and result.finals.max() < limit(unchanged.baseline, 1 + _NEAR)
-        ):
+        if result is not None and result.ends_below(1 + _NEAR):
             return Verdict(
                 cause=FailureCause.DIVERGENT_LEARNING_RATE,
                 grounds=Grounds.SIGNS,
@@ -191,14 +188,7 @@ def _needs_more_steps(runner: ReplayRunner) -> bool:
     results = (
         runner.run(each, steps=longest) for each in (Intervention(rate=10.0), Intervention())
     )
-    return any(result is not None and _is_clear(result) for result in results)
-
-
-def _is_clear(result: ReplayResult) -> bool:
-    """Whether a replay ends far below the loss of the best constant prediction."""
-    if result.baseline is None:
-        return result.cured
-    return result.finite and bool((result.finals < limit(result.baseline, _CLEARLY)).all())
+    return any(result is not None and result.ends_below(CLEARLY) for result in results)
 
 
 def _capacity(runner: ReplayRunner, found: Signs) -> Verdict | None:

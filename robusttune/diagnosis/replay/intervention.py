@@ -198,6 +198,12 @@ class ReplayResult:
         starts = self.losses[:, :5].mean(axis=1)
         return bool((self.finals < limit(starts, self.margin)).all())
 
+    def ends_below(self, share: float) -> bool:
+        """Whether every seed was finite and ended below a share of the baseline, which is known."""
+        if self.baseline is None:
+            return False
+        return self.finite and bool((self.finals < limit(self.baseline, share)).all())
+
     def within(self, steps: int) -> ReplayResult:
         """Return what had come of it after the first `steps` steps."""
         return replace(self, losses=self.losses[:, :steps], held_out=None)
