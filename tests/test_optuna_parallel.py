@@ -107,6 +107,33 @@ def check_trials_in_processes(study: optuna.Study) -> None:
     assert sorted(seen) == [(number, here) for number in range(12)]
 
 
+_HOLD_THE_LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(7)
+"""
+
+
+@full
+def test_a_database_file_that_is_locked_for_long_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself gives up after 5 s, and the trial's value would be lost."""
+    database = str(tmp_path / "study.db")
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        command = [sys.executable, "-c", _HOLD_THE_LOCK, database]
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        return x
+
+    study = made(tmp_path, sqlite)
+    optimize(study, objective, n_trials=1, n_jobs=2)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"]
+
+
 @full
 @pytest.mark.parametrize("engine", [dask, ray, slurm, loky], ids=lambda engine: engine.__name__)
 def test_a_study_on_every_engine_with_a_worker_killed(engine: Any, tmp_path: Path) -> None:

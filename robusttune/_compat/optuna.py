@@ -18,10 +18,12 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.progress_bar import _ProgressBar
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
+from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study
 from optuna.study import study as study_module
 from optuna.trial import FixedTrial, FrozenTrial
+from sqlalchemy import event
 
 
 def source_of(study: Study) -> tuple[Hashable, int]:
@@ -138,6 +140,22 @@ def is_in_memory(study: Study) -> bool:
     url = str(getattr(inner, "url", ""))
     nameless = url.startswith("sqlite") and (url.endswith("//") or ":memory:" in url)
     return nameless or isinstance(inner, optuna.storages.InMemoryStorage)
+
+
+def wait_for_locks(study: Study, seconds: float) -> None:
+    """Let this process wait longer than SQLite's 5 s for others that use a study's database file.
+
+    A commit on a slow disk takes seconds, and waits for all that read. A limit of the user's own
+    (`engine_kwargs={"connect_args": {"timeout": ...}}`) stays; other databases wait anyway.
+    """
+    storage = getattr(study._storage, "_backend", study._storage)
+    if not isinstance(storage, RDBStorage) or storage.engine.dialect.name != "sqlite":
+        return
+    if "timeout" in storage.engine_kwargs.get("connect_args", {}):
+        return
+    pragma = f"PRAGMA busy_timeout = {int(1000 * seconds)}"
+    event.listen(storage.engine, "connect", lambda connection, _: connection.execute(pragma))
+    storage.engine.dispose()  # connections that are open have not heard of it
 
 
 def was_stopped(study: Study) -> bool:

@@ -17,6 +17,7 @@ from robusttune._compat.optuna import (
     is_in_memory,
     optimizing,
     progress_bar,
+    wait_for_locks,
     was_stopped,
 )
 from robusttune.arguments import instance, integer, number, require
@@ -28,7 +29,12 @@ from robusttune.isolation.places import ChildPlaces, Job, Place, Places
 from robusttune.jobs import jobs_on_executor
 from robusttune.optuna.objective import Objective, robust
 from robusttune.optuna.records import write_record
-from robusttune.optuna.study_runner import child_runner_of, settings_here, worker_runner_of
+from robusttune.optuna.study_runner import (
+    LOCK_SECONDS,
+    child_runner_of,
+    settings_here,
+    worker_runner_of,
+)
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 
@@ -128,6 +134,7 @@ def optimize(
         )
         trial_executor(executor)
         places = ExecutorPlaces(executor, parts, None, jobs=jobs_on_executor(n_jobs))
+    wait_for_locks(study, LOCK_SECONDS)
     bar = progress_bar(show_progress_bar, n_trials, timeout)
     try:
         with optimizing(study), places:
