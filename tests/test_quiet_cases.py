@@ -72,6 +72,7 @@ def test_several_labels_a_row_under_a_softmax(loss: str, optimizer: str) -> None
     assert "sigmoid" in record.advice
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("size", "epochs"), [(1, 2), (4, 4), (32, 20)])
 def test_whole_prices_are_quantities_at_any_batch_size(size: int, epochs: int) -> None:
     """Also where a batch is one row."""
@@ -275,6 +276,7 @@ class Jitter(keras.layers.Layer):
         return inputs + noise if training else inputs
 
 
+@pytest.mark.full
 def test_noise_that_no_layer_of_keras_adds_is_found() -> None:
     """In a layer of the user's, and inside of a recurrent one."""
     rng = np.random.default_rng(1)
@@ -295,6 +297,7 @@ def test_biases_that_saturate_tanh_units_are_a_bad_start() -> None:
     assert record.cause == "bad_initialization"
 
 
+@pytest.mark.full
 def test_what_a_sequence_has_in_its_first_steps_is_out_of_reach() -> None:
     """The gradient does not come back so far, and a net that sees all steps learns."""
     rng = np.random.default_rng(1)
