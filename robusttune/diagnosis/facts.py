@@ -174,7 +174,9 @@ def _rate(optimizer: Any) -> float | None:
     if optimizer is None:
         return None
     try:
-        return float(optimizer.learning_rate)
+        # The number that somebody wrote, of which an optimizer keeps the nearest float32: 1e-4 is
+        # not below 1e-4.
+        return float(str(np.float32(float(optimizer.learning_rate))))
     except (AttributeError, TypeError, ValueError):
         return None
 
