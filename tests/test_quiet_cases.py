@@ -382,3 +382,21 @@ def test_a_bias_that_saturates_the_head_is_a_bad_start() -> None:
     """Under a sigmoid it need not be far beyond the targets."""
     layers = [Dense(16, "relu"), Dense(1, "sigmoid", bias_initializer=Constant(40.0))]
     assert fitted(layers, "mse", B).cause == "bad_initialization"
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_a_raw_table_that_blows_up_and_goes_quiet_is_unscaled(seed: int) -> None:
+    """At a rate at which standardized inputs do not get below the constant in so few steps."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    income, people = rng.gamma(2, 2, (1024, 1)), rng.gamma(1.5, 2000, (1024, 1))
+    x = np.hstack([income, people]).astype("float32")
+    y = (0.4 * income[:, 0] + 0.5 * rng.normal(size=1024)).astype("float32")
+    layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    guard = robusttune.Guard()
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert guard.record.cause == "unscaled_data"
+    assert "blows up" in (guard.record.advice or "")
