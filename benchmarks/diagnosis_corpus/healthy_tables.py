@@ -213,13 +213,13 @@ _LOSSES: dict[str, Any] = {
     "mae": "mae",
     "huber": "huber",
     "log_cosh": "log_cosh",
-    "own_mse": lambda y, p: _mean(ops.square(y - p[:, 0])),
-    "own_rmse": lambda y, p: ops.sqrt(_mean(ops.square(y - p[:, 0])) + 1e-6),
-    "quantile": lambda y, p: _mean(ops.maximum(0.9 * (y - p[:, 0]), -0.1 * (y - p[:, 0]))),
-    "percentage_safe": lambda y, p: _mean(ops.abs(y - p[:, 0]) / (ops.abs(y) + 0.5)),
-    "negative": lambda y, p: _mean(ops.square(y - p[:, 0])) - 5.0,
+    "own_mse": lambda y, p: _mean(ops.square(y - p)),
+    "own_rmse": lambda y, p: ops.sqrt(_mean(ops.square(y - p)) + 1e-6),
+    "quantile": lambda y, p: _mean(ops.maximum(0.9 * (y - p), -0.1 * (y - p))),
+    "percentage_safe": lambda y, p: _mean(ops.abs(y - p) / (ops.abs(y) + 0.5)),
+    "negative": lambda y, p: _mean(ops.square(y - p)) - 5.0,
     "correlation": lambda y, p: (
-        -_mean((y - _mean(y)) * (p[:, 0] - _mean(p))) / (ops.std(y) * ops.std(p) + 1e-3)
+        -_mean((y - _mean(y)) * (p - _mean(p))) / (ops.std(y) * ops.std(p) + 1e-3)
     ),
 }
 for _name, _loss in _LOSSES.items():
@@ -236,7 +236,7 @@ def _gaussian_likelihood() -> Setup:
     x, y = linear()
 
     def likelihood(y: Any, p: Any) -> Any:
-        return _mean(0.5 * p[:, 1] + 0.5 * ops.square(y - p[:, 0]) * ops.exp(-p[:, 1]))
+        return _mean(0.5 * p[:, 1] + 0.5 * ops.square(y[:, 0] - p[:, 0]) * ops.exp(-p[:, 1]))
 
     return Setup(compiled(dense(x, out=2), ADAM(3e-3), likelihood), x, y, epochs=10)
 

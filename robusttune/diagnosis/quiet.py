@@ -26,6 +26,7 @@ from robusttune.diagnosis.replay.intervention import limit
 from robusttune.diagnosis.siblings import as_proven_earlier
 from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.trace import FitTrace
+from robusttune.diagnosis.unpaired import pairs_no_rows, unpaired_loss
 from robusttune.diagnosis.verdict import Verdict
 
 # A fit of fewer steps than this has hardly begun, and its silence says nothing.
@@ -64,7 +65,7 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
 
     Nearly free: it reads epoch means and the targets of the first batches.
     """
-    if labels_disagree(model, trace):
+    if labels_disagree(model, trace) or pairs_no_rows(model, next(iter(trace.first_batches), None)):
         return False
     if trace.first_step + len(trace.losses) < _MIN_STEPS:
         return not (model_facts(model).learning_rate or 0.0) < 0
@@ -272,6 +273,6 @@ def _skipped(case: Case) -> Verdict | None:
 
 
 _SETTLED = (
-    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved),
+    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved, unpaired_loss),
     *(*initial_state.QUIET, no_nonlinearity, _worse),
 )
