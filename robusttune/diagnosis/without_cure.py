@@ -12,7 +12,7 @@ from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.end_state import epoch_losses
 from robusttune.diagnosis.investigate import data_changes, fix_of, rate_changes
 from robusttune.diagnosis.limits import NARROW
-from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
+from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, nothing_to_learn, rows_of
 from robusttune.diagnosis.replay.intervention import Intervention, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.signs import VANISHING, Signs
@@ -176,7 +176,8 @@ def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
 
 def _extreme(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return what the layers show by themselves."""
-    if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
+    all_dead = found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD
+    if all_dead and not nothing_to_learn(runner.split[0]):
         cause = FailureCause.DEAD_RELU
         told = "a whole layer of relu units never fires, from the start"
     elif found.gradient_ratio < _GONE and (found.vanishing or learnable(*runner.split)):
