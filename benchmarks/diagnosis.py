@@ -146,10 +146,14 @@ def diagnosed(scenario: Scenario) -> str | None:
     except Exception:
         return None
     options = dict(setup.fit)
-    given = {key: options.pop(key) for key in ("sample_weight", "batch_size") if key in options}
+    given = {key: options.pop(key, None) for key in ("sample_weight", "batch_size")}
+    given = {key: value for key, value in given.items() if value is not None}
     if set(options) - {"validation_data", "validation_split", "epochs", "verbose"}:
         return None
-    record = robusttune.diagnose(setup.model, setup.x, setup.y, **given)
+    try:
+        record = robusttune.diagnose(setup.model, setup.x, setup.y, **given)
+    except robusttune.DataError:
+        return None
     return "-" if record.cause is None else str(record.cause)
 
 
