@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
 from robusttune.causes import FailureCause
@@ -17,8 +16,6 @@ from robusttune.diagnosis.arrays import Array, map_leaves
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import model_facts
-from robusttune.diagnosis.forward import call_model, compute_loss, to_tensors, trains_by_itself
-from robusttune.diagnosis.replay.intervention import Intervention
 from robusttune.diagnosis.trace import Batch
 from robusttune.diagnosis.verdict import Verdict
 
@@ -37,7 +34,13 @@ def pairs_no_rows(model: Any, batch: Batch | None) -> bool:
     """
     if batch is None or batch.y is None or batch.sample_weight is not None:
         return False
-    if trains_by_itself(model) or all(loss.built_in for loss in model_facts(model).losses):
+    if all(loss.built_in for loss in model_facts(model).losses):
+        return False
+    import keras
+
+    from robusttune.diagnosis.forward import call_model, compute_loss, to_tensors, trains_by_itself
+
+    if trains_by_itself(model):
         return False
     rows = {leaf.shape[0] for leaf in keras.tree.flatten(batch.y) if leaf.ndim}
     if len(rows) != 1 or min(rows) < _LEAST_ROWS:
@@ -49,7 +52,7 @@ def pairs_no_rows(model: Any, batch: Batch | None) -> bool:
         with keras.StatelessScope():
             predicted = call_model(model, to_tensors(batch.x), training=False)
             # Each row another prediction, within the same bounds, also where the model has died.
-            told = keras.tree.map_structure(lambda p: _by_row(p, factors), predicted)
+            told = keras.tree.map_structure(lambda p: p * _by_row(factors, p), predicted)
             values = [
                 float(compute_loss(model, None, replace(batch, y=targets), told))
                 for targets in (
@@ -65,13 +68,16 @@ def pairs_no_rows(model: Any, batch: Batch | None) -> bool:
     return abs(shuffled - own) < _SAME * size and abs(other - own) > _OTHER * size
 
 
-def _by_row(predicted: Any, factors: Array) -> Any:
+def _by_row(factors: Array, predicted: Any) -> Any:
+    import keras
+
     shape = (-1, *(1 for _ in predicted.shape[1:]))
-    return predicted * keras.ops.cast(keras.ops.reshape(factors, shape), predicted.dtype)
+    return keras.ops.cast(factors.reshape(shape), predicted.dtype)
 
 
 def unpaired_loss(case: Case) -> Verdict | None:
     """Return an unsafe loss where it pairs no rows, and the plain loss of its head learns."""
+    from robusttune.diagnosis.replay.intervention import Intervention
     from robusttune.diagnosis.replay.optimizer import CannotReplayError
     from robusttune.diagnosis.replay.runner import ReplayRunner
 
