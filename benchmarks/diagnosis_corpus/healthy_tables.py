@@ -236,7 +236,7 @@ def _gaussian_likelihood() -> Setup:
     x, y = linear()
 
     def likelihood(y: Any, p: Any) -> Any:
-        return _mean(0.5 * p[:, 1] + 0.5 * ops.square(y[:, 0] - p[:, 0]) * ops.exp(-p[:, 1]))
+        return _mean(0.5 * p[:, 1] + 0.5 * ops.square(y - p[:, 0]) * ops.exp(-p[:, 1]))
 
     return Setup(compiled(dense(x, out=2), ADAM(3e-3), likelihood), x, y, epochs=10)
 
