@@ -139,14 +139,15 @@ def test_a_function_of_the_users_is_unknown_and_not_linear() -> None:
 def test_the_end_of_a_model_is_found_through_its_graph(make: Any, activation: Any) -> None:
     """By structure alone, without a run."""
     model = make()
-    assert last_layer(model) == Head(units=model.outputs[0].shape[-1], activation=activation)
+    shape = model.outputs[0].shape
+    assert last_layer(model) == Head(units=shape[-1], activation=activation, axes=len(shape))
 
 
 def test_the_ends_of_several_outputs_have_their_names() -> None:
     """In the order of the outputs."""
     x = keras.Input((8,))
     model = keras.Model(x, [Dense(1, name="b")(x), Activation("softmax", name="a")(Dense(3)(x))])
-    assert heads(model) == (Head(1, "linear", "b"), Head(3, "softmax", "a"))
+    assert heads(model) == (Head(1, "linear", "b", 2), Head(3, "softmax", "a", 2))
 
 
 def test_strong_regularization_is_told_by_name() -> None:
