@@ -32,7 +32,6 @@ PAGES = {
 CAUSES = "docs/reference/causes/"
 # Pages whose code trains nothing.
 QUICK = {
-    "docs/gallery.md",
     "docs/how-to/gate-a-pull-request.md",
     "docs/reference/policy.md",
     "docs/reference/records.md",
@@ -103,7 +102,7 @@ def blocks(page: str) -> list[Block]:
 
 def words(text: str) -> list[str]:
     """Return the words of a text, with every number the same."""
-    return re.sub(r"(?<![A-Za-z_])[-+]?\d[\d.,]*(e[-+]?\d+)?", "#", text).split()
+    return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", "#", text).split()
 
 
 def holds(shown: list[str], printed: list[str]) -> bool:
@@ -207,8 +206,8 @@ def shell_lines() -> list[Any]:
         pytest.param(line, id=f"{page}: {line}")
         for page in PAGES
         for block in blocks(page)
-        if block.language in ("sh", "")
-        for line in block.text.splitlines()
+        if block.language in ("sh", "yaml", "")
+        for line in map(str.strip, block.text.replace("- run: ", "").splitlines())
         if line.startswith(("robusttune ", "make ", "pip ", "python "))
     ]
 
@@ -227,9 +226,9 @@ def test_command_of_page_is_one(line: str) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         for extra in re.findall(r"\[(\w+)\]", line):
             assert extra in project["optional-dependencies"]
-    else:
+    elif "-m" not in arguments:
         script = next(each for each in arguments if not each.startswith("-"))
-        assert script == "robusttune" or (ROOT / script).exists() or script.startswith("train/")
+        assert (ROOT / script).exists()
 
 
 @pytest.mark.parametrize("cause", FailureCause)
