@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -138,6 +140,16 @@ def source(page: str) -> str:
 SLOW = (pytest.mark.full, pytest.mark.timeout(1200))
 
 
+@pytest.fixture
+def _as_before() -> Iterator[None]:
+    """Undo what a page does to the package's logger."""
+    logger = logging.getLogger("robusttune")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=() if page in QUICK else SLOW) for page in PAGES if has_python(page)],
