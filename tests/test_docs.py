@@ -125,6 +125,22 @@ def test_docs_quote_what_is_measured() -> None:
         assert row in page
 
 
+def test_readme_table_is_of_the_benchmark() -> None:
+    """Its six short rows say of the causes what the measured rows say."""
+    measured = (DOCS / "explanation" / "benchmarks.md").read_text(encoding="utf-8").splitlines()
+    readme = README.read_text(encoding="utf-8")
+    rows = readme.partition("| what goes wrong |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) == 6
+    for row in rows:
+        name, _, ours = (cell.strip() for cell in row.strip("|").split("|"))
+        (long,) = (line for line in measured if line.startswith(f"| {name.partition(',')[0]}"))
+        cause = re.search(r"[a-z_]+_[a-z_]+|crashed", ours)
+        assert cause is not None
+        count = re.search(rf"(\d) {cause[0]}|after (\d)", ours)
+        assert count is not None
+        assert f"{cause[0]} ({count[1] or count[2]})" in long, row
+
+
 def evidence_keys(path: Path) -> set[str]:
     """Return the keys of the dict literals of a module that become evidence."""
     found: list[ast.AST] = []

@@ -28,7 +28,7 @@ from robusttune.cli import _parser
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = {
-    str(path.relative_to(ROOT)): path
+    path.relative_to(ROOT).as_posix(): path
     for path in [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md"))]
     if "_build" not in path.parts
 }
