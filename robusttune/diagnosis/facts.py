@@ -73,11 +73,13 @@ class Head:
         units: Size of the last axis of the predictions; None where unknown.
         activation: Name of the last activation ("softmax"); None where unknown.
         name: By which targets in a dict belong to it; None where there is none.
+        axes: Axes of the predictions, the rows included; None where unknown.
     """
 
     units: int | None = None
     activation: str | None = None
     name: str | None = None
+    axes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
