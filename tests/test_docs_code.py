@@ -104,8 +104,9 @@ def blocks(page: str) -> list[Block]:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text, with every number the same."""
-    return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?", "#", text).split()
+    """Return the words of a text, with every number the same, and every duration."""
+    numbers = re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?( (ms|s|min|h|d)\b)?", "#", text)
+    return re.sub(r"#( #)+", "#", numbers).split()
 
 
 def holds(shown: list[str], printed: list[str]) -> bool:
