@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from example import write_report
+from sphinx.application import Sphinx
 
 import robusttune
 
@@ -30,3 +36,12 @@ html_theme = "furo"
 html_title = f"robusttune {release}"
 html_copy_source = False
 html_show_sphinx = False
+
+
+def _example_report(app: Sphinx) -> None:
+    write_report(Path(app.outdir, "example-report.html"))
+
+
+def setup(app: Sphinx) -> None:
+    """Make the report that the pages link to."""
+    app.connect("builder-inited", _example_report)

@@ -6,6 +6,8 @@ import gc
 import os
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Iterable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The tests' matrices are small: more threads only wait for each other, for long on a busy machine.
@@ -23,6 +25,38 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+# What a skipped test wants, by a word of its reason, and how to get it.
+_WAYS = {
+    "Chromium": "install Chromium or Google Chrome, e.g. `apt-get install chromium`",
+    "PostgreSQL": "install PostgreSQL's server, e.g. `apt-get install postgresql`",
+    "AutoKeras": "pip install autokeras",
+    "playwright": "pip install playwright",
+    "could not import": "pip install --constraint constraints.txt '.[dev]'",
+    "is not installed": "pip install --constraint constraints.txt '.[dev]'",
+}
+
+
+def skipped_lines(reasons: Iterable[str]) -> list[str]:
+    """Return what to say of skipped tests: how many for each reason, and how to have them run."""
+    counted = Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+    lines = []
+    for reason, number in sorted(counted.items()):
+        way = next((way for word, way in _WAYS.items() if word in reason), None)
+        tests = "1 test" if number == 1 else f"{number} tests"
+        lines.append(f"{tests}: {reason}" + (f": {way}" if way else ""))
+    return lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say last which tests were skipped, why, and how to get them."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [r.longrepr[2] if isinstance(r.longrepr, tuple) else "" for r in skipped]
+    if reasons:
+        terminalreporter.section("skipped")
+        for line in skipped_lines(reasons):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

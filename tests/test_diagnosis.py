@@ -330,8 +330,9 @@ def test_confidences_that_are_set_by_hand_are_in_one_place() -> None:
     package = Path(confidence.__file__).parent
     by_hand = re.compile(r"confidence=\d")
     assert [p.name for p in package.glob("*.py") if by_hand.search(p.read_text())] == []
-    page = (package.parents[1] / "docs" / "how-it-works.md").read_text(encoding="utf-8")
-    told = page[page.index("set by hand") :].partition("###")[0]
+    docs = package.parents[1] / "docs"
+    page = (docs / "explanation" / "how-it-works.md").read_text(encoding="utf-8")
+    told = page[page.index("set by hand") :].partition("\n## ")[0]
     for name, value in vars(confidence).items():
         if name.isupper() and isinstance(value, float):
             assert str(value) in told, name

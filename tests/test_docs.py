@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
-import inspect
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,12 +16,32 @@ import robusttune
 import robusttune.errors
 import robusttune.optuna
 import robusttune.trackers
-from robusttune import FailureCause, Policy
 from robusttune.cli import main
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = [p for p in [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md"))] if "_build" not in p.parts]
+
+
+def named(page: Path) -> str:
+    """Return a page's place in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_readme_is_short() -> None:
+    """A screen or three: everything else is in docs/."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    assert len(" ".join(lines).split()) <= 1000
+
+
+def test_readme_names_the_commands() -> None:
+    """Continuous integration and newcomers look for them here."""
+    text = README.read_text(encoding="utf-8")
+    for command in ("make demo", "make test", "pip install ."):
+        assert command in text
 
 
 @pytest.mark.full
@@ -38,12 +58,14 @@ def test_docs_build_without_warnings(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "divergence_factor" in (tmp_path / "api.html").read_text(encoding="utf-8")
+    for page in ("reference/api.html", "reference/policy.html"):
+        assert "divergence_factor" in (tmp_path / page).read_text(encoding="utf-8")
+    assert "10 of 30 trials failed" in (tmp_path / "example-report.html").read_text("utf-8")
 
 
 def test_docs_name_every_public_name() -> None:
     """A new public name cannot be forgotten in the API pages."""
-    api = (DOCS / "api.rst").read_text(encoding="utf-8")
+    api = (DOCS / "reference" / "api.rst").read_text(encoding="utf-8")
     assert "automodule:: robusttune.errors" in api
     for name in set(robusttune.__all__) - set(vars(robusttune.errors)):
         assert re.search(rf"^(\.\. .*::| +) robusttune\.{name}\b", api, re.MULTILINE), name
@@ -53,46 +75,42 @@ def test_docs_name_every_public_name() -> None:
         assert re.search(rf":: robusttune\.trackers\.{name}\b", api), name
 
 
-def policy_table() -> list[str]:
-    """Return the rows of the policy table, from the docstring of Policy."""
-    described = inspect.getdoc(Policy)
-    assert described is not None
-    arguments = described.split("Args:\n")[1].split("\n\nRaises:")[0]
-    texts = {
-        name: " ".join(text.split())
-        for name, text in re.findall(r"^    (\w+): ((?:.|\n {8})+)", arguments, re.MULTILINE)
-    }
-    return [
-        f"| `{field.name}` | `{field.default!r}` | {texts[field.name]} |"
-        for field in dataclasses.fields(Policy)
-    ]
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_docs_tables_are_those_of_the_code(page: Path) -> None:
+    """`python docs/tables.py` writes them: every field of the policy, every cause and advice."""
+    text = page.read_text(encoding="utf-8")
+    assert text == tables().written(text)
 
 
-def test_docs_policy_table() -> None:
-    """The README has every field of the policy, as its docstring has it."""
-    for row in policy_table():
-        assert row in README
+def test_docs_have_the_tables() -> None:
+    """And no page has lost its one."""
+    for name in tables().TABLES:
+        assert any(f"<!-- table: {name} -->" in p.read_text(encoding="utf-8") for p in PAGES)
 
 
-@pytest.mark.parametrize("cause", FailureCause)
-def test_docs_causes_table(cause: FailureCause) -> None:
-    """The README has every cause, with its advice."""
-    assert f"| {cause} | {cause.advice} |" in README
+def tables() -> ModuleType:
+    """Return docs/tables.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("docs_tables", DOCS / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_docs_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """The API page has every option of the command."""
-    api = (DOCS / "api.rst").read_text(encoding="utf-8")
+    """The page of the command line has every option."""
+    page = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
     for command in ("report", "watch", "demo"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         for option in re.findall(r"--[a-z-]+", capsys.readouterr().out):
-            assert option in api or option == "--help", option
+            assert option in page or option == "--help", option
 
 
 @pytest.mark.full
 def test_docs_quote_what_is_measured() -> None:
-    """The README's table of what happens with and without is what its script prints."""
+    """The table of what happens with and without is what its script prints."""
     command = [str(ROOT / "benchmarks" / "with_and_without.py"), "--only"]
     done = subprocess.run(
         [sys.executable, *command, "nan", "optuna_exception"],
@@ -102,8 +120,25 @@ def test_docs_quote_what_is_measured() -> None:
     )
     rows = done.stdout.splitlines()
     assert len(rows) == 4
+    page = (DOCS / "explanation" / "benchmarks.md").read_text(encoding="utf-8")
     for row in rows:
-        assert row in README
+        assert row in page
+
+
+def test_readme_table_is_of_the_benchmark() -> None:
+    """Its six short rows say of the causes what the measured rows say."""
+    measured = (DOCS / "explanation" / "benchmarks.md").read_text(encoding="utf-8").splitlines()
+    readme = README.read_text(encoding="utf-8")
+    rows = readme.partition("| what goes wrong |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) == 6
+    for row in rows:
+        name, _, ours = (cell.strip() for cell in row.strip("|").split("|"))
+        (long,) = (line for line in measured if line.startswith(f"| {name.partition(',')[0]}"))
+        cause = re.search(r"[a-z_]+_[a-z_]+|crashed", ours)
+        assert cause is not None
+        count = re.search(rf"(\d) {cause[0]}|after (\d)", ours)
+        assert count is not None
+        assert f"{cause[0]} ({count[1] or count[2]})" in long, row
 
 
 def evidence_keys(path: Path) -> set[str]:
@@ -124,7 +159,7 @@ def evidence_keys(path: Path) -> set[str]:
 
 
 def test_docs_explain_all_evidence() -> None:
-    """Every number behind a verdict is in the table of how-it-works."""
+    """Every number behind a verdict is in the table of evidence."""
     package = Path(robusttune.__file__).parent
     modules = [
         *package.glob("diagnosis/**/*.py"),
@@ -133,15 +168,41 @@ def test_docs_explain_all_evidence() -> None:
     ]
     keys = {key for module in modules for key in evidence_keys(module)}
     assert {"input_scale", "replays", "final_loss", "label_mismatch", "memory_bytes"} <= keys
-    page = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "records.md").read_text(encoding="utf-8")
     assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 
-def test_docs_links() -> None:
-    """Links between the files of the repository lead somewhere."""
-    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert "://" in target or (page.parent / target).exists(), (page.name, target)
+def slugs(page: Path) -> set[str]:
+    """Return the anchors of a page, one a heading."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {text.strip().replace(" ", "-") for text in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_docs_links(page: Path) -> None:
+    """Links between the files of the repository, and to headings in them, lead somewhere."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'href="([^"]+)"', text):
+        place, _, anchor = target.partition("#")
+        if "://" in target or place.endswith("example-report.html"):  # made when they are built
+            continue
+        found = page.parent / place if place else page
+        assert found.exists(), target
+        assert not anchor or anchor in slugs(found), target
+
+
+def test_docs_have_no_page_that_nothing_leads_to() -> None:
+    """From the index every page can be reached."""
+    reached, ahead = set(), [DOCS / "index.md"]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        targets = re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8"))
+        ahead += [page.parent / target for target in targets if "://" not in target]
+    assert {p for p in PAGES if p.is_relative_to(DOCS)} <= reached
 
 
 def _dataclasses() -> list[tuple[str, ast.ClassDef]]:
