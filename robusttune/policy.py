@@ -76,8 +76,8 @@ class Policy:
         probe: Whether a learning-rate range test on the user's own data narrows the learning rates
             before the first trial.
         probe_seconds: Wall time that the range test may take, in seconds (> 0).
-        avoid_unstable: Whether proposals turn away from places where most of the nearest trials
-            failed, because of their hyperparameters.
+        avoid_unstable: Whether proposals turn away from places where trials are likely to fail
+            because of their hyperparameters.
         free_share: Share of the proposals that never turn away (0..1), so that the map of
             unstable regions stays honest and a wrong lesson can be unlearned.
 

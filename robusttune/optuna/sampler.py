@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import optuna
@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from robusttune._compat.optuna import grid_values, source_of, trials_for_sampling, unwrapped
 from robusttune.arguments import instance
-from robusttune.learning import is_free
+from robusttune.learning import Outcome, first_stable, is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
 from robusttune.policy import Policy
 
@@ -40,6 +40,7 @@ _GENETIC = (
 # where it insists. More of the former cost time and gain nothing (benchmarks/trap.py).
 _REDRAWS = 2
 _RANDOM_DRAWS = 100
+_RANDOM_VALUES = 20  # of one hyperparameter that only some trials have
 
 
 class CrashAwareSampler(BaseSampler):
@@ -47,11 +48,12 @@ class CrashAwareSampler(BaseSampler):
 
     Failed trials stay failed in the storage. The base sampler alone sees those whose parameters
     made them fail, as trials with the worst value that was measured. It is asked again where it
-    proposes values whose nearest trials mostly failed, and where it insists they are drawn from the
-    whole space. Failures that do not depend on the parameters (code errors, crashed workers, broken
-    data) teach nothing; failures of unknown cause do where failing depends on the parameters, by a
-    permutation test. Until the first failure that teaches, the proposals are those of the base
-    sampler, bit by bit. Grid and brute-force samplers are left alone: they visit each point once.
+    proposes what is likely to fail, and where it insists the values are drawn from the whole space;
+    where nothing else is left, the least likely one is given out. Which failures teach is a matter
+    of evidence: failures of a kind (exception and place, or symptom) whose cause does not settle it
+    do where failing depends on the parameters, by a permutation test. Until the first failure that
+    teaches, the proposals are those of the base sampler, bit by bit. Grid and brute-force samplers
+    are left alone: they visit each point once.
 
     Args:
         base: The sampler that proposes; None is Optuna's default, TPESampler().
@@ -71,12 +73,13 @@ class CrashAwareSampler(BaseSampler):
         self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
+        self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self._base})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_learned": None}
+        return {**self.__dict__, "_learned": None, "_outcomes": None}
 
     def reseed_rng(self) -> None:
         """Reseed the base sampler."""
@@ -105,13 +108,10 @@ class CrashAwareSampler(BaseSampler):
         related = {name: search_space[name] for name in related if name in search_space}
         if not self._turns_away(learned, trial):
             return self._base.sample_relative(view, trial, related)
-        fixed = self._fixed(trial)  # whatever is proposed for them, these are what is run
+        # Whatever is proposed for what is fixed, that is what is run.
+        known = {**trial.params, **self._fixed(trial)}
         proposals = self._proposals(view, trial, related, search_space)
-        first = next(proposals)
-        for proposal in itertools.chain([first], proposals):
-            if not learned.lesson.is_unstable({**trial.params, **proposal, **fixed}):
-                return proposal
-        return first
+        return first_stable(learned.lesson, proposals, known) or {}
 
     def sample_independent(
         self,
@@ -120,9 +120,26 @@ class CrashAwareSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return the base sampler's value."""
-        view = self._view(study, self._lesson(study))
-        return self._base.sample_independent(view, trial, param_name, param_distribution)
+        """Return the base sampler's value; where that is unstable, a further one."""
+        learned = self._lesson(study)
+        view = self._view(study, learned)
+
+        def draw(sampler: BaseSampler) -> dict[str, Any]:
+            value = sampler.sample_independent(view, trial, param_name, param_distribution)
+            return {param_name: value}
+
+        if (
+            learned is None
+            or param_name in self._fixed(trial)
+            or not self._turns_away(learned, trial)
+        ):
+            return draw(self._base)[param_name]
+        anywhere = RandomSampler(seed=trial.number)
+        samplers = chain(repeat(self._base, 1 + _REDRAWS), repeat(anywhere, _RANDOM_VALUES))
+        known = {name: value for name, value in trial.params.items() if name != param_name}
+        values = first_stable(learned.lesson, map(draw, samplers), known)
+        assert values is not None
+        return values[param_name]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Let the base sampler prepare."""
@@ -150,7 +167,9 @@ class CrashAwareSampler(BaseSampler):
         key = (*source_of(study), len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
-            known = (key, lesson_of(finished, study.directions))
+            if self._outcomes is None or self._outcomes[0] != key[:2]:
+                self._outcomes = key[:2], {}
+            known = (key, lesson_of(finished, study.directions, self._outcomes[1]))
             self._learned = known
         return known[1]
 

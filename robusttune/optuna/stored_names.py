@@ -8,6 +8,7 @@ RECORD_KEY = "robusttune:record"  # of a trial: its record, as one JSON string
 # record.
 LATER_RECORD_PREFIX = "robusttune:record:"
 ADJUSTMENTS_KEY = "robusttune:adjustments"  # of the study: a list of dicts of the five fields
+FARTHEST_KEY = "robusttune:farthest"  # of the trial that is enqueued before a study is given up
 
 # Of a trial, beside its record: these fields of it, to filter by; null on a stable trial that has
 # copied them, with the other attributes, from one that it repeats.

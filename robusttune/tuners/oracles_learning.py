@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, takewhile
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune.learning import Lesson, Outcome, is_free, learn, recent
+from robusttune.learning import Lesson, Outcome, farthest, first_stable, is_free, learn, recent
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord
 from robusttune.tuners.parameters import parameters_of, without_bookkeeping
@@ -42,13 +42,14 @@ def learning_mixin(oracle_class: type) -> type:
 
 
 class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
-    """Random proposals turn away from places where the nearest trials failed by their parameters.
+    """Random proposals turn away from places where trials are likely to fail by their parameters.
 
     `policy.avoid_unstable` switches this off, `policy.free_share` of the proposals are left free.
     Grids are left alone: their oracle draws nothing at random.
     """
 
     robust_policy: Policy
+    farthest_is_due = False  # whether the next trial is to be as far from the failed ones as can be
 
     def robusttune_records(self) -> Mapping[str, TrialRecord]:
         """Return the records of the finished trials by trial_id; the host's adapter knows them."""
@@ -56,23 +57,33 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _random_values(self) -> Any:
         first = super()._random_values()
-        if first is None or not self._any_failed() or not self._turns_away():
+        if first is None or not self._any_failed():
+            return first
+        if self.farthest_is_due:
+            self.farthest_is_due = False
+            return self._farthest_values()
+        if not self._turns_away():
             return first
         _, lesson = self._lesson()
-        values = first
-        for _ in range(_REDRAWS):
-            if values is None or not lesson.is_unstable(values):
-                break
-            values = super()._random_values()
-        return values or first
+        more = (super(LearningOracle, self)._random_values() for _ in range(_REDRAWS))
+        proposals = takewhile(lambda values: values is not None, more)
+        return first_stable(lesson, chain([first], proposals))
 
     def _turns_away(self) -> bool:
         policy = self.robust_policy
-        # A map of few trials would close places that one failure only happened to lie near. As many
-        # are drawn freely as Keras Tuner's Bayesian oracle draws before it begins to model.
-        needed = 3 * len(self.hyperparameters.space)
-        known = sum(1 for _ in islice(self._finished_trials(), needed)) >= needed
-        return policy.avoid_unstable and known and not is_free(len(self.trials), policy.free_share)
+        return policy.avoid_unstable and not is_free(len(self.trials), policy.free_share)
+
+    def _farthest_values(self) -> dict[str, Any]:
+        """Return values as far from those of the failed trials as the space allows."""
+        space = self.hyperparameters.space
+        tried = [without_bookkeeping(t.hyperparameters.values) for t in self._finished_trials()]
+        far = farthest(parameters_of(space).values(), tried)
+        values = keras_tuner.HyperParameters()
+        for hp in space:
+            values.merge([hp])
+            if values.is_active(hp):
+                values.values[hp.name] = far.get(hp.name, hp.default)
+        return dict(values.values)
 
     def _any_failed(self) -> bool:
         """Whether any trial has failed; what was looked at before is not looked at again."""
@@ -97,20 +108,21 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         outcomes = []
         for trial in finished:
             record = records.get(trial.trial_id)
-            failed = trial.status == TrialStatus.FAILED
-            cause = record.cause if failed and record is not None else None
             tried = without_bookkeeping(trial.hyperparameters.values)
             if record is not None and record.params:  # the others had no part in it
                 tried = {name: tried[name] for name in record.params if name in tried}
-            outcomes.append(Outcome(tried, failed, cause))
+            if trial.status == TrialStatus.FAILED:
+                outcomes.append(Outcome.of_failure(tried, record))
+            else:
+                outcomes.append(Outcome(tried, False))
         return finished, learn(parameters_of(self.hyperparameters.space).values(), outcomes)
 
 
 class LearningBayesianOracle(LearningOracle):
     """The Gaussian process sees failures that teach as trials with the worst score so far.
 
-    A proposal that repeats a failed trial, whatever its cause, or lies where the nearest trials
-    failed by their parameters, is replaced by a random one.
+    A proposal that repeats a failed trial, whatever its cause, or is likely to fail by its
+    parameters, is replaced by a random one.
     """
 
     def populate_space(self, trial_id: str) -> Any:
