@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from robusttune.learning.earlier import EarlierSearch, Guidance
 from robusttune.learning.farthest import farthest
 from robusttune.learning.lesson import Lesson, learn
 from robusttune.learning.outcomes import Outcome, is_free, recent
 from robusttune.learning.proposals import first_stable
 
-__all__ = ["Lesson", "Outcome", "farthest", "first_stable", "is_free", "learn", "recent"]
+__all__ = [
+    "EarlierSearch",
+    "Guidance",
+    "Lesson",
+    "Outcome",
+    "farthest",
+    "first_stable",
+    "is_free",
+    "learn",
+    "recent",
+]

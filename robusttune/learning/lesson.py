@@ -76,6 +76,26 @@ class Lesson:
                 risks[row] = self._failed[same].mean()
         return risks
 
+    @property
+    def has_model(self) -> bool:
+        """Whether it says anything of places that were not tried."""
+        return self._model is not None
+
+    def chances(self, places: Sequence[Mapping[str, Any]]) -> Floats:
+        """Return the chance of failing at places, whatever was tried there; needs a model."""
+        assert self._model is not None
+        return self._model.chances(self._space.encode(places))
+
+    def knows(self, proposals: Sequence[Mapping[str, Any]]) -> Bools:
+        """Return whether all choices of proposals are among those of its trials, shape (n,)."""
+        points = self._space.encode(proposals)[:, self._space.nominal]
+        seen = self._points[:, self._space.nominal]
+        known = np.ones(len(points), dtype=bool)
+        for column in range(points.shape[1]):
+            values = points[:, column]
+            known &= ~np.isfinite(values) | np.isin(values, seen[:, column])
+        return known
+
     def _same(self, point: Floats) -> Bools:
         """Return which trials had these values, as far as they came to ask for them."""
         both_absent = np.isnan(self._points) & np.isnan(point)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from robusttune.learning.earlier import Guidance
 from robusttune.learning.lesson import Lesson
 
 _Proposal = TypeVar("_Proposal", bound=Mapping[str, Any])
@@ -17,7 +18,9 @@ _AT_ONCE = 16
 
 
 def first_stable(
-    lesson: Lesson, proposals: Iterable[_Proposal], known: Mapping[str, Any] | None = None
+    lesson: Lesson | Guidance,
+    proposals: Iterable[_Proposal],
+    known: Mapping[str, Any] | None = None,
 ) -> _Proposal | None:
     """Return the first proposal that is not likely to fail, or else the least likely one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -16,6 +16,7 @@ from robusttune.findings import Findings
 from robusttune.learning import Lesson, Outcome, learn, recent
 from robusttune.optuna.distributions import parameters_of
 from robusttune.optuna.records import lost_its_worker, stored_record
+from robusttune.space.parameters import Parameter
 
 # Failures shown for each trial with a value. TPE counts the best tenth of the trials as good ones;
 # with more failures than this a failure would have to be among them.
@@ -31,11 +32,17 @@ class StudyLesson:
         lesson: Says which places are unstable.
         shown: Failed trials by number, as trials with the worst values that were measured.
         space: The parameters that the latest trials have in common.
+        parameters: All parameters of the latest trials, by name.
+        outcomes: How the latest trials ended.
+        earlier: What earlier searches teach, by their names.
     """
 
     lesson: Lesson
     shown: Mapping[int, FrozenTrial]
     space: Mapping[str, BaseDistribution]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    outcomes: Sequence[Outcome] = ()
+    earlier: Mapping[str, Lesson] = field(default_factory=dict)
 
 
 def lesson_of(
@@ -56,7 +63,8 @@ def lesson_of(
     for trial in finished:
         if trial.number not in outcomes:
             outcomes[trial.number] = _outcome(trial)
-    lesson = learn(parameters_of(finished).values(), [outcomes[t.number] for t in finished])
+    parameters, ends = parameters_of(finished), [outcomes[trial.number] for trial in finished]
+    lesson = learn(parameters.values(), ends)
     caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
     successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     failures = [trial for trial in caused if trial.state is TrialState.FAIL]
@@ -66,7 +74,8 @@ def lesson_of(
     least = min((len(trial.params) for trial in successes), default=0)
     grown = [trial for trial in failures if len(trial.params) >= least]
     space = _common_distributions([*successes, *grown])
-    return StudyLesson(lesson, _shown(whole, successes, directions), space)
+    shown = _shown(whole, successes, directions)
+    return StudyLesson(lesson, shown, space, parameters, ends)
 
 
 class LearningView(Study):

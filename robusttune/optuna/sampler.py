@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,11 +23,21 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from robusttune._compat.optuna import grid_values, source_of, trials_for_sampling, unwrapped
+from robusttune._compat.optuna import (
+    grid_values,
+    note_of_trial,
+    source_of,
+    trials_for_sampling,
+    unwrapped,
+    url_of,
+)
 from robusttune.arguments import instance
-from robusttune.learning import Outcome, first_stable, is_free
+from robusttune.learning import Guidance, Lesson, Outcome, first_stable, is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
+from robusttune.optuna.stored_names import TURNED_AWAY_KEY
 from robusttune.policy import Policy
+from robusttune.prior_searches import lessons_for, read_prior_searches
+from robusttune.space.parameters import Parameter
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
 _EXHAUSTIVE = (GridSampler, BruteForceSampler)
@@ -57,7 +68,10 @@ class CrashAwareSampler(BaseSampler):
 
     Args:
         base: The sampler that proposes; None is Optuna's default, TPESampler().
-        policy: `avoid_unstable` and `free_share` apply; None is Policy().
+        policy: `avoid_unstable`, `prior_searches` and `free_share` apply; None is Policy().
+
+    Raises:
+        StoreError: One of the prior searches is missing or cannot be read.
 
     Example:
         >>> import optuna
@@ -72,6 +86,9 @@ class CrashAwareSampler(BaseSampler):
         self._base = TPESampler() if base is None else base
         self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
+        self._earlier = read_prior_searches(self._policy.prior_searches)
+        self._told: set[str] = set()  # warnings of prior searches
+        self._known_earlier: tuple[Mapping[str, Parameter], Mapping[str, Lesson]] | None = None
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
         self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
 
@@ -79,7 +96,7 @@ class CrashAwareSampler(BaseSampler):
         return f"{type(self).__name__}({self._base})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_learned": None, "_outcomes": None}
+        return {**self.__dict__, "_learned": None, "_outcomes": None, "_known_earlier": None}
 
     def reseed_rng(self) -> None:
         """Reseed the base sampler."""
@@ -91,7 +108,7 @@ class CrashAwareSampler(BaseSampler):
         """Return the base sampler's space; where there is a lesson, all that trials share."""
         learned = self._lesson(study)
         space = self._base.infer_relative_search_space(self._view(study, learned), trial)
-        if learned is None or not self._turns_away(learned, trial):
+        if learned is None or self._guidance(learned, trial) is None:
             return space
         shared = {name: drawn for name, drawn in learned.space.items() if not drawn.single()}
         return {**shared, **space}
@@ -106,12 +123,17 @@ class CrashAwareSampler(BaseSampler):
         view = self._view(study, learned)
         related = self._base.infer_relative_search_space(view, trial)
         related = {name: search_space[name] for name in related if name in search_space}
-        if not self._turns_away(learned, trial):
+        guidance = self._guidance(learned, trial)
+        if guidance is None:
             return self._base.sample_relative(view, trial, related)
         # Whatever is proposed for what is fixed, that is what is run.
         known = {**trial.params, **self._fixed(trial)}
         proposals = self._proposals(view, trial, related, search_space)
-        return first_stable(learned.lesson, proposals, known) or {}
+        first = next(proposals)
+        by = guidance.turned_away_by({**first, **known}) if first else None
+        if by is not None:
+            note_of_trial(study, trial, TURNED_AWAY_KEY, by)
+        return first_stable(guidance, chain([first], proposals), known) or {}
 
     def sample_independent(
         self,
@@ -128,21 +150,26 @@ class CrashAwareSampler(BaseSampler):
             value = sampler.sample_independent(view, trial, param_name, param_distribution)
             return {param_name: value}
 
-        if (
-            learned is None
-            or param_name in self._fixed(trial)
-            or not self._turns_away(learned, trial)
-        ):
+        guidance = None if learned is None else self._guidance(learned, trial)
+        if guidance is None or param_name in self._fixed(trial):
             return draw(self._base)[param_name]
         anywhere = RandomSampler(seed=trial.number)
         samplers = chain(repeat(self._base, 1 + _REDRAWS), repeat(anywhere, _RANDOM_VALUES))
         known = {name: value for name, value in trial.params.items() if name != param_name}
-        values = first_stable(learned.lesson, map(draw, samplers), known)
+        values = first_stable(guidance, map(draw, samplers), known)
         assert values is not None
         return values[param_name]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Let the base sampler prepare."""
+        """Let the base sampler prepare.
+
+        Raises:
+            ValueError: The study is one of `Policy.prior_searches` itself.
+        """
+        url = url_of(study) if self._earlier else None
+        for search in self._earlier:
+            if url is not None and search.source == url and search.name == study.study_name:
+                raise ValueError(f"prior_searches names the study {search.name!r} itself.")
         self._base.before_trial(study, trial)
 
     def after_trial(
@@ -160,7 +187,9 @@ class CrashAwareSampler(BaseSampler):
             return None
         trials = trials_for_sampling(study)
         finished = [trial for trial in trials if trial.state.is_finished()]
-        if all(trial.state is not TrialState.FAIL for trial in finished):
+        if all(trial.state is not TrialState.FAIL for trial in finished) and not (
+            self._earlier and finished
+        ):
             return None
         # Finished trials do not change: what they teach depends on which they are. Hyperband's
         # brackets are one study of the storage, each with trials of its own.
@@ -169,7 +198,10 @@ class CrashAwareSampler(BaseSampler):
         if known is None or known[0] != key:
             if self._outcomes is None or self._outcomes[0] != key[:2]:
                 self._outcomes = key[:2], {}
-            known = (key, lesson_of(finished, study.directions, self._outcomes[1]))
+            learned = lesson_of(finished, study.directions, self._outcomes[1])
+            if self._earlier:
+                learned = replace(learned, earlier=self._earlier_lessons(learned))
+            known = (key, learned)
             self._learned = known
         return known[1]
 
@@ -178,12 +210,22 @@ class CrashAwareSampler(BaseSampler):
             return study
         return LearningView(study, learned.shown)
 
-    def _turns_away(self, learned: StudyLesson, trial: FrozenTrial) -> bool:
-        return (
-            learned.lesson.taught
-            and self._policy.avoid_unstable
-            and not is_free(trial.number, self._policy.free_share)
-        )
+    def _guidance(self, learned: StudyLesson, trial: FrozenTrial) -> Guidance | None:
+        """Return what turns proposals of a trial away; None where nothing does."""
+        policy = self._policy
+        if not policy.avoid_unstable or is_free(trial.number, policy.free_share):
+            return None
+        outcomes = learned.outcomes
+        guidance = Guidance.of(learned.lesson, learned.earlier, outcomes, trial.number)
+        return guidance if guidance.has_any else None
+
+    def _earlier_lessons(self, learned: StudyLesson) -> Mapping[str, Lesson]:
+        """Return what earlier searches teach of the study's space."""
+        if self._known_earlier is None or self._known_earlier[0] != learned.parameters:
+            space = list(learned.parameters.values())
+            lessons = lessons_for(self._earlier, space, self._told)
+            self._known_earlier = learned.parameters, lessons
+        return self._known_earlier[1]
 
     def _proposals(
         self,

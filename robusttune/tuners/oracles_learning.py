@@ -8,7 +8,7 @@ Keras Tuner's classes propose, bit by bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, takewhile
 from typing import Any
 
@@ -16,8 +16,19 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune.learning import Lesson, Outcome, farthest, first_stable, is_free, learn, recent
+from robusttune.learning import (
+    EarlierSearch,
+    Guidance,
+    Lesson,
+    Outcome,
+    farthest,
+    first_stable,
+    is_free,
+    learn,
+    recent,
+)
 from robusttune.policy import Policy
+from robusttune.prior_searches import lessons_for
 from robusttune.records import TrialRecord
 from robusttune.tuners.parameters import parameters_of, without_bookkeeping
 
@@ -49,6 +60,8 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     """
 
     robust_policy: Policy
+    robust_earlier: Sequence[EarlierSearch] = ()
+    robust_told: set[str]  # warnings of earlier searches that were given
     farthest_is_due = False  # whether the next trial is to be as far from the failed ones as can be
 
     def robusttune_records(self) -> Mapping[str, TrialRecord]:
@@ -57,21 +70,37 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _random_values(self) -> Any:
         first = super()._random_values()
-        if first is None or not self._any_failed():
+        if first is None or not (self._any_failed() or self.robust_earlier):
             return first
         if self.farthest_is_due:
             self.farthest_is_due = False
             return self._farthest_values()
-        if not self._turns_away():
+        guidance = self._guidance()
+        if guidance is None:
             return first
-        _, lesson = self._lesson()
+        by = guidance.turned_away_by(first)
+        if by is not None:
+            self.count_turned_away(by)
         more = (super(LearningOracle, self)._random_values() for _ in range(_REDRAWS))
         proposals = takewhile(lambda values: values is not None, more)
-        return first_stable(lesson, chain([first], proposals))
+        return first_stable(guidance, chain([first], proposals))
 
-    def _turns_away(self) -> bool:
-        policy = self.robust_policy
-        return policy.avoid_unstable and not is_free(len(self.trials), policy.free_share)
+    def count_turned_away(self, by: str) -> None:
+        """Count a proposal that an earlier search turned away; the host's adapter reports it."""
+        raise NotImplementedError
+
+    def _guidance(self) -> Guidance | None:
+        """Return what turns the next proposal away; None where nothing does."""
+        policy, number = self.robust_policy, len(self.trials)
+        if not policy.avoid_unstable or is_free(number, policy.free_share):
+            return None
+        finished, lesson = self._lesson()
+        earlier = {}
+        if self.robust_earlier:
+            space = list(parameters_of(self.hyperparameters.space).values())
+            earlier = lessons_for(self.robust_earlier, space, self.robust_told)
+        guidance = Guidance.of(lesson, earlier, self._outcomes_of(finished), number)
+        return guidance if guidance.has_any else None
 
     def _farthest_values(self) -> dict[str, Any]:
         """Return values as far from those of the failed trials as the space allows."""
@@ -101,10 +130,14 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _lesson(self) -> tuple[list[Any], Lesson]:
         """Return the latest finished trials, in their order, and what they teach."""
-        records = self.robusttune_records()
         finished = list(self._finished_trials())
         latest = recent([trial.status == TrialStatus.FAILED for trial in finished])
         finished = [finished[index] for index in latest]
+        space = parameters_of(self.hyperparameters.space)
+        return finished, learn(space.values(), self._outcomes_of(finished))
+
+    def _outcomes_of(self, finished: list[Any]) -> list[Outcome]:
+        records = self.robusttune_records()
         outcomes = []
         for trial in finished:
             record = records.get(trial.trial_id)
@@ -115,7 +148,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
                 outcomes.append(Outcome.of_failure(tried, record))
             else:
                 outcomes.append(Outcome(tried, False))
-        return finished, learn(parameters_of(self.hyperparameters.space).values(), outcomes)
+        return outcomes
 
 
 class LearningBayesianOracle(LearningOracle):
@@ -135,7 +168,8 @@ class LearningBayesianOracle(LearningOracle):
         values = response.get("values")
         if response["status"] != TrialStatus.RUNNING or values is None:
             return response
-        insists = self._turns_away() and lesson.is_unstable(values)
+        guidance = self._guidance()
+        insists = guidance is not None and guidance.risks([values])[0] > guidance.limit
         if insists or any(self._repeats(values, trial) for trial in failed):
             return self._random_populate_space()
         return response
