@@ -38,6 +38,8 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy typing_tests
+	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python typing_tests
 	$(BIN)/lint-imports --no-logo
 
 # The pages of docs/, with the API from the docstrings; a warning is an error.

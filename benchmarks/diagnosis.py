@@ -29,6 +29,7 @@ import numpy as np
 from diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
 from diagnosis_corpus.scenario import Scenario, Setup
 
+import robusttune
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune.diagnosis import Verdict, judge
 
@@ -44,6 +45,12 @@ class Result:
     verdict: Verdict | None
     seconds: float
     holds: bool | None = None
+    diagnosed: str | None = None  # what robusttune.diagnose says; "-": nothing
+
+    @property
+    def said(self) -> str:
+        """The cause as Guard names it; "-": nothing."""
+        return "-" if self.verdict is None else str(self.verdict.cause)
 
     @property
     def right(self) -> bool:
@@ -127,6 +134,29 @@ def holds(scenario: Scenario, verdict: Verdict) -> bool | None:
     return bool(np.isfinite(history).all() and history[-1] < _constant(setup, y))
 
 
+def diagnosed(scenario: Scenario) -> str | None:
+    """Return the cause that `robusttune.diagnose` names without a fit; "-" where it is silent.
+
+    None where it cannot be asked: the data come with arguments of `fit` that it does not take.
+    """
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(SEED)
+    try:
+        setup = scenario.make()
+    except Exception:
+        return None
+    options = dict(setup.fit)
+    given = {key: options.pop(key, None) for key in ("sample_weight", "batch_size")}
+    given = {key: value for key, value in given.items() if value is not None}
+    if set(options) - {"validation_data", "validation_split", "epochs", "verbose"}:
+        return None
+    try:
+        record = robusttune.diagnose(setup.model, setup.x, setup.y, **given)
+    except robusttune.DataError:
+        return None
+    return "-" if record.cause is None else str(record.cause)
+
+
 def _standardized(array: Any) -> Any:
     array = np.asarray(array)
     if array.dtype.kind != "f":
@@ -179,6 +209,13 @@ def report(results: Sequence[Result]) -> None:
             f" 95 % {np.quantile(seconds, 0.95):.2f}, most {max(seconds):.2f} (replayed ones)"
         )
     _reliability(broken + alarms)
+    asked = [r for r in results if r.diagnosed is not None]
+    if asked:
+        apart = [r for r in asked if r.diagnosed != r.said]
+        same = len(asked) - len(apart)
+        print(f"\ndiagnose agrees with Guard in {same} of {len(asked)} ({same / len(asked):.1%})")
+        for r in apart:
+            print(f"  {r.scenario.name}: Guard {r.said}, diagnose {r.diagnosed}")
     tried = [r for r in broken if r.holds is not None]
     if tried:
         kept = sum(bool(r.holds) for r in tried)
@@ -244,6 +281,10 @@ def main() -> None:
         help="scenarios that the rules were made on, those written before they were known, or all",
     )
     parser.add_argument("--no-fixes", action="store_true", help="leave out the full re-runs")
+    parser.add_argument(
+        "--diagnose", action="store_true", help="also what robusttune.diagnose says"
+    )
+    parser.add_argument("--every", type=int, default=1, help="only each n-th scenario")
     parser.add_argument("--json", type=Path, help="write all verdicts here")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
@@ -257,11 +298,13 @@ def main() -> None:
     ]
     results = []
     scenarios = [s for s in scenarios if not args.only or args.only in s.name]
-    for scenario in scenarios:
+    for scenario in scenarios[:: args.every]:
         print(f"{len(results) + 1}/{len(scenarios)} {scenario.name}", file=sys.stderr, flush=True)
         result = run(scenario)
         if scenario.truth and result.verdict is not None and not args.no_fixes:
             result.holds = holds(scenario, result.verdict)
+        if args.diagnose:
+            result.diagnosed = diagnosed(scenario)
         results.append(result)
         if (
             args.verbose
@@ -302,6 +345,7 @@ def _plain(result: Result) -> dict[str, Any]:
         "other_causes": None if v is None else [str(c) for c in v.other_causes],
         "advice": None if v is None else v.advice,
         "seconds": result.seconds,
+        "diagnosed": result.diagnosed,
         "holds": result.holds,
         "evidence": None if v is None else plain(v.evidence),
     }

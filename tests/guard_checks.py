@@ -6,6 +6,7 @@ test_guard_backends.py runs this on PyTorch and on JAX; test_guard.py is that of
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
 from typing import Any
 
@@ -643,6 +644,28 @@ def test_the_host_clips_as_the_step_does() -> None:
             expected = host.factor(float(np.float32(size)))
             assert given == pytest.approx(expected if size else 0.0, rel=1e-4)
         assert int(now.clipped) == host.clipped
+
+
+@only_torch
+def test_a_compiled_step_is_guarded_and_stays_compiled() -> None:
+    """`compile(jit_compile=True)` is torch.compile; the guard's own part stays outside."""
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs g++")
+    from torch._dynamo.utils import counters
+
+    bare = plain(dense(jit_compile=True), epochs=2)
+    counters.clear()
+    model = dense(jit_compile=True)
+    guard = fit(model, epochs=2)
+    assert not guard.failed
+    assert guard.trace is not None
+    assert len(guard.trace.losses) == 2 * STEPS
+    assert counters["stats"]["unique_graphs"] > 0
+    for one, other in zip(model.get_weights(), bare.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)  # graphs are cut in other places
+    failing = dense(5.0, jit_compile=True)
+    assert fit(failing, epochs=2).failed
+    assert finite(failing)
 
 
 # What is used beyond the public API, as tests/test_compat.py has it for TensorFlow

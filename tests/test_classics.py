@@ -58,6 +58,7 @@ def test_xor_in_too_few_steps_of_a_low_rate(optimizer: Any, loss: str, epochs: i
     assert abs(record.skill or 1.0) < 0.1
 
 
+@pytest.mark.full
 def test_a_linear_stack_at_its_optimum_although_the_skill_is_high() -> None:
     """Least squares, whatever the number of units; both numbers are told."""
     record = fitted([Dense(10), Dense(1)], Adam(0.05), "mse", POINTS, SINE, epochs=200)

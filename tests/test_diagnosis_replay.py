@@ -82,6 +82,7 @@ def test_the_raw_diabetes_table_fails_of_what_its_hyperparameters_say(
     assert guard.record.evidence["learning_rate"] == pytest.approx(rate)
 
 
+@pytest.mark.full
 def test_the_advice_has_values_that_were_seen_to_train():
     """A verified fix names a learning rate, and a full run with that rate beats the constant."""
     guard = _fit(_net(), SGD(20.0))
@@ -130,6 +131,7 @@ def test_labels_that_xla_turns_into_nan_are_named():
     assert guard.record.cause is C.LABEL_MISMATCH
 
 
+@pytest.mark.full
 def test_a_nan_whose_batch_was_not_kept_is_found_in_the_data():
     """Under XLA no batch leaves the step: the data that the fit was given are looked at."""
     x = X.copy()

@@ -200,6 +200,7 @@ def test_failures_stop_no_worker_and_reach_the_chief(team: Any) -> None:
     assert "8 GiB" in stored["message"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_killed_workers_trial_is_run_again(restart: bool, team: Any) -> None:
     """By another worker, or by the same one that was started again; once, and the chief exits."""
@@ -226,6 +227,7 @@ def test_a_killed_workers_trial_is_run_again(restart: bool, team: Any) -> None:
     assert not oracle["ongoing_trials"]
 
 
+@pytest.mark.full
 def test_a_trial_that_ends_its_workers_has_crashed(team: Any) -> None:
     """After policy.interruptions workers it is given to no more of them."""
     search = team("lost", interruptions=1)
@@ -239,6 +241,7 @@ def test_a_trial_that_ends_its_workers_has_crashed(team: Any) -> None:
     assert list(trials.cause.dropna()) == ["crashed"]
 
 
+@pytest.mark.full
 def test_a_result_that_comes_too_late_is_not_counted_twice(team: Any) -> None:
     """A worker that stood still finds its trial run by another one, and goes on with the next."""
     search = team("sticks")
@@ -275,6 +278,7 @@ def test_what_ends_a_search_ends_it_for_all(kind: str, error: str, team: Any) ->
     assert len(search.trials()) < 6
 
 
+@pytest.mark.full
 def test_a_worker_that_comes_too_late_is_told_so(team: Any) -> None:
     """After an ended chief it warns and leaves; after a killed one it raises."""
     search = team("quick")

@@ -6,6 +6,9 @@ import json
 import os
 import platform
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,6 +183,47 @@ def test_a_search_on_an_executor_goes_on_after_ctrl_c(tmp_path: Path) -> None:
         tuner.search(verbose=0)
     assert sorted(tuner.oracle.end_order) == list("0123")
     assert list(tuner.report().trials.status) == ["completed"] * 4
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import cheap_search, test_executors, test_parallel
+folder = Path(sys.argv[1])
+if __name__ == "__main__":
+    with getattr(test_executors, sys.argv[3])(folder / "engine") as executor:
+        waits = test_parallel.waits(folder)
+        tuner = test_parallel.cheap("RandomSearch", folder, 2, waits, executor=executor)
+        cheap_search.search(tuner)
+"""
+
+
+@full
+@pytest.mark.parametrize("engine", [dask, ray, slurm, loky], ids=lambda engine: engine.__name__)
+def test_a_killed_search_on_an_engine_is_resumed(engine: Any, tmp_path: Path) -> None:
+    """Kill -9 of the process that searches: what had ended counts once, what ran runs again."""
+    (tmp_path / "engine").mkdir()
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), here, engine.__name__]
+    parent = subprocess.Popen(command)
+    while not ((tmp_path / "runs-1").exists() and (tmp_path / "runs-2").exists()):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    (tmp_path / "go").touch()  # a worker that outlives the search has nobody to tell
+    (tmp_path / "again").mkdir()
+    ran = []
+    with engine(tmp_path / "again") as executor:
+        tuner = cheap("RandomSearch", tmp_path, 2, executor=executor)
+        tuner.oracle.record_callbacks = [lambda trial, record: ran.append(trial.trial_id)]
+        ended = list(tuner.oracle.end_order)
+        cheap_search.search(tuner)
+    assert ended == ["0"]
+    assert sorted(tuner.oracle.end_order) == [str(n) for n in range(8)]
+    assert list(tuner.report().trials.status) == ["completed"] * 8
+    assert sorted(ran) == [str(n) for n in range(8)]
 
 
 @full

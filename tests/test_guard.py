@@ -879,6 +879,7 @@ def test_guard_takes_metrics_that_are_no_numbers(regression: Any) -> None:
     assert [set(logs) for logs in guard.trace.epoch_logs] == [{"loss"}]
 
 
+@pytest.mark.full
 def test_guard_keeps_no_model_alive(regression: Any) -> None:
     """When the fit and its callbacks are gone, so is the model."""
     x, y = regression

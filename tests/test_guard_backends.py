@@ -109,6 +109,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_guard_is_quick_to_check_on(backend: str, tmp_path: Path) -> None:
     """A healthy, a failing, a divergent and a clipped fit, without TensorFlow."""

@@ -165,6 +165,25 @@ def test_whole_targets_beyond_what_classes_have_are_quantities(y, quantities):
     assert _are_quantities(np.asarray(y)) is quantities
 
 
+@pytest.mark.parametrize("loss", ["mse", "mae", "binary_crossentropy"])
+def test_one_unit_for_several_columns_is_named(loss: str) -> None:
+    """Keras compares it with each of them; a unit for each time step is another matter."""
+    several = (BITS > 0).astype("float32")
+    activation = "sigmoid" if loss == "binary_crossentropy" else None
+    one = keras.Sequential([keras.Input((4,)), Dense(1, activation=activation)])
+    one.compile("adam", loss)
+    found = model_mismatch(one, [Batch(several, several)])
+    assert found is not None
+    assert found.certain
+    assert "4 columns" in found.reason
+    alike = np.repeat(several[:, :1], 4, axis=1)
+    assert model_mismatch(one, [Batch(several, alike)]) is None
+    steps = keras.Sequential([keras.Input((4, 2)), Dense(1, activation=activation)])
+    steps.compile("adam", loss)
+    sequences = np.zeros((60, 4, 2), "float32")
+    assert model_mismatch(steps, [Batch(sequences, several)]) is None
+
+
 def test_every_output_is_looked_at() -> None:
     """Also the second one, with its activation in a layer or a function of its own."""
     x = keras.Input((4,))

@@ -159,6 +159,7 @@ def test_the_first_failing_fold_is_the_record():
     assert records_of(study)[0].cause is FailureCause.DIVERGENT_LEARNING_RATE
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("folds", "epoch"),
     [

@@ -166,6 +166,7 @@ def start_worker(code, *arguments):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("place", [sqlite, journal, grpc, postgresql])
 def test_two_workers_lose_no_trial_and_no_cause(place, tmp_path):
     """Two processes, one study: every trial is in the report, every failure with its cause."""

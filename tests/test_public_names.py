@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from pathlib import Path
+from typing import cast
+
 import pytest
 
 import robusttune
+import robusttune.tuners
 from robusttune import FailureCause, Symptom
 
 NAMES = {
@@ -42,6 +48,23 @@ def test_public_names() -> None:
     assert robusttune.__all__ == sorted(robusttune.__all__)
     for name in NAMES:
         assert getattr(robusttune, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} & {*robusttune.tuners.__all__} - {"robust"}))
+def test_type_checkers_see_the_tuners_as_they_are(name: str) -> None:
+    """The stub has the arguments of what runs, with those that have a default."""
+    stub = ast.parse(Path(robusttune.tuners.__file__).with_suffix(".pyi").read_text())
+    (found,) = (n for n in stub.body if isinstance(n, ast.ClassDef) and n.name == name)
+    arguments = cast(ast.FunctionDef, found.body[0]).args
+    first, *given = arguments.args
+    optional = [a.arg for a in given[len(given) - len(arguments.defaults) :]]
+    parameters = inspect.signature(getattr(robusttune, name)).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert first.arg == "self"
+    assert [a.arg for a in given] == [p.name for p in positional]
+    assert optional == [p.name for p in positional if p.default is not p.empty]
+    own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert [a.arg for a in arguments.kwonlyargs] == own
 
 
 def test_unknown_name() -> None:

@@ -72,6 +72,7 @@ def test_several_labels_a_row_under_a_softmax(loss: str, optimizer: str) -> None
     assert "sigmoid" in record.advice
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("size", "epochs"), [(1, 2), (4, 4), (32, 20)])
 def test_whole_prices_are_quantities_at_any_batch_size(size: int, epochs: int) -> None:
     """Also where a batch is one row."""
@@ -275,6 +276,7 @@ class Jitter(keras.layers.Layer):
         return inputs + noise if training else inputs
 
 
+@pytest.mark.full
 def test_noise_that_no_layer_of_keras_adds_is_found() -> None:
     """In a layer of the user's, and inside of a recurrent one."""
     rng = np.random.default_rng(1)
@@ -295,6 +297,7 @@ def test_biases_that_saturate_tanh_units_are_a_bad_start() -> None:
     assert record.cause == "bad_initialization"
 
 
+@pytest.mark.full
 def test_what_a_sequence_has_in_its_first_steps_is_out_of_reach() -> None:
     """The gradient does not come back so far, and a net that sees all steps learns."""
     rng = np.random.default_rng(1)
@@ -379,3 +382,21 @@ def test_a_bias_that_saturates_the_head_is_a_bad_start() -> None:
     """Under a sigmoid it need not be far beyond the targets."""
     layers = [Dense(16, "relu"), Dense(1, "sigmoid", bias_initializer=Constant(40.0))]
     assert fitted(layers, "mse", B).cause == "bad_initialization"
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_a_raw_table_that_blows_up_and_goes_quiet_is_unscaled(seed: int) -> None:
+    """At a rate at which standardized inputs do not get below the constant in so few steps."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    income, people = rng.gamma(2, 2, (1024, 1)), rng.gamma(1.5, 2000, (1024, 1))
+    x = np.hstack([income, people]).astype("float32")
+    y = (0.4 * income[:, 0] + 0.5 * rng.normal(size=1024)).astype("float32")
+    layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    guard = robusttune.Guard()
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert guard.record.cause == "unscaled_data"
+    assert "blows up" in (guard.record.advice or "")

@@ -143,6 +143,7 @@ def test_mlflow_has_a_run_for_each_trial_under_one_for_the_search(store: str) ->
     assert SECRET not in page
 
 
+@pytest.mark.full
 def test_mlflow_a_further_search_has_a_run_of_its_own(store: str) -> None:
     """One tracker serves two searches, one after the other."""
     tracker = MLflowTracker()
@@ -157,6 +158,7 @@ def test_mlflow_a_further_search_has_a_run_of_its_own(store: str) -> None:
     assert len(mlflow.search_runs(search_all_experiments=True)) == 4
 
 
+@pytest.mark.full
 def test_mlflow_the_active_run_is_that_of_the_search_and_stays_open(store: str) -> None:
     """It is the user's: trials are nested in it, and its end is not ours."""
     mlflow.set_experiment("mine")
@@ -173,6 +175,7 @@ def test_mlflow_the_active_run_is_that_of_the_search_and_stays_open(store: str) 
     assert mlflow.get_run(tracker.parent_run_id).info.experiment_id == experiment.experiment_id
 
 
+@pytest.mark.full
 def test_mlflow_processes_share_the_run_that_they_are_given(store: str) -> None:
     """A tracker can be sent to a worker; the run of the search stays whose it is."""
     parent = mlflow.MlflowClient().create_run("0").info.run_id
@@ -194,6 +197,7 @@ def test_mlflow_another_store_than_the_active_one(store: str, tmp_path: Path) ->
     assert set(mlflow_runs(other, tracker.parent_run_id)) == {"trial 0"}
 
 
+@pytest.mark.full
 def test_mlflow_takes_any_name_and_number_of_hyperparameters(store: str) -> None:
     """Names that MLflow refuses are changed, and long texts cut."""
     params = {f"p{n}": n for n in range(250)}
@@ -207,6 +211,7 @@ def test_mlflow_takes_any_name_and_number_of_hyperparameters(store: str) -> None
     assert len(found["x" * 250]) == 500
 
 
+@pytest.mark.full
 def test_mlflow_a_run_whose_trial_cannot_be_logged_is_not_left_running(
     store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +231,7 @@ def test_mlflow_a_run_whose_trial_cannot_be_logged_is_not_left_running(
     tracker.close()
 
 
+@pytest.mark.full
 def test_mlflow_a_long_search_has_its_report_before_the_end(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +268,7 @@ def test_wandb_has_a_run_for_each_trial_in_one_group(store: str, tmp_path: Path)
     assert (failed["config"]["rate"], failed["config"]["file"]) == (1e6, "(left out)")
 
 
+@pytest.mark.full
 def test_wandb_a_run_of_the_users_stays_open(store: str, tmp_path: Path) -> None:
     """The trial's run is beside it."""
     quietly = wandb.Settings(silent=True)

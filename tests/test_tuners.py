@@ -79,7 +79,9 @@ def stored(directory: Path, tuner: Any) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", LEAVES[:4])
+@pytest.mark.parametrize(
+    "name", [LEAVES[0], *(pytest.param(name, marks=pytest.mark.full) for name in LEAVES[1:4])]
+)
 def test_tuner_healthy_search_equals_keras_tuners(
     name: str, tmp_path: Path, regression: Any
 ) -> None:

@@ -132,6 +132,7 @@ def test_search_whose_fit_is_the_users_goes_on(tmp_path: Path) -> None:
     assert len(tuner.report().trials) == 4
 
 
+@pytest.mark.full
 def test_metrics_that_differ_between_builds_are_no_reason_to_end(tmp_path: Path) -> None:
     """The compile call of another build may have the metric."""
 
@@ -232,6 +233,7 @@ class SecondFails(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("nth", "executions", "isolate", "dataset"),
     [(2, 3, False, False), (1, 2, False, True), (3, 3, False, False), (2, 2, True, False)],
@@ -262,6 +264,7 @@ def test_failing_execution_is_told(
     assert f"in execution {nth} of {executions}, in epoch 0 at step 0" in record.message()
 
 
+@pytest.mark.full
 def test_trial_with_one_execution_has_none(tmp_path: Path) -> None:
     """The column is empty, and there are no single scores."""
     tuner = tuner_of(tmp_path, objective="loss", max_trials=1)

@@ -213,13 +213,13 @@ _LOSSES: dict[str, Any] = {
     "mae": "mae",
     "huber": "huber",
     "log_cosh": "log_cosh",
-    "own_mse": lambda y, p: _mean(ops.square(y - p[:, 0])),
-    "own_rmse": lambda y, p: ops.sqrt(_mean(ops.square(y - p[:, 0])) + 1e-6),
-    "quantile": lambda y, p: _mean(ops.maximum(0.9 * (y - p[:, 0]), -0.1 * (y - p[:, 0]))),
-    "percentage_safe": lambda y, p: _mean(ops.abs(y - p[:, 0]) / (ops.abs(y) + 0.5)),
-    "negative": lambda y, p: _mean(ops.square(y - p[:, 0])) - 5.0,
+    "own_mse": lambda y, p: _mean(ops.square(y - p)),
+    "own_rmse": lambda y, p: ops.sqrt(_mean(ops.square(y - p)) + 1e-6),
+    "quantile": lambda y, p: _mean(ops.maximum(0.9 * (y - p), -0.1 * (y - p))),
+    "percentage_safe": lambda y, p: _mean(ops.abs(y - p) / (ops.abs(y) + 0.5)),
+    "negative": lambda y, p: _mean(ops.square(y - p)) - 5.0,
     "correlation": lambda y, p: (
-        -_mean((y - _mean(y)) * (p[:, 0] - _mean(p))) / (ops.std(y) * ops.std(p) + 1e-3)
+        -_mean((y - _mean(y)) * (p - _mean(p))) / (ops.std(y) * ops.std(p) + 1e-3)
     ),
 }
 for _name, _loss in _LOSSES.items():

@@ -21,6 +21,7 @@ from diagnosis_corpus.scenario import (
     curved,
     dense,
     diabetes,
+    linear,
     scaled,
     xor,
 )
@@ -157,6 +158,22 @@ def loss_batch_r_squared() -> Setup:
         return ops.sum(ops.square(y - p[:, 0])) / ops.sum(ops.square(y - _mean(y)))
 
     return Setup(compiled(dense(x), ADAM(1e-3), r_squared), x, y, fit={"shuffle": False})
+
+
+# Keras gives the targets as (rows, 1); `p[:, 0]` is (rows,), and their difference (rows, rows).
+_UNPAIRED: dict[str, Callable[[Any, Any], Any]] = {
+    "mse": lambda y, p: _mean(ops.square(y - p[:, 0])),
+    "rmse": lambda y, p: ops.sqrt(_mean(ops.square(y - p[:, 0])) + 1e-6),
+    "quantile": lambda y, p: _mean(ops.maximum(0.9 * (y - p[:, 0]), -0.1 * (y - p[:, 0]))),
+    "percentage_safe": lambda y, p: _mean(ops.abs(y - p[:, 0]) / (ops.abs(y) + 0.5)),
+    "negative": lambda y, p: _mean(ops.square(y - p[:, 0])) - 5.0,
+}
+for _name, _loss in _UNPAIRED.items():
+    LOSSES_AND_METRICS.add(
+        f"loss_unpaired_{_name}",
+        lambda f=_loss: Setup(compiled(dense(linear()[0]), ADAM(3e-3), f), *linear(), epochs=8),
+        C.UNSAFE_LOSS,
+    )
 
 
 @LOSSES_AND_METRICS.case(C.UNSAFE_LOSS, C.LABEL_MISMATCH)

@@ -16,7 +16,7 @@ from typing import Any
 
 from keras_tuner.src.backend import io as keras_tuner_io
 
-_HANG_SECONDS = 120.0
+_HANG_SECONDS = 300.0
 
 
 class Saboteur:
@@ -116,9 +116,10 @@ def run(
     killed, began = _wait(child, after, begun)
     seconds = time.perf_counter() - began
     try:
-        result, error, operations = reader.recv() if reader.poll() else (None, "hangs", 0)
+        result, error, operations = reader.recv()
     except EOFError:
-        result, error, operations = None, "died", 0
+        hung = f"hangs: nothing came of it for {_HANG_SECONDS:.0f} s"
+        result, error, operations = None, hung if seconds >= _HANG_SECONDS else "died", 0
     reader.close()
     return Ended(killed, result, "" if killed else error, seconds, operations)
 

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from robusttune._compat.keras import gives_list_of_outputs, loss_options
+import numpy as np
+
+from robusttune._compat.keras import (
+    gives_list_of_outputs,
+    learning_rate_as_given,
+    loss_options,
+)
 
 # The learning rates that Keras itself starts with (optimizers/*.py), except where a paper's
 # own default differs by orders of magnitude: Adadelta 1.0 (arXiv 1212.5701), Adagrad 0.01.
@@ -22,6 +28,9 @@ _DEFAULT_RATES = {
 _DEFAULT_RATE = 1e-3
 # Ten times the default is still ordinary: published recipes lie within that decade.
 _ORDINARY_FACTOR = 10.0
+
+# At so many of its steps a schedule is looked at.
+_SOME_STEPS = 100
 
 _ALIASES = {
     "mse": "mean_squared_error",
@@ -64,11 +73,13 @@ class Head:
         units: Size of the last axis of the predictions; None where unknown.
         activation: Name of the last activation ("softmax"); None where unknown.
         name: By which targets in a dict belong to it; None where there is none.
+        axes: Axes of the predictions, the rows included; None where unknown.
     """
 
     units: int | None = None
     activation: str | None = None
     name: str | None = None
+    axes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,25 @@ def _optimizer_facts(optimizer: Any) -> ModelFacts:
     return ModelFacts(optimizer=name, learning_rate=_rate(inner))
 
 
+def learning_rate_of(model: Any) -> float | None:
+    """Return the rate that the optimizer of `compile` has now; None where it has none."""
+    optimizer = getattr(model, "optimizer", None)
+    return _rate(getattr(optimizer, "inner_optimizer", optimizer))
+
+
+def highest_rate(model: Any, steps: int) -> float | None:
+    """Return the highest learning rate of a schedule over its first steps; None without one."""
+    import keras
+
+    optimizer = getattr(model, "optimizer", None)
+    schedule = learning_rate_as_given(getattr(optimizer, "inner_optimizer", optimizer))
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    some = sorted({round(step) for step in np.linspace(0, steps, _SOME_STEPS)})
+    rates = np.array([float(schedule(step)) for step in some])
+    return float(rates[np.isfinite(rates)].max(initial=0.0))
+
+
 def updates_made(model: Any) -> int | None:
     """Return how many updates an optimizer that skips some has made; None for any other.
 
@@ -146,7 +176,9 @@ def _rate(optimizer: Any) -> float | None:
     if optimizer is None:
         return None
     try:
-        return float(optimizer.learning_rate)
+        # The number that somebody wrote, of which an optimizer keeps the nearest float32: 1e-4 is
+        # not below 1e-4.
+        return float(str(np.float32(float(optimizer.learning_rate))))
     except (AttributeError, TypeError, ValueError):
         return None
 

@@ -12,6 +12,7 @@ from robusttune.causes import FailureCause
 from robusttune.diagnosis.arrays import Array, largest
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
+from robusttune.diagnosis.reference_net import nothing_to_learn
 from robusttune.diagnosis.structure import activation_name, heads
 from robusttune.diagnosis.verdict import Verdict
 
@@ -124,7 +125,8 @@ def units_off(case: Case) -> Verdict | None:
         off = float(np.mean(~_fires(view.output)))
         without = float(np.mean(~_fires(_before_activation(view, layer, before))))
         still = float(np.mean(~_fires(ends.get(view.name, view.output))))
-        if off >= _OFF and still >= _OFF and without < _OFF and bias.mean() < 0:
+        switched_off = off >= _OFF and still >= _OFF and without < _OFF and bias.mean() < 0
+        if switched_off and not nothing_to_learn(case.batches):
             return Verdict(
                 cause=FailureCause.DEAD_RELU,
                 other_causes=(FailureCause.BAD_INITIALIZATION,),

@@ -387,7 +387,9 @@ def fix_of(case: Case, change: Intervention) -> dict[str, Any]:
     """Return the change as values: what to set and what to do."""
     rate = case.facts.learning_rate
     fix: dict[str, Any] = {"change": str(change)}
-    if change.rate != 1 and rate:
+    if change.held_rate is not None:
+        fix["learning_rate"] = float(f"{change.held_rate * change.rate:.3g}")
+    elif change.rate != 1 and rate:
         fix["learning_rate"] = float(f"{rate * change.rate:.3g}")
     for name in ("inputs", "targets", "plain_loss", "initialization", "float32", "activation"):
         if getattr(change, name):
@@ -420,12 +422,16 @@ def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     left_out += ["weight decay"] * (change.weight_decay < 1)
     if left_out:
         done.append(f"no {' and no '.join(left_out)}")
-    if change.rate != 1:
+    if change.held_rate is not None:
+        done.append(f"a learning rate of {change.held_rate * change.rate:.3g} throughout")
+    elif change.rate != 1:
         done.append(f"learning rate {rate * change.rate:.3g}")
     quiet = case.symptom is Symptom.STALLED
     fails = f"learning rate {rate:.3g} " + ("learns nothing" if quiet else "diverges")
     if change.rate == 1:
         fails = "the trial learns nothing as it is" if quiet else "the trial fails as it is"
+    if change.held_rate is not None:
+        fails = f"the learning rate comes down to {rate:.3g} before anything is learned"
     steps, seeds = result.losses.shape[1], result.losses.shape[0]
     text = (
         f"{fails[0].upper()}{fails[1:]}; the same trial learns with {' and '.join(done)}"

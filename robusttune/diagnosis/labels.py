@@ -97,7 +97,11 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
         values = values[values != loss.ignore_class]
     if not values.size or not np.isfinite(values).all():
         return None
-    found = _several_ones(values, loss, head) or _by_loss(values, loss, head)
+    found = (
+        _one_unit_for_several(values, loss, head)
+        or _several_ones(values, loss, head)
+        or _by_loss(values, loss, head)
+    )
     return found or _softmax_twice(loss, head)
 
 
@@ -115,6 +119,24 @@ def _by_loss(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     if loss.name in _REGRESSION:
         return _bounded_head(values, head)
     return None
+
+
+def _one_unit_for_several(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+    """Several columns of targets, and one unit that Keras compares with each of them."""
+    columns = values.shape[1] if values.ndim == 2 else 1
+    if (
+        columns < 2
+        or (head.units, head.axes) != (1, 2)
+        or loss.name not in _REGRESSION | _PROBABILITIES
+    ):
+        return None
+    if (values == values[:, :1]).all():
+        return None
+    return Mismatch(
+        f"the targets have {columns} columns, and the head has one unit, which is compared with"
+        " each of them",
+        f"end in {columns} units",
+    )
 
 
 def _several_ones(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:

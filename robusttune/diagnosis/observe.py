@@ -353,7 +353,7 @@ def _heads(model: Any, predictions: Any, views: list[_Call]) -> Iterator[Head]:
     outputs = keras.tree.flatten(predictions)
     for index, output in enumerate(outputs):
         name = names[index] if len(names) == len(outputs) else None
-        yield replace(_head(output, views), name=name)
+        yield replace(_head(output, views), name=name, axes=len(output.shape))
 
 
 def _head(output: Any, views: list[_Call]) -> Head:

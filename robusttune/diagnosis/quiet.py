@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,12 @@ from robusttune.diagnosis.replay.intervention import limit
 from robusttune.diagnosis.siblings import as_proven_earlier
 from robusttune.diagnosis.structure import regularization
 from robusttune.diagnosis.trace import FitTrace
+from robusttune.diagnosis.unpaired import pairs_no_rows, unpaired_loss
 from robusttune.diagnosis.verdict import Verdict
+
+if TYPE_CHECKING:
+    from robusttune.diagnosis.replay.intervention import ReplayResult
+    from robusttune.diagnosis.replay.runner import ReplayRunner
 
 # A fit of fewer steps than this has hardly begun, and its silence says nothing.
 _MIN_STEPS = 20
@@ -64,7 +69,7 @@ def looks_healthy(model: Any, trace: FitTrace) -> bool:
 
     Nearly free: it reads epoch means and the targets of the first batches.
     """
-    if labels_disagree(model, trace):
+    if labels_disagree(model, trace) or pairs_no_rows(model, next(iter(trace.first_batches), None)):
         return False
     if trace.first_step + len(trace.losses) < _MIN_STEPS:
         return not (model_facts(model).learning_rate or 0.0) < 0
@@ -176,7 +181,7 @@ def _replayed(case: Case) -> Verdict | None:
             return None
         if loss_changes(runner) and runner.learns_by_plain_loss:
             return None
-        if unchanged.cured and not has_unusual_rate(case):  # given more steps, it learns
+        if not has_unusual_rate(case) and _only_short(runner, unchanged):
             return None
         if unchanged.cured:
             runner.demand(_CLEAR)
@@ -198,6 +203,28 @@ def _replayed(case: Case) -> Verdict | None:
     }
     told = "" if state is None else f" As it is, {state}."
     return replace(verdict, advice=f"{verdict.advice}{told}", evidence=evidence)
+
+
+def _only_short(runner: ReplayRunner, unchanged: ReplayResult) -> bool:
+    """Whether the trial as it is learns, given more steps.
+
+    Few rows are kept: where the fit itself was getting better, what is learned of these counts,
+    even by heart. And a loss that halves again and again will get there.
+    """
+    baseline = unchanged.baseline
+    if unchanged.cured or baseline is None or not unchanged.finite:
+        return unchanged.cured
+    if not is_gaining(runner.case.trace) or len(epoch_losses(runner.case.trace)) < 2:
+        return False
+    if unchanged.ends_below(unchanged.margin):
+        return True
+    losses = unchanged.losses[0]
+    quarter = max(len(losses) // 4, 1)
+    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
+    if not end - baseline < _HALF * (before - baseline):
+        return False
+    longer = runner.unchanged(runner.affordable(2 * runner.steps))
+    return longer is not None and longer.ends_below(unchanged.margin)
 
 
 def _worse(case: Case) -> Verdict | None:
@@ -272,6 +299,6 @@ def _skipped(case: Case) -> Verdict | None:
 
 
 _SETTLED = (
-    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved),
+    *(rules.non_finite_data, rules.labels, _skipped, _percentage_of_zero, _unmoved, unpaired_loss),
     *(*initial_state.QUIET, no_nonlinearity, _worse),
 )

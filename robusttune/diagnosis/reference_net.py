@@ -64,6 +64,12 @@ def learnable(train: Sequence[Batch], test: Sequence[Batch]) -> bool:
     return found is not None and found.reference < _CLEAR * found.constant
 
 
+def nothing_to_learn(batches: Sequence[Batch]) -> bool:
+    """Whether an ordinary net was tried, and learns nothing that helps on rows held out."""
+    found = held_out_errors(batches)
+    return found is not None and not found.reference < _CLEAR * found.constant
+
+
 def held_out_errors(train: Sequence[Batch], test: Sequence[Batch] = ()) -> Errors | None:
     """Return how well simple models do on rows that they did not learn from.
 

@@ -12,6 +12,7 @@ from robusttune.diagnosis import rules
 from robusttune.diagnosis.case import Case
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.end_state import epoch_losses, more_epochs
+from robusttune.diagnosis.facts import highest_rate
 from robusttune.diagnosis.investigate import (
     advice,
     data_changes,
@@ -38,6 +39,8 @@ _CURES = 2
 _FAR_BELOW = 100.0
 # A schedule may have taken the rate down by as many decades as float32 has.
 _MOST_DECADES = 39
+# A rate that ends this many times below its highest may have left too few steps to learn in.
+_FELL = 10.0
 # So many pairs of changes are tried where no single one ends a stall.
 _MOST_PAIRS = 6
 
@@ -166,10 +169,22 @@ def _advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     )
 
 
+def _held_rates(case: Case) -> list[Intervention]:
+    """Return the highest rate of the fit throughout, where it came down far below that."""
+    rate, steps = case.facts.learning_rate, case.trace.first_step + len(case.trace.losses)
+    if rate is None or not steps:
+        return []
+    held = max(case.trace.rate_before or 0.0, highest_rate(case.model, steps) or 0.0)
+    # A rate that was high at first did learn then, and fell off later for another reason.
+    held = min(held, case.facts.ordinary_rate or held)
+    return [Intervention(held_rate=held)] if held > max(_FELL * rate, 0.0) else []
+
+
 def has_unusual_rate(case: Case) -> bool:
     """Whether the learning rate is far below those that its optimizer is ordinarily used with."""
     rate, ordinary = case.facts.learning_rate or 0.0, case.facts.ordinary_rate or 0.0
-    return 0 < rate < ordinary / _UNUSUAL
+    fell_to_0 = rate == 0 and bool(_held_rates(case))
+    return fell_to_0 or 0 < rate < ordinary / _UNUSUAL
 
 
 def _believed(cause: FailureCause, runner: ReplayRunner, result: ReplayResult) -> bool:
@@ -206,14 +221,12 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
     ordinary = case.facts.ordinary_rate or rate
     default = ordinary / 10
     down = (FailureCause.DIVERGENT_LEARNING_RATE, rate_changes(case))
-    up = (
-        FailureCause.LEARNING_RATE_TOO_LOW,
-        [
-            Intervention(rate=10.0**k)
-            for k in range(1, _MOST_DECADES)
-            if default / _FAR_BELOW < rate * 10.0**k <= 2 * ordinary
-        ],
-    )
+    higher = [
+        Intervention(rate=10.0**k)
+        for k in range(1, _MOST_DECADES)
+        if default / _FAR_BELOW < rate * 10.0**k <= 2 * ordinary
+    ]
+    up = (FailureCause.LEARNING_RATE_TOO_LOW, _held_rates(case) + higher)
     data = (FailureCause.UNSCALED_DATA, data_changes(runner))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
     loss = (FailureCause.UNSAFE_LOSS, loss_changes(runner))

@@ -93,6 +93,7 @@ def heads(model: Any) -> tuple[Head, ...]:
                 units=1 if activation == "softmax" and at.shape[-1] == 1 else units,
                 activation=activation,
                 name=names[index] if len(names) == len(outputs) else None,
+                axes=len(shape),
             )
         )
     return tuple(found)

@@ -51,6 +51,7 @@ class FitTrace:
         steps_per_epoch: Steps an epoch; None where unknown.
         updates_before: Updates that the optimizer had made before the fit, for those that skip some
             (`LossScaleOptimizer`); None for others.
+        rate_before: Learning rate before the first step; None where there is no optimizer of Keras.
         penalty_before: Sum of the penalties on weights before the last epoch; None where that was
             not seen, and without penalties.
         skill: 1 - loss of the last completed epoch / loss of the best constant prediction; None
@@ -82,6 +83,7 @@ class FitTrace:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     updates_before: int | None = None
+    rate_before: float | None = None
     penalty_before: float | None = None
     skill: float | None = None
     seconds: float = 0.0

@@ -10,9 +10,9 @@ from robusttune.diagnosis import rules
 from robusttune.diagnosis.arrays import Array, map_leaves
 from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.end_state import epoch_losses
-from robusttune.diagnosis.investigate import fix_of, rate_changes
+from robusttune.diagnosis.investigate import data_changes, fix_of, rate_changes
 from robusttune.diagnosis.limits import NARROW
-from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, rows_of
+from robusttune.diagnosis.reference_net import FEW_ROWS, learnable, nothing_to_learn, rows_of
 from robusttune.diagnosis.replay.intervention import Intervention, limit
 from robusttune.diagnosis.replay.runner import ReplayRunner
 from robusttune.diagnosis.signs import VANISHING, Signs
@@ -24,6 +24,8 @@ _ALL_DEAD = 0.999
 _GONE = 1e-5
 # A fit this share above the constant prediction's loss is far off, and one within this near.
 _FAR, _NEAR = 0.2, 0.05
+# A fit this many times above it has blown up.
+_BLOWN = 1000.0
 # A replay whose last quarter gains this share on the one before is still learning.
 _GAINS = 0.02
 # So many saturating layers, one after the other, are too many for any rate.
@@ -42,6 +44,7 @@ def verdict_by_signs(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return what the layers and the data show, where no change was enough."""
     return (
         _extreme(runner, found)
+        or _blown_up(runner)
         or _too_high_rate(runner)
         or _doubtful(runner)
         or _too_few_steps(runner, found)
@@ -121,6 +124,33 @@ def _early(batches: Sequence[Batch]) -> list[Batch]:
     return [replace(batch, x=map_leaves(cut, batch.x)) for batch in batches]
 
 
+def _blown_up(runner: ReplayRunner) -> Verdict | None:
+    """Return unscaled data where the fit blows up, and with standardized ones it comes down.
+
+    At a rate that suits neither, that is too slow to get below the constant prediction's loss.
+    """
+    case, unchanged = runner.case, runner.unchanged()
+    if unchanged is None or not unchanged.baseline or not unchanged.finite:
+        return None
+    times = unchanged.finals.min() / abs(unchanged.baseline)
+    for change in data_changes(runner) if times > _BLOWN else ():
+        result = runner.confirmed(runner.run(change))
+        if result is None or not result.baseline or not result.finite:
+            continue
+        comes_down = bool((result.finals < result.losses[:, 0]).all())
+        left = result.finals.max() / abs(result.baseline)
+        if comes_down and left < times / _BLOWN:
+            return Verdict(
+                cause=FailureCause.UNSCALED_DATA,
+                grounds=Grounds.SIGNS,
+                advice=f"The fit blows up to {times:.2g} times the loss of the best constant"
+                f" prediction; with {change} it comes down, to {left:.2g} times that after"
+                f" {result.losses.shape[1]} steps. {FailureCause.UNSCALED_DATA.advice}",
+                evidence={"fix": fix_of(case, change)},
+            )
+    return None
+
+
 def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
     """Return a rate too high where only lower ones come down to the constant prediction's loss."""
     case, unchanged = runner.case, runner.unchanged()
@@ -146,7 +176,8 @@ def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
 
 def _extreme(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """Return what the layers show by themselves."""
-    if found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD:
+    all_dead = found.dead_share >= _ALL_DEAD and found.dead_at_start >= _ALL_DEAD
+    if all_dead and not nothing_to_learn(runner.split[0]):
         cause = FailureCause.DEAD_RELU
         told = "a whole layer of relu units never fires, from the start"
     elif found.gradient_ratio < _GONE and (found.vanishing or learnable(*runner.split)):

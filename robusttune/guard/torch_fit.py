@@ -41,21 +41,23 @@ class ModelRecorder(FitRecorder):
                 scale_loss=self._noted(optimizer.scale_loss),
             )
         train_step = self.model.train_step
+        begin_step = outside_of_graphs(self._begin_step)
+        end_step = outside_of_graphs(self._end_step)
 
         def recorded_train_step(data: Any) -> Any:
-            self._begin_step()
+            begin_step()
             logs = train_step(data)
-            self._end_step(logs, data)
+            end_step(logs, data)
             return logs
 
-        self.put(self.model, train_step=outside_of_graphs(recorded_train_step))
+        self.put(self.model, train_step=outside_of_graphs(recorded_train_step, with_calls=False))
 
     def _noted(self, scale_loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def noted_scale_loss(loss: Any) -> Any:
             self._loss = loss.detach()
             return scale_loss(loss)
 
-        return outside_of_graphs(noted_scale_loss)
+        return outside_of_graphs(noted_scale_loss, with_calls=False)
 
     def epoch_begins(self) -> None:
         """Take note that callbacks may have chosen otherwise what is trained."""
@@ -88,11 +90,11 @@ class ModelRecorder(FitRecorder):
     def _guarded(self, optimizer: Any, clipping: Clipping) -> Callable[..., Any]:
         apply = optimizer.apply
 
-        def guarded_apply(grads: Any, trainable_variables: Any = None) -> Any:
-            grads = list(grads)
+        def looked_at(grads: list[Any]) -> list[Any] | None:
+            """Return the gradients to update with; None where there must be no update."""
             some = [gradient.detach() for gradient in grads if gradient is not None]
             if not some:
-                return apply(grads, trainable_variables)
+                return grads
             norm, loss = _numbers(some, self._loss)
             scale = _loss_scale(optimizer)
             size = _size(norm if scale is None else norm / scale)
@@ -111,9 +113,15 @@ class ModelRecorder(FitRecorder):
             if factor < 1.0:
                 clipped = iter(scaled(some, factor))
                 grads = [None if gradient is None else next(clipped) for gradient in grads]
-            return apply(grads, trainable_variables)
+            return grads
 
-        return outside_of_graphs(guarded_apply)
+        look = outside_of_graphs(looked_at)
+
+        def guarded_apply(grads: Any, trainable_variables: Any = None) -> Any:
+            chosen = look(list(grads))
+            return None if chosen is None else apply(chosen, trainable_variables)
+
+        return outside_of_graphs(guarded_apply, with_calls=False)
 
     def _restore(self) -> None:
         if self._before is not None:

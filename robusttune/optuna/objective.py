@@ -33,7 +33,7 @@ def robust(
     *,
     policy: Policy | None = None,
     record_callbacks: Iterable[RecordCallback] = (),
-) -> Objective:
+) -> RobustObjective:
     """Return an objective whose failures are recorded and do not end the study.
 
     Suggestions are sanitized (`sanitize_trial`). An exception, and a result that is no number, is
@@ -67,18 +67,18 @@ def robust(
     """
     require(callable(objective), "objective", "callable", objective, error=TypeError)
     callbacks = checked_callbacks(record_callbacks)
-    if isinstance(objective, _RobustObjective):  # two runs of one trial would be in conflict
+    if isinstance(objective, RobustObjective):  # two runs of one trial would be in conflict
         policy = objective._policy if policy is None else policy
         callbacks = objective._record_callbacks + callbacks
         objective = objective._objective
     policy = Policy.given(policy)
     if policy.diagnosis == "search_end":
         listen()
-    return _RobustObjective(objective, policy, callbacks)
+    return RobustObjective(objective, policy, callbacks)
 
 
-class _RobustObjective:
-    """A class and not a closure, so that it can be sent to worker processes."""
+class RobustObjective:
+    """What `robust` returns; a class and no closure, so that it can be sent to other processes."""
 
     def __init__(
         self, objective: Objective, policy: Policy, record_callbacks: tuple[RecordCallback, ...]
@@ -95,6 +95,7 @@ class _RobustObjective:
         return self._policy
 
     def __call__(self, trial: BaseTrial) -> Any:
+        """Run a trial, and return what the objective returned, or NaN where it failed."""
         watched = sanitize_trial(trial, self._policy)
         run = StudyRun(watched, self._policy, whole=True)
         run.clock = self.make_clock(self._policy.trial_seconds)

@@ -1,22 +1,12 @@
 """Keras Tuner's tuners, made robust; each has the signature of its namesake, plus `policy`.
 
-Names are made when they are first touched: a stored project is read without Keras Tuner.
+Names are made when they are first touched: a stored project is read without Keras Tuner. What type
+checkers see of them is in the stub beside this file.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import keras_tuner
-
-    from robusttune.tuners.adapter import robust
-
-    BayesianOptimization = robust(keras_tuner.BayesianOptimization)
-    GridSearch = robust(keras_tuner.GridSearch)
-    Hyperband = robust(keras_tuner.Hyperband)
-    RandomSearch = robust(keras_tuner.RandomSearch)
-    SklearnTuner = robust(keras_tuner.SklearnTuner)
+from typing import Any
 
 __all__ = [
     "BayesianOptimization",

@@ -105,6 +105,13 @@ def untouched_randomness() -> Iterator[None]:
         yield
 
 
-def outside_of_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that `torch.compile` leaves as it is; what it calls may be compiled."""
-    return torch.compiler.disable(function, recursive=False)  # type: ignore[no-any-return,no-untyped-call]
+def outside_of_graphs(
+    function: Callable[..., Any], *, with_calls: bool = True
+) -> Callable[..., Any]:
+    """Return a function that `torch.compile` leaves as it is.
+
+    Args:
+        function: The function.
+        with_calls: Whether that holds for what it calls too; else that may be compiled.
+    """
+    return torch.compiler.disable(function, recursive=with_calls)  # type: ignore[no-any-return,no-untyped-call]

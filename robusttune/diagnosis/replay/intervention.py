@@ -25,6 +25,7 @@ class Intervention:
 
     Args:
         rate: Factor on the learning rate, and on its schedule (> 0).
+        held_rate: Learning rate throughout, instead of the schedule's, before the factor (> 0).
         inputs: Whether floating point inputs are standardized.
         targets: Whether targets are standardized.
         plain_loss: Whether the loss is replaced by the plain one for its head.
@@ -47,6 +48,7 @@ class Intervention:
     """
 
     rate: float = 1.0
+    held_rate: float | None = None
     inputs: bool = False
     targets: bool = False
     plain_loss: bool = False
@@ -76,8 +78,10 @@ class Intervention:
         }
         for name in ("inputs", "targets", "plain_loss", "initialization", "float32", "inference"):
             together[name] = getattr(self, name) or getattr(other, name)
+        held = self.held_rate if other.held_rate is None else other.held_rate
         return Intervention(
             **together,
+            held_rate=held,
             activation=self.activation or other.activation,
             clip=min(limits, default=None),
         )
@@ -87,6 +91,8 @@ class Intervention:
         if self.rate != 1:
             sign, factor = ("/", 1 / self.rate) if self.rate < 1 else ("x", self.rate)
             parts.append(f"learning rate {sign} {factor:.4g}")
+        if self.held_rate is not None:
+            parts.append(f"learning rate held at {self.held_rate:.4g}")
         if self.inputs:
             parts.append("inputs standardized")
         if self.targets:
@@ -115,6 +121,7 @@ class Intervention:
             "rate": self.rate,
             "clip": NO_CLIPPING if self.clip is None else self.clip,
             "plain_loss": float(self.plain_loss),
+            "held_rate": self.held_rate or 0.0,
             **{name: getattr(self, name) for name in _FACTORS},
         }
 
@@ -131,7 +138,7 @@ class Intervention:
         """What it does, as far as a cure by that speaks for a cause."""
         done = {
             Treatment.LOWER_RATE: self.rate < 1,
-            Treatment.HIGHER_RATE: self.rate > 1,
+            Treatment.HIGHER_RATE: self.rate > 1 or self.held_rate is not None,
             Treatment.STANDARDIZED_DATA: self.inputs or self.targets,
             Treatment.PLAIN_LOSS: self.plain_loss,
             Treatment.STANDARD_INITIALIZATION: self.initialization,

@@ -23,16 +23,21 @@ class ScaledRate(keras.optimizers.schedules.LearningRateSchedule):
 
     Attributes:
         factor: A number or a tensor of the step that is traced.
+        held: Likewise, what the rate is throughout, where that is > 0; None: it never is.
     """
 
     def __init__(self, base: Any) -> None:
         self._base = base
         self.factor: Any = 1.0
+        self.held: Any = None
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of a step."""
         base = self._base(step) if callable(self._base) else self._base
-        return keras.ops.cast(base, "float32") * self.factor
+        rate = keras.ops.cast(base, "float32")
+        if self.held is not None:
+            rate = keras.ops.where(self.held > 0, self.held, rate)
+        return rate * self.factor
 
 
 def slots_of(optimizer: Any) -> list[Any]:
@@ -91,7 +96,7 @@ def check_momentum(optimizer: Any) -> None:
 def with_inputs(optimizer: Any, rate: ScaledRate, inputs: Mapping[str, Any]) -> Iterator[None]:
     """Let an optimizer take its numbers from the inputs of a step, while that is traced."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    rate.factor = inputs["rate"]
+    rate.factor, rate.held = inputs["rate"], inputs.get("held_rate")
     decay = getattr(inner, "weight_decay", None)
     if "weight_decay" in inputs and decay is not None:
         inner.weight_decay = decay * inputs["weight_decay"]
@@ -101,6 +106,6 @@ def with_inputs(optimizer: Any, rate: ScaledRate, inputs: Mapping[str, Any]) -> 
     try:
         yield
     finally:
-        rate.factor = 1.0
+        rate.factor, rate.held = 1.0, None
         if "weight_decay" in inputs and decay is not None:
             inner.weight_decay = decay
