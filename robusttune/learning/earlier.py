@@ -18,16 +18,14 @@ from robusttune.space.roles import role_by_name
 
 # Trials of either end that are kept of an earlier search.
 _KEPT = 60
-# What an earlier search turns away fails there as surely as this.
-_CERTAIN = 0.9
-# Odds, before any trial, that failing depends on the same things as in the earlier search. Two
-# trials that succeed where it is sure that they fail overrule it.
-_ODDS = 8.0
+# Odds, before any trial, that failing depends on the same things as in the earlier search. One
+# trial that succeeds where it is sure that it fails overrules it.
+_ODDS = 4.0
 # Each own trial speaks for or against an earlier search by no more than this chance of failing.
 _SUREST = 0.95
-# Of so many first proposals, every third is not turned away by earlier searches, so that a wrong
+# Of so many first proposals, every fifth is not turned away by earlier searches, so that a wrong
 # one is found out.
-_TRIED_OUT, _EVERY = 10, 3
+_TRIED_OUT, _EVERY = 10, 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +178,7 @@ def is_trusted(earlier: Lesson, outcomes: Sequence[Outcome]) -> bool:
 
 
 def _turned_away(lesson: Lesson, proposals: Sequence[Mapping[str, Any]]) -> Bools:
-    turned_away: Bools = (lesson.risks(proposals) > _CERTAIN) & lesson.knows(proposals)
+    turned_away: Bools = (lesson.risks(proposals) > lesson.limit) & lesson.knows(proposals)
     return turned_away
 
 

@@ -110,7 +110,7 @@ def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> Lesson:
     A failure counts as caused by hyperparameters where its cause says so
     (`FailureCause.depends_on_parameters`). Any other counts where failing of its kind (exception
     and place, or symptom) demonstrably depends on them; kinds of fewer than three failures are
-    looked at together. Only the last 300 failures and the last 300 other outcomes are looked at.
+    looked at together. Only the last 150 failures and the last 150 other outcomes are looked at.
 
     Args:
         space: The hyperparameters to look along. Values of others are not looked at.

@@ -65,7 +65,7 @@ class FailureModel:
             surprise = float(weights @ (np.logaddexp(0.0, left_out) - labels * left_out))
             fits.append((surprise, fit, left_out))
         _, fit, left_out = min(fits, key=lambda each: each[0])
-        covariance: Floats = np.linalg.inv(fit.curvature)
+        covariance = np.linalg.inv(fit.curvature).astype(np.float64)
         return cls(_chance(left_out), terms, nominal, fit.coefficients, covariance)
 
     def likely(self, points: Floats) -> Floats:

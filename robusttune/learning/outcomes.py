@@ -12,7 +12,7 @@ from robusttune.records import TrialRecord
 
 # So many of the last failures, and of the last other outcomes, are looked at: a bound on what a
 # proposal costs in a long search.
-_WINDOW = 300
+_WINDOW = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def kind_of(record: TrialRecord, params: Mapping[str, Any]) -> str:
 
 
 def recent(failed: Sequence[bool]) -> list[int]:
-    """Return the positions of the last 300 failures and of the last 300 others, in order."""
+    """Return the positions of the last 150 failures and of the last 150 others, in order."""
     failures = [index for index, bad in enumerate(failed) if bad]
     others = [index for index, bad in enumerate(failed) if not bad]
     return sorted(failures[-_WINDOW:] + others[-_WINDOW:])
