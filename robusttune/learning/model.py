@@ -24,8 +24,8 @@ class FailureModel:
 
     Of what was compared on the same trials (nearest trials, a random forest, extremely randomized
     and boosted trees, a Gaussian process, each on the hyperparameters and their sums and
-    differences), this finds most of the places that fail and loses fewest of the others, and it
-    costs a tenth. A cliff in the sum, product, ratio or order of two numbers, and one that each
+    differences), this errs least: places that fail and are not known, and others that are lost,
+    taken together; and it costs a tenth. A cliff in the sum, product, ratio or order of two numbers, and one that each
     value of a choice has at another place, are linear in its terms.
 
     Args:
