@@ -25,8 +25,8 @@ class FailureModel:
     Of what was compared on the same trials (nearest trials, a random forest, extremely randomized
     and boosted trees, a Gaussian process, each on the hyperparameters and their sums and
     differences), this errs least: places that fail and are not known, and others that are lost,
-    taken together; and it costs a tenth. A cliff in the sum, product, ratio or order of two numbers, and one that each
-    value of a choice has at another place, are linear in its terms.
+    taken together; and it costs a tenth. A cliff in the sum, product, ratio or order of two
+    numbers, and one that each value of a choice has at another place, are linear in its terms.
 
     Args:
         left_out: Chance of failing of each trial that it was fitted to, without that trial, shape
