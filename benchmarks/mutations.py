@@ -121,14 +121,14 @@ MUTATIONS = [
     ),
     Mutation(
         "learning: failures at random teach",
-        "learning.py",
-        "    if p_value > _ALPHA:\n        return dependent\n",
-        "",
+        "learning/evidence.py",
+        "_chance_of_more(among, nominal, labels) > _ALPHA",
+        "_chance_of_more(among, nominal, labels) > 1",
         ("tests/test_learning.py",),
     ),
     Mutation(
         "learning: the proposals that are left free are not",
-        "learning.py",
+        "learning/outcomes.py",
         "return int((number + 1) * share) > int(number * share)",
         "return False",
         ("tests/test_learning.py",),

@@ -10,9 +10,8 @@ import builtins
 import re
 import sysconfig
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from robusttune.causes import FailureCause
 from robusttune.records import error_line, text_of
@@ -267,33 +266,6 @@ def _looks_like_a_kind(word: str) -> bool:
 
 def _shown(message: str) -> str:
     return error_line(message).removesuffix(":")
-
-
-# The start of a message says what is wrong, the rest with what.
-_KIND_CHARACTERS = 48
-
-
-def kind_of_error(error: str, params: Mapping[str, Any]) -> str:
-    """Return what errors of one kind have in common, whatever the trial's values were.
-
-    Args:
-        error: Type and message on one line.
-        params: Hyperparameter values of the trial, which are left out, as all numbers are.
-
-    Example:
-        >>> kind_of_error("ValueError: no layer 7 of adam", {"optimizer": "adam"})
-        'ValueError: no layer # of #'
-    """
-    return without_values(error, params)[:_KIND_CHARACTERS]
-
-
-def without_values(error: str, params: Mapping[str, Any]) -> str:
-    """Return an error without the trial's hyperparameter values, other numbers and addresses."""
-    words = {re.escape(value) for value in params.values() if isinstance(value, str) and value}
-    if words:
-        choices = "|".join(sorted(words, key=len, reverse=True))
-        error = re.sub(rf"(?<!\w)({choices})(?!\w)", "#", error)
-    return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?", "#", error)
 
 
 def _user_line(chain: Sequence[_Link]) -> str | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from robusttune.exception_causes import without_values
+from robusttune.error_kinds import names_a_value, without_values
 from robusttune.records import TrialRecord, one_line
 
 # What user code raises to say that these hyperparameters will not do, and that others may.
@@ -42,7 +41,7 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     if not first.error or first.error.startswith(_DECLARED):
         return None
     same = {without_values(record.error or "", record.params) for record in records}
-    if len(records) >= 2 * after and len(same) == 1 and not _names_a_value(records):
+    if len(records) >= 2 * after and len(same) == 1 and not _name_a_value(records):
         return (
             f"All {len(records)} trials failed with the same exception: {first.error.rstrip('.')}."
             f" {first.advice or first.cause.advice} {_WAY_OUT}"
@@ -50,18 +49,25 @@ def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | Non
     return None
 
 
-def _names_a_value(records: Sequence[TrialRecord]) -> bool:
-    """Whether each exception names the trial's own value of one hyperparameter, which differs.
+def is_last_chance(records: Sequence[TrialRecord], after: int | None) -> bool:
+    """Whether one more failure like the last one would end the search for its code.
 
-    Then it depends on that hyperparameter: with another value there may be none.
+    Then that trial is to be as far from the failed ones as the space allows.
+
+    Args:
+        records: The finished trials.
+        after: Policy.hopeless_after; None: never.
     """
-    return any(
-        len({repr(record.params.get(name)) for record in records}) > 1
-        and all(_is_named(record.params.get(name), record.error or "") for record in records)
-        for name in records[0].params
-    )
+    if not records or not blames_the_code(records):
+        return False
+    return why_hopeless([*records, records[-1]], after) is not None
 
 
-def _is_named(value: object, error: str) -> bool:
-    texts = {str(value)} | ({f"{value:g}"} if isinstance(value, float) else set())
-    return any(re.search(rf"(?<![\w.]){re.escape(text)}(?![\w]|\.\d)", error) for text in texts)
+def blames_the_code(records: Sequence[TrialRecord]) -> bool:
+    """Whether, if these failures end a search, its code is the reason."""
+    cause = records[0].cause
+    return cause is not None and cause.ends_search == "code"
+
+
+def _name_a_value(records: Sequence[TrialRecord]) -> bool:
+    return names_a_value([(record.error or "", record.params) for record in records])

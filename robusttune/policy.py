@@ -76,8 +76,12 @@ class Policy:
         probe: Whether a learning-rate range test on the user's own data narrows the learning rates
             before the first trial.
         probe_seconds: Wall time that the range test may take, in seconds (> 0).
-        avoid_unstable: Whether proposals turn away from places where most of the nearest trials
-            failed, because of their hyperparameters.
+        avoid_unstable: Whether proposals turn away from places where trials are likely to fail
+            because of their hyperparameters.
+        prior_searches: Earlier searches whose failures are evidence for this one until its own
+            trials know better: project folders, URLs of Optuna storages, and CSV files of a report.
+            Proposals that failed there are turned away where names, or roles, and choices agree;
+            the report lists how many. With Optuna, of the policy of `CrashAwareSampler`.
         free_share: Share of the proposals that never turn away (0..1), so that the map of
             unstable regions stays honest and a wrong lesson can be unlearned.
 
@@ -115,6 +119,7 @@ class Policy:
     probe: bool = False
     probe_seconds: float = 60.0
     avoid_unstable: bool = True
+    prior_searches: tuple[str, ...] = ()
     free_share: float = 0.05
 
     def __post_init__(self) -> None:
@@ -158,6 +163,9 @@ class Policy:
         boolean("probe", self.probe)
         number("probe_seconds", self.probe_seconds, above=0.0)
         boolean("avoid_unstable", self.avoid_unstable)
+        rule, way_out = "a tuple of texts", 'For example ("first_project",).'
+        prior = collection("prior_searches", self.prior_searches, str, rule, way_out)
+        object.__setattr__(self, "prior_searches", prior)
         share("free_share", self.free_share)
 
     def _repr_html_(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,10 +52,14 @@ def test_learn_counts_failures_with_a_cause_in_the_parameters(cause):
     assert lesson.taught
 
 
-@pytest.mark.parametrize("cause", [c for c in FailureCause if c.depends_on_parameters is False])
-def test_learn_never_counts_causes_outside_of_the_parameters(cause):
-    """Not even where they happen to strike in one place."""
-    assert share_caused(search(cliff, cause=cause)) == 0
+UNSETTLED = [None, *(c for c in FailureCause if not c.depends_on_parameters)]
+
+
+@pytest.mark.parametrize("cause", UNSETTLED)
+def test_learn_takes_no_lesson_from_failures_everywhere(cause):
+    """A bug that hits every trial, or half of them wherever they are, teaches nothing."""
+    assert share_caused(search(lambda p, r: True, cause=cause)) == 0
+    assert share_caused(search(lambda p, r: r.random() < 0.5, cause=cause)) == 0
 
 
 @pytest.mark.parametrize(
@@ -67,11 +72,38 @@ def test_learn_takes_no_lesson_from_one_undetermined_failure(cause):
     assert not lesson.taught
 
 
-@pytest.mark.parametrize("cause", [None, *(c for c in FailureCause if not c.depends_on_parameters)])
-def test_learn_tests_the_dependence_of_undetermined_failures(cause):
-    """Failures of unknown cause, out of memory and timeouts count where they depend on a place."""
-    expected = cause is None or cause.depends_on_parameters is None
-    assert (share_caused(search(cliff, cause=cause)) > 0.95) == expected
+@pytest.mark.parametrize("cause", UNSETTLED)
+def test_learn_goes_by_the_evidence_and_not_by_the_label(cause):
+    """A code error counts as well where it depends on a place."""
+    assert share_caused(search(cliff, cause=cause)) > 0.95
+
+
+def test_learn_tells_kinds_of_one_cause_apart():
+    """Of two code errors, the one that depends on the rate teaches, and the stray one does not."""
+    outcomes = []
+    for outcome in search(lambda p, r: cliff(p, r) or r.random() < 0.2, n=120):
+        kind = "MemoryError at a.py:3" if cliff(outcome.params, None) else "OSError at b.py:7"
+        outcomes.append(replace(outcome, cause=FailureCause.CODE_ERROR, kind=kind))
+    caused = learn(SPACE, outcomes).caused
+    beyond = np.array([cliff(o.params, None) for o in outcomes])
+    assert caused[beyond].mean() > 0.95
+    assert not caused[~beyond].any()
+
+
+def test_learn_counts_exceptions_that_name_a_value():
+    """Two are enough where each names the trial's own value of one hyperparameter."""
+    widths = [16, 48, 7]
+    outcomes = [
+        Outcome(
+            {"rate": 0.1, "width": width, "optimizer": "adam"},
+            width > 10,
+            FailureCause.CODE_ERROR,
+            "ValueError at a.py:3",
+            f"ValueError: {width} is too wide",
+        )
+        for width in widths
+    ]
+    assert learn(SPACE, outcomes).caused.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +150,7 @@ def test_lesson_knows_unstable_places():
     lesson = learn(SPACE, search(cliff))
     assert lesson.is_unstable({"rate": 0.6, "width": 9, "optimizer": "adam"})
     assert not lesson.is_unstable({"rate": 1e-4, "width": 9, "optimizer": "adam"})
-    assert lesson.risk({"rate": 0.6}) == 1.0
+    assert lesson.is_unstable({"rate": 0.6})
 
 
 def test_lesson_never_takes_a_failed_point_again():
@@ -161,7 +193,7 @@ def test_learn_reads_odd_values():
     """Values that are no numbers, unseen choices and unknown hyperparameters do no harm."""
     outcomes = [*search(cliff), Outcome({"rate": "high", "width": None, "other": []}, True)]
     lesson = learn(SPACE, outcomes)
-    assert lesson.risk({"rate": "?", "optimizer": "lion", "more": 1}) >= 0
+    assert 0 <= lesson.risks([{"rate": "?", "optimizer": "lion", "more": 1}])[0] <= 1
 
 
 def test_learn_looks_at_a_bounded_past():
@@ -171,14 +203,14 @@ def test_learn_looks_at_a_bounded_past():
     lesson = learn(SPACE, outcomes)
     assert time.perf_counter() - start < 5
     assert len(lesson.caused) == len(outcomes)
-    assert lesson.caused.sum() == 300
+    assert 140 <= lesson.caused.sum() <= 150
 
 
 def test_recent_keeps_the_last_of_both_kinds():
     """An old failure is not forgotten because many successes followed."""
     kept = recent([True] + [False] * 1000)
     assert kept[0] == 0
-    assert len(kept) == 301
+    assert len(kept) == 151
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.05, 5), (0.25, 25), (1.0, 100)])

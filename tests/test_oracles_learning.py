@@ -106,11 +106,24 @@ def test_random_search_turns_away_from_the_cliff(tmp_path):
     assert failures(ours, 20) <= failures(plain, 20) / 2
 
 
-@pytest.mark.parametrize("cause", [FailureCause.CODE_ERROR, FailureCause.CRASHED])
-def test_random_search_learns_nothing_from_other_failures(cause, tmp_path):
-    """A failure of the code or the worker turns nothing away, wherever it happened."""
-    plain = search(make("RandomSearch", tmp_path / "a", ours=False, max_trials=40), 40)
-    ours = search(make("RandomSearch", tmp_path / "b", max_trials=40), 40, cause=cause)
+@pytest.mark.parametrize("cause", [FailureCause.CODE_ERROR, FailureCause.CRASHED, None])
+def test_random_search_goes_by_the_evidence(cause, tmp_path):
+    """A failure of the code or the worker teaches where failing depends on the values."""
+    plain = search(make("RandomSearch", tmp_path / "a", ours=False, max_trials=60), 60, cause=cause)
+    ours = search(make("RandomSearch", tmp_path / "b", max_trials=60), 60, cause=cause)
+    assert failures(ours, 30) <= failures(plain, 30) / 2
+
+
+@pytest.mark.parametrize("cause", [FailureCause.CODE_ERROR, FailureCause.CRASHED, None])
+def test_random_search_learns_nothing_from_failures_at_random(cause, tmp_path):
+    """What strikes anywhere turns nothing away."""
+
+    def stray(values):
+        return None if int(values["x"] * 1e6) % 5 == 0 else values["x"]
+
+    plain = search(make("RandomSearch", tmp_path / "a", ours=False, max_trials=40), 40, stray)
+    ours = search(make("RandomSearch", tmp_path / "b", max_trials=40), 40, stray, cause)
+    assert failures(plain) >= 5
     assert plain == ours
 
 

@@ -46,6 +46,17 @@ def stale_trial_ids(study: Study) -> set[int]:
     return set(storage._get_stale_trial_ids(study._study_id))
 
 
+def url_of(study: Study) -> str | None:
+    """Return the URL of the database that holds a study; None where there is none."""
+    storage = getattr(study._storage, "_backend", study._storage)  # behind a cache
+    return storage.url if isinstance(storage, RDBStorage) else None
+
+
+def note_of_trial(study: Study, trial: FrozenTrial, key: str, value: str) -> None:
+    """Store what a sampler has to say of a trial that it proposes for, as Optuna's samplers do."""
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
 def id_of(trial: FrozenTrial) -> int:
     """Return a trial's id in its storage; `trial.number` counts within the study."""
     return trial._trial_id

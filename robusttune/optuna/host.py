@@ -14,8 +14,10 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from robusttune._compat.optuna import stored_trial
 from robusttune.causes import Symptom
 from robusttune.errors import HopelessSearchError
-from robusttune.hopeless import why_hopeless
+from robusttune.hopeless import blames_the_code, is_last_chance, why_hopeless
+from robusttune.learning import farthest
 from robusttune.optuna.dashboard import note_failure
+from robusttune.optuna.distributions import parameters_of
 from robusttune.optuna.records import (
     forget_copied_attributes,
     record_of,
@@ -24,6 +26,7 @@ from robusttune.optuna.records import (
 )
 from robusttune.optuna.results import problem_with
 from robusttune.optuna.search_end import postponed_of, write_later
+from robusttune.optuna.stored_names import FARTHEST_KEY
 from robusttune.policy import Policy
 from robusttune.records import TrialRecord, text_of
 from robusttune.trial_run import NoObjectiveError, TrialRun
@@ -173,10 +176,29 @@ class StudyRun(TrialRun):
         finished = self.host.finished()
         if any(trial.state is not TrialState.FAIL for trial in finished):
             return
-        records = [record_of(trial) for trial in finished[-_SIBLINGS:]]
-        reason = why_hopeless([*records, failure], self.policy.hopeless_after)
+        records = [*(record_of(trial) for trial in finished[-_SIBLINGS:]), failure]
+        after = self.policy.hopeless_after
+        reason = why_hopeless(records, after)
+        if reason is None and not is_last_chance(records, after):
+            return
+        if blames_the_code(records) and not self._farthest_has_ended(records):
+            return
         if reason is not None:
             raise HopelessSearchError(reason)
+
+    def _farthest_has_ended(self, failed: Sequence[TrialRecord]) -> bool:
+        """Whether a trial far from the failed ones has ended; where there is none, enqueue it."""
+        trial = self.host.trial
+        if not isinstance(trial, optuna.Trial):
+            return True
+        trials = trial.study.get_trials(deepcopy=False)
+        far = [other for other in trials if FARTHEST_KEY in other.user_attrs]
+        if not far:
+            space = parameters_of(trials).values()
+            values = farthest(space, [record.params for record in failed])
+            trial.study.enqueue_trial(values, user_attrs={FARTHEST_KEY: True})
+            return False
+        return any(other.state.is_finished() or other.number == trial.number for other in far)
 
     # Set on the trial while the run is open. A failing epoch has no value to prune by: NaN would
     # make every pruner end the trial as pruned, where it has failed.

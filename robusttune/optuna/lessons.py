@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from robusttune.causes import FailureCause
+from robusttune.findings import Findings
 from robusttune.learning import Lesson, Outcome, learn, recent
 from robusttune.optuna.distributions import parameters_of
 from robusttune.optuna.records import lost_its_worker, stored_record
-from robusttune.records import TrialRecord
+from robusttune.space.parameters import Parameter
 
 # Failures shown for each trial with a value. TPE counts the best tenth of the trials as good ones;
 # with more failures than this a failure would have to be among them.
@@ -32,23 +32,39 @@ class StudyLesson:
         lesson: Says which places are unstable.
         shown: Failed trials by number, as trials with the worst values that were measured.
         space: The parameters that the latest trials have in common.
+        parameters: All parameters of the latest trials, by name.
+        outcomes: How the latest trials ended.
+        earlier: What earlier searches teach, by their names.
     """
 
     lesson: Lesson
     shown: Mapping[int, FrozenTrial]
     space: Mapping[str, BaseDistribution]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    outcomes: Sequence[Outcome] = ()
+    earlier: Mapping[str, Lesson] = field(default_factory=dict)
 
 
-def lesson_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> StudyLesson:
+def lesson_of(
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[StudyDirection],
+    outcomes: dict[int, Outcome] | None = None,
+) -> StudyLesson:
     """Return what the finished trials teach.
 
     Args:
         trials: All trials of the study, by number; not changed.
         directions: The study's directions.
+        outcomes: Outcomes by number that were read before, of the same study; the others are added.
     """
+    outcomes = {} if outcomes is None else outcomes
     finished = [trial for trial in trials if trial.state.is_finished()]
     finished = [finished[index] for index in recent([_failed(trial) for trial in finished])]
-    lesson = learn(parameters_of(finished).values(), [_outcome(t) for t in finished])
+    for trial in finished:
+        if trial.number not in outcomes:
+            outcomes[trial.number] = _outcome(trial)
+    parameters, ends = parameters_of(finished), [outcomes[trial.number] for trial in finished]
+    lesson = learn(parameters.values(), ends)
     caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
     successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     failures = [trial for trial in caused if trial.state is TrialState.FAIL]
@@ -58,7 +74,8 @@ def lesson_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection
     least = min((len(trial.params) for trial in successes), default=0)
     grown = [trial for trial in failures if len(trial.params) >= least]
     space = _common_distributions([*successes, *grown])
-    return StudyLesson(lesson, _shown(whole, successes, directions), space)
+    shown = _shown(whole, successes, directions)
+    return StudyLesson(lesson, shown, space, parameters, ends)
 
 
 class LearningView(Study):
@@ -105,13 +122,12 @@ def _failed(trial: FrozenTrial) -> bool:
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:
-    failed = _failed(trial)
-    record = stored_record(trial) if failed else None
-    return Outcome(trial.params, failed, None if record is None else _cause(record))
-
-
-def _cause(record: TrialRecord) -> FailureCause | None:
-    return FailureCause.CRASHED if lost_its_worker(record) else record.cause
+    if not _failed(trial):
+        return Outcome(trial.params, False)
+    record = stored_record(trial)
+    if record is not None and lost_its_worker(record):
+        record = record.having(Findings.crashed())
+    return Outcome.of_failure(trial.params, record)
 
 
 def _shown(

@@ -15,6 +15,7 @@ from robusttune.arguments import instance
 from robusttune.causes import FailureCause, Symptom
 from robusttune.findings import Findings
 from robusttune.optuna.stored_names import (
+    FARTHEST_KEY,
     FILTER_KEYS,
     LATER_RECORD_PREFIX,
     PREFIX,
@@ -54,7 +55,7 @@ def write_record(trial: BaseTrial, record: TrialRecord) -> None:
 def forget_copied_attributes(trial: BaseTrial) -> None:
     """Empty what a trial that begins has copied of a later version's attributes."""
     for key, value in trial.user_attrs.items():
-        ours = key == RECORD_KEY or key in FILTER_KEYS  # which its record replaces
+        ours = key in (RECORD_KEY, FARTHEST_KEY, *FILTER_KEYS)  # which its record replaces
         if key.startswith(PREFIX) and not ours and value is not None:
             trial.set_user_attr(key, None)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
 import optuna
@@ -22,11 +23,21 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from robusttune._compat.optuna import grid_values, source_of, trials_for_sampling, unwrapped
+from robusttune._compat.optuna import (
+    grid_values,
+    note_of_trial,
+    source_of,
+    trials_for_sampling,
+    unwrapped,
+    url_of,
+)
 from robusttune.arguments import instance
-from robusttune.learning import is_free
+from robusttune.learning import Guidance, Lesson, Outcome, first_stable, is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
+from robusttune.optuna.stored_names import TURNED_AWAY_KEY
 from robusttune.policy import Policy
+from robusttune.prior_searches import lessons_for, read_prior_searches
+from robusttune.space.parameters import Parameter
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
 _EXHAUSTIVE = (GridSampler, BruteForceSampler)
@@ -40,6 +51,7 @@ _GENETIC = (
 # where it insists. More of the former cost time and gain nothing (benchmarks/trap.py).
 _REDRAWS = 2
 _RANDOM_DRAWS = 100
+_RANDOM_VALUES = 20  # of one hyperparameter that only some trials have
 
 
 class CrashAwareSampler(BaseSampler):
@@ -47,15 +59,19 @@ class CrashAwareSampler(BaseSampler):
 
     Failed trials stay failed in the storage. The base sampler alone sees those whose parameters
     made them fail, as trials with the worst value that was measured. It is asked again where it
-    proposes values whose nearest trials mostly failed, and where it insists they are drawn from the
-    whole space. Failures that do not depend on the parameters (code errors, crashed workers, broken
-    data) teach nothing; failures of unknown cause do where failing depends on the parameters, by a
-    permutation test. Until the first failure that teaches, the proposals are those of the base
-    sampler, bit by bit. Grid and brute-force samplers are left alone: they visit each point once.
+    proposes what is likely to fail, and where it insists the values are drawn from the whole space;
+    where nothing else is left, the least likely one is given out. Which failures teach is a matter
+    of evidence: failures of a kind (exception and place, or symptom) whose cause does not settle it
+    do where failing depends on the parameters, by a permutation test. Until the first failure that
+    teaches, the proposals are those of the base sampler, bit by bit. Grid and brute-force samplers
+    are left alone: they visit each point once.
 
     Args:
         base: The sampler that proposes; None is Optuna's default, TPESampler().
-        policy: `avoid_unstable` and `free_share` apply; None is Policy().
+        policy: `avoid_unstable`, `prior_searches` and `free_share` apply; None is Policy().
+
+    Raises:
+        StoreError: One of the prior searches is missing or cannot be read.
 
     Example:
         >>> import optuna
@@ -70,13 +86,17 @@ class CrashAwareSampler(BaseSampler):
         self._base = TPESampler() if base is None else base
         self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
+        self._earlier = read_prior_searches(self._policy.prior_searches)
+        self._told: set[str] = set()  # warnings of prior searches
+        self._known_earlier: tuple[Mapping[str, Parameter], Mapping[str, Lesson]] | None = None
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
+        self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self._base})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_learned": None}
+        return {**self.__dict__, "_learned": None, "_outcomes": None, "_known_earlier": None}
 
     def reseed_rng(self) -> None:
         """Reseed the base sampler."""
@@ -88,7 +108,7 @@ class CrashAwareSampler(BaseSampler):
         """Return the base sampler's space; where there is a lesson, all that trials share."""
         learned = self._lesson(study)
         space = self._base.infer_relative_search_space(self._view(study, learned), trial)
-        if learned is None or not self._turns_away(learned, trial):
+        if learned is None or self._guidance(learned, trial) is None:
             return space
         shared = {name: drawn for name, drawn in learned.space.items() if not drawn.single()}
         return {**shared, **space}
@@ -103,15 +123,17 @@ class CrashAwareSampler(BaseSampler):
         view = self._view(study, learned)
         related = self._base.infer_relative_search_space(view, trial)
         related = {name: search_space[name] for name in related if name in search_space}
-        if not self._turns_away(learned, trial):
+        guidance = self._guidance(learned, trial)
+        if guidance is None:
             return self._base.sample_relative(view, trial, related)
-        fixed = self._fixed(trial)  # whatever is proposed for them, these are what is run
+        # Whatever is proposed for what is fixed, that is what is run.
+        known = {**trial.params, **self._fixed(trial)}
         proposals = self._proposals(view, trial, related, search_space)
         first = next(proposals)
-        for proposal in itertools.chain([first], proposals):
-            if not learned.lesson.is_unstable({**trial.params, **proposal, **fixed}):
-                return proposal
-        return first
+        by = guidance.turned_away_by({**first, **known}) if first else None
+        if by is not None:
+            note_of_trial(study, trial, TURNED_AWAY_KEY, by)
+        return first_stable(guidance, chain([first], proposals), known) or {}
 
     def sample_independent(
         self,
@@ -120,12 +142,34 @@ class CrashAwareSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return the base sampler's value."""
-        view = self._view(study, self._lesson(study))
-        return self._base.sample_independent(view, trial, param_name, param_distribution)
+        """Return the base sampler's value; where that is unstable, a further one."""
+        learned = self._lesson(study)
+        view = self._view(study, learned)
+
+        def draw(sampler: BaseSampler) -> dict[str, Any]:
+            value = sampler.sample_independent(view, trial, param_name, param_distribution)
+            return {param_name: value}
+
+        guidance = None if learned is None else self._guidance(learned, trial)
+        if guidance is None or param_name in self._fixed(trial):
+            return draw(self._base)[param_name]
+        anywhere = RandomSampler(seed=trial.number)
+        samplers = chain(repeat(self._base, 1 + _REDRAWS), repeat(anywhere, _RANDOM_VALUES))
+        known = {name: value for name, value in trial.params.items() if name != param_name}
+        values = first_stable(guidance, map(draw, samplers), known)
+        assert values is not None
+        return values[param_name]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Let the base sampler prepare."""
+        """Let the base sampler prepare.
+
+        Raises:
+            ValueError: The study is one of `Policy.prior_searches` itself.
+        """
+        url = url_of(study) if self._earlier else None
+        for search in self._earlier:
+            if url is not None and search.source == url and search.name == study.study_name:
+                raise ValueError(f"prior_searches names the study {search.name!r} itself.")
         self._base.before_trial(study, trial)
 
     def after_trial(
@@ -143,14 +187,21 @@ class CrashAwareSampler(BaseSampler):
             return None
         trials = trials_for_sampling(study)
         finished = [trial for trial in trials if trial.state.is_finished()]
-        if all(trial.state is not TrialState.FAIL for trial in finished):
+        if all(trial.state is not TrialState.FAIL for trial in finished) and not (
+            self._earlier and finished
+        ):
             return None
         # Finished trials do not change: what they teach depends on which they are. Hyperband's
         # brackets are one study of the storage, each with trials of its own.
         key = (*source_of(study), len(finished), finished[-1].number)
         known = self._learned  # of one study; threads may replace it by that of another
         if known is None or known[0] != key:
-            known = (key, lesson_of(finished, study.directions))
+            if self._outcomes is None or self._outcomes[0] != key[:2]:
+                self._outcomes = key[:2], {}
+            learned = lesson_of(finished, study.directions, self._outcomes[1])
+            if self._earlier:
+                learned = replace(learned, earlier=self._earlier_lessons(learned))
+            known = (key, learned)
             self._learned = known
         return known[1]
 
@@ -159,12 +210,22 @@ class CrashAwareSampler(BaseSampler):
             return study
         return LearningView(study, learned.shown)
 
-    def _turns_away(self, learned: StudyLesson, trial: FrozenTrial) -> bool:
-        return (
-            learned.lesson.taught
-            and self._policy.avoid_unstable
-            and not is_free(trial.number, self._policy.free_share)
-        )
+    def _guidance(self, learned: StudyLesson, trial: FrozenTrial) -> Guidance | None:
+        """Return what turns proposals of a trial away; None where nothing does."""
+        policy = self._policy
+        if not policy.avoid_unstable or is_free(trial.number, policy.free_share):
+            return None
+        outcomes = learned.outcomes
+        guidance = Guidance.of(learned.lesson, learned.earlier, outcomes, trial.number)
+        return guidance if guidance.has_any else None
+
+    def _earlier_lessons(self, learned: StudyLesson) -> Mapping[str, Lesson]:
+        """Return what earlier searches teach of the study's space."""
+        if self._known_earlier is None or self._known_earlier[0] != learned.parameters:
+            space = list(learned.parameters.values())
+            lessons = lessons_for(self._earlier, space, self._told)
+            self._known_earlier = learned.parameters, lessons
+        return self._known_earlier[1]
 
     def _proposals(
         self,

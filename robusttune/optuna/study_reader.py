@@ -26,7 +26,8 @@ from sqlalchemy.exc import ArgumentError
 from robusttune import arguments
 from robusttune.optuna.distributions import parameters_of
 from robusttune.optuna.records import records_of
-from robusttune.optuna.stored_names import ADJUSTMENTS_KEY, RECORD_KEY
+from robusttune.optuna.stored_names import ADJUSTMENTS_KEY, RECORD_KEY, TURNED_AWAY_KEY
+from robusttune.prior_searches import turned_away
 from robusttune.records import TrialRecord, one_line
 from robusttune.report.search import Search
 from robusttune.report.sources import without_password
@@ -61,7 +62,7 @@ def read_study(study: Study) -> Search:
     return Search.of(
         records,
         name=study.study_name,
-        adjustments=_adjustments(study.user_attrs, problems),
+        adjustments=(*_adjustments(study.user_attrs, problems), *_turned_away(trials)),
         space=parameters_of(trials),
         problems=tuple(problems),
         host="optuna",
@@ -199,6 +200,11 @@ def _malformed(trial: FrozenTrial) -> str | None:
     except ValueError as error:
         return f"trial {trial.number}: {error}"
     return None
+
+
+def _turned_away(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    names = [str(trial.system_attrs.get(TURNED_AWAY_KEY, "")) for trial in trials]
+    return [turned_away(names.count(name), name) for name in sorted({*names} - {""})]
 
 
 def _adjustments(attrs: Mapping[str, Any], problems: list[str]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.exception_causes import kind_of_error
+from robusttune.error_kinds import kind_of_error
 from robusttune.records import TrialRecord
 from robusttune.regions import INACTIVE, Axis, Region, find_regions
 from robusttune.regions.significance import wilson

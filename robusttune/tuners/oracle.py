@@ -9,7 +9,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
 import keras_tuner
@@ -22,8 +22,10 @@ from robusttune._compat.keras_tuner import (
 )
 from robusttune.diagnosis.postponed import PostponedDiagnoses
 from robusttune.errors import HopelessSearchError, InstabilityWarning
-from robusttune.hopeless import why_hopeless
+from robusttune.hopeless import is_last_chance, why_hopeless
+from robusttune.learning import EarlierSearch
 from robusttune.policy import Policy
+from robusttune.prior_searches import read_prior_searches
 from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
 from robusttune.trial_run import RecordCallback, hand_out, handing_out, tell_of_the_end
@@ -55,6 +57,10 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_began_at: int  # so many trials had ended when this session began
     _robust_unsaved: int  # changes since oracle.json was written
     _robust_saved_at: float
+    _robust_farthest: str | None  # the trial that was put far from the failed ones
+    robust_earlier: Sequence[EarlierSearch]
+    robust_told: set[str]
+    farthest_is_due: bool  # whether the next one is to be
     record_callbacks: tuple[RecordCallback, ...]
     robust_executor: Any  # where trials run; None: on this machine
     _robust_handed_out: int  # so many of the ended trials were handed out, or wait for it
@@ -71,9 +77,13 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             HopelessSearchError: No trial can succeed.
         """
         with lock_released_on_error(self):
+            self._raise_if_named_as_prior()
             if not self.robust_limit_is_set:
                 self._raise_if_hopeless()
+            due = self.farthest_is_due
             trial = super().create_trial(tuner_id)
+            if due and not self.farthest_is_due:
+                self._robust_farthest = trial.trial_id
         if self.gives_out_ahead and trial.status == TrialStatus.RUNNING:
             give_out_next_cell(self, trial.trial_id)
         return trial
@@ -91,9 +101,39 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             if missing and self.cannot_report_objective():
                 found = next(record for record in finished if MISSING in record.evidence)
                 raise HopelessSearchError(f"No trial can have a score. {found.advice}")
+            if self._waits_for_the_farthest(finished):
+                return
             reason = why_hopeless(finished, self.robust_policy.hopeless_after)
             if reason is not None:
                 raise HopelessSearchError(reason)
+
+    def _waits_for_the_farthest(self, finished: list[TrialRecord]) -> bool:
+        """Whether a trial far from the failed ones is to come before the code is blamed.
+
+        A grid visits all that there is by itself.
+        """
+        if isinstance(self, keras_tuner.oracles.GridSearchOracle):
+            return False
+        if not is_last_chance(finished, self.robust_policy.hopeless_after):
+            return False
+        if self._robust_farthest is None:
+            self.farthest_is_due = True
+        return self._robust_farthest not in self.end_order
+
+    def count_turned_away(self, by: str) -> None:
+        """Count a proposal that an earlier search turned away, for the report."""
+        self.robust_space.count_turned_away(self, by)
+
+    def _raise_if_named_as_prior(self) -> None:
+        """Raise where the search is one of its own earlier searches.
+
+        Raises:
+            ValueError: Its project folder is in `Policy.prior_searches`.
+        """
+        project = os.path.realpath(self._project_dir)
+        for source in self.robust_policy.prior_searches:
+            if os.path.realpath(source) == project:
+                raise ValueError(f"prior_searches names the search's own folder, {source!r}.")
 
     def update_trial(self, *args: Any, **kwargs: Any) -> Any:
         """Update a trial."""
@@ -301,6 +341,10 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     robust.postponed = PostponedDiagnoses()
     robust.cannot_report_objective = _never
     robust._robust_saved_at = -math.inf
+    robust.robust_earlier = read_prior_searches(policy.prior_searches)
+    robust.robust_told = set()
+    robust._robust_farthest = None
+    robust.farthest_is_due = False
     robust.resumed = False
     robust.robust_space = SearchSpace(None, policy)  # until a tuner begins the search
 

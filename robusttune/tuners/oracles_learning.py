@@ -8,16 +8,27 @@ Keras Tuner's classes propose, bit by bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, takewhile
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune.learning import Lesson, Outcome, is_free, learn, recent
+from robusttune.learning import (
+    EarlierSearch,
+    Guidance,
+    Lesson,
+    Outcome,
+    farthest,
+    first_stable,
+    is_free,
+    learn,
+    recent,
+)
 from robusttune.policy import Policy
+from robusttune.prior_searches import lessons_for
 from robusttune.records import TrialRecord
 from robusttune.tuners.parameters import parameters_of, without_bookkeeping
 
@@ -42,13 +53,16 @@ def learning_mixin(oracle_class: type) -> type:
 
 
 class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
-    """Random proposals turn away from places where the nearest trials failed by their parameters.
+    """Random proposals turn away from places where trials are likely to fail by their parameters.
 
     `policy.avoid_unstable` switches this off, `policy.free_share` of the proposals are left free.
     Grids are left alone: their oracle draws nothing at random.
     """
 
     robust_policy: Policy
+    robust_earlier: Sequence[EarlierSearch] = ()
+    robust_told: set[str]  # warnings of earlier searches that were given
+    farthest_is_due = False  # whether the next trial is to be as far from the failed ones as can be
 
     def robusttune_records(self) -> Mapping[str, TrialRecord]:
         """Return the records of the finished trials by trial_id; the host's adapter knows them."""
@@ -56,23 +70,49 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _random_values(self) -> Any:
         first = super()._random_values()
-        if first is None or not self._any_failed() or not self._turns_away():
+        if first is None or not (self._any_failed() or self.robust_earlier):
             return first
-        _, lesson = self._lesson()
-        values = first
-        for _ in range(_REDRAWS):
-            if values is None or not lesson.is_unstable(values):
-                break
-            values = super()._random_values()
-        return values or first
+        if self.farthest_is_due:
+            self.farthest_is_due = False
+            return self._farthest_values()
+        guidance = self._guidance()
+        if guidance is None:
+            return first
+        by = guidance.turned_away_by(first)
+        if by is not None:
+            self.count_turned_away(by)
+        more = (super(LearningOracle, self)._random_values() for _ in range(_REDRAWS))
+        proposals = takewhile(lambda values: values is not None, more)
+        return first_stable(guidance, chain([first], proposals))
 
-    def _turns_away(self) -> bool:
-        policy = self.robust_policy
-        # A map of few trials would close places that one failure only happened to lie near. As many
-        # are drawn freely as Keras Tuner's Bayesian oracle draws before it begins to model.
-        needed = 3 * len(self.hyperparameters.space)
-        known = sum(1 for _ in islice(self._finished_trials(), needed)) >= needed
-        return policy.avoid_unstable and known and not is_free(len(self.trials), policy.free_share)
+    def count_turned_away(self, by: str) -> None:
+        """Count a proposal that an earlier search turned away; the host's adapter reports it."""
+        raise NotImplementedError
+
+    def _guidance(self) -> Guidance | None:
+        """Return what turns the next proposal away; None where nothing does."""
+        policy, number = self.robust_policy, len(self.trials)
+        if not policy.avoid_unstable or is_free(number, policy.free_share):
+            return None
+        finished, lesson = self._lesson()
+        earlier = {}
+        if self.robust_earlier:
+            space = list(parameters_of(self.hyperparameters.space).values())
+            earlier = lessons_for(self.robust_earlier, space, self.robust_told)
+        guidance = Guidance.of(lesson, earlier, self._outcomes_of(finished), number)
+        return guidance if guidance.has_any else None
+
+    def _farthest_values(self) -> dict[str, Any]:
+        """Return values as far from those of the failed trials as the space allows."""
+        space = self.hyperparameters.space
+        tried = [without_bookkeeping(t.hyperparameters.values) for t in self._finished_trials()]
+        far = farthest(parameters_of(space).values(), tried)
+        values = keras_tuner.HyperParameters()
+        for hp in space:
+            values.merge([hp])
+            if values.is_active(hp):
+                values.values[hp.name] = far.get(hp.name, hp.default)
+        return dict(values.values)
 
     def _any_failed(self) -> bool:
         """Whether any trial has failed; what was looked at before is not looked at again."""
@@ -90,27 +130,32 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _lesson(self) -> tuple[list[Any], Lesson]:
         """Return the latest finished trials, in their order, and what they teach."""
-        records = self.robusttune_records()
         finished = list(self._finished_trials())
         latest = recent([trial.status == TrialStatus.FAILED for trial in finished])
         finished = [finished[index] for index in latest]
+        space = parameters_of(self.hyperparameters.space)
+        return finished, learn(space.values(), self._outcomes_of(finished))
+
+    def _outcomes_of(self, finished: list[Any]) -> list[Outcome]:
+        records = self.robusttune_records()
         outcomes = []
         for trial in finished:
             record = records.get(trial.trial_id)
-            failed = trial.status == TrialStatus.FAILED
-            cause = record.cause if failed and record is not None else None
             tried = without_bookkeeping(trial.hyperparameters.values)
             if record is not None and record.params:  # the others had no part in it
                 tried = {name: tried[name] for name in record.params if name in tried}
-            outcomes.append(Outcome(tried, failed, cause))
-        return finished, learn(parameters_of(self.hyperparameters.space).values(), outcomes)
+            if trial.status == TrialStatus.FAILED:
+                outcomes.append(Outcome.of_failure(tried, record))
+            else:
+                outcomes.append(Outcome(tried, False))
+        return outcomes
 
 
 class LearningBayesianOracle(LearningOracle):
     """The Gaussian process sees failures that teach as trials with the worst score so far.
 
-    A proposal that repeats a failed trial, whatever its cause, or lies where the nearest trials
-    failed by their parameters, is replaced by a random one.
+    A proposal that repeats a failed trial, whatever its cause, or is likely to fail by its
+    parameters, is replaced by a random one.
     """
 
     def populate_space(self, trial_id: str) -> Any:
@@ -123,7 +168,8 @@ class LearningBayesianOracle(LearningOracle):
         values = response.get("values")
         if response["status"] != TrialStatus.RUNNING or values is None:
             return response
-        insists = self._turns_away() and lesson.is_unstable(values)
+        guidance = self._guidance()
+        insists = guidance is not None and guidance.risks([values])[0] > guidance.limit
         if insists or any(self._repeats(values, trial) for trial in failed):
             return self._random_populate_space()
         return response

@@ -15,6 +15,7 @@ import keras_tuner
 
 from robusttune.errors import InstabilityWarning
 from robusttune.policy import Policy
+from robusttune.prior_searches import turned_away
 from robusttune.records import plain
 from robusttune.space import Adjustment
 from robusttune.stored import read_object
@@ -124,6 +125,16 @@ class SearchSpace:
                 self._sanitizer, oracle.hyperparameters, self._build, fit_args, fit_kwargs
             )
         self._store(oracle)
+
+    def count_turned_away(self, oracle: keras_tuner.Oracle, by: str) -> None:
+        """Count a proposal that an earlier search turned away, for the report."""
+        known = [each for each in self.adjustments if each.reason.endswith(f" turned away by {by}")]
+        count = 1 + sum(each.before for each in known)
+        self.adjustments[:] = [each for each in self.adjustments if each not in known]
+        self.adjustments.append(Adjustment.from_dict(turned_away(count, by)))
+        if self._began:
+            self._stored = -1
+            self._store(oracle)
 
     def _store(self, oracle: keras_tuner.Oracle) -> None:
         path = _project_file(oracle)
