@@ -55,8 +55,8 @@ class Lesson:
         """The risk above which a trial is likely to fail: the nearer to 0.5, the more have failed.
 
         Surer, and more proposals fail; less sure, and what was tried once may be closed for good:
-        at 0.5 throughout, a choice of which the first trials fail is lost in one search of six, as
-        are 10 % of the good places of the shapes in benchmarks/trap.py; at this limit it is 2 %.
+        at 0.5 throughout, 10 % of the good places of the shapes in benchmarks/trap.py are lost, and
+        at this limit 2 %.
         """
         return 0.5 + 1.0 / max(int(self._failed.sum()), _FEW)
 
