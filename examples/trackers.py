@@ -32,6 +32,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import keras
 import numpy as np
 import optuna
+import wandb
 from mlflow import MlflowClient
 from wandb.proto import wandb_internal_pb2
 
@@ -142,6 +143,7 @@ def main(host: str = "keras_tuner") -> None:
         search([for_mlflow, for_wandb])
     assert for_mlflow.parent_run_id is not None
     show_mlflow(for_mlflow.parent_run_id)
+    wandb.teardown()  # the process that writes W&B's files ends when it has written all
     show_wandb(for_wandb.group)
 
 

@@ -150,7 +150,7 @@ assert "trial.suggest_float" in suggestion.optuna
     assert done.returncode == 0, done.stderr
 
 
-CORE = ("records.py", "learning.py", "visualization.py", "space", "regions", "report", "cli.py")
+CORE = ("records.py", "learning", "visualization.py", "space", "regions", "report", "cli.py")
 
 
 def test_the_core_imports_no_host():

@@ -80,6 +80,7 @@ def wandb_runs(folder: Path) -> dict[str, dict[str, Any]]:
     """Return name -> config, summary, tags, group and exit code, from the files of offline runs."""
     import json
 
+    wandb.teardown()  # the process that writes the files ends when it has written all
     messages_of = runpy.run_path(str(EXAMPLE), run_name="example")["wandb_messages"]
     runs = {}
     for path in (folder / "wandb").glob("offline-run-*/run-*.wandb"):
