@@ -39,8 +39,10 @@ QUICK = {
     "docs/reference/policy.md",
     "docs/reference/records.md",
 }
-# Pages whose code has to be in a process of its own: another backend, another dtype policy.
-OWN_PROCESS = {"docs/how-to/backends.md"}
+# Pages whose code has to be in a process of its own: another backend, another dtype policy; and
+# engines, which close files of the process that they began in.
+OWN_BACKEND = "docs/how-to/backends.md"
+OWN_PROCESS = {OWN_BACKEND, "docs/how-to/parallel.md"}
 NEEDS = {
     "docs/how-to/parallel.md": ("ray", "distributed", "submitit"),
     "docs/how-to/trackers.md": ("mlflow", "wandb"),
@@ -197,12 +199,12 @@ def unpack_example(folder: Path) -> None:
 def run_apart(page: str, folder: Path) -> None:
     """Run the code of a page in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", source(page)],
+        [sys.executable, "-c", source(page) if page == OWN_BACKEND else GIVEN + source(page)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
