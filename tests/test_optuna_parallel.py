@@ -71,17 +71,20 @@ def test_trials_run_in_processes_and_one_that_dies_is_one_failed_trial(
     if storage is grpc_proxy:
         with grpc(tmp_path) as (_, port):
             _GRPC["port"] = int(port)
-            check_trials_in_processes(made(tmp_path, storage))
+            check_trials_in_processes(made(tmp_path, storage), tmp_path)
     else:
-        check_trials_in_processes(made(tmp_path, storage))
+        check_trials_in_processes(made(tmp_path, storage), tmp_path)
 
 
-def check_trials_in_processes(study: optuna.Study) -> None:
+def check_trials_in_processes(study: optuna.Study, folder: Path) -> None:
     """Optimize a study in two processes, one of which dies once."""
     here = os.getpid()
     seen = []
 
     def run(trial: optuna.Trial) -> float:
+        (folder / f"began-{trial.number}").touch()
+        while trial.number == 0 and not (folder / "began-1").exists():
+            time.sleep(0.01)  # two run at once, however long a process takes to start
         if trial.number == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         trial.set_user_attr("pid", os.getpid())
