@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -39,10 +34,8 @@ QUICK = {
     "docs/reference/policy.md",
     "docs/reference/records.md",
 }
-# Pages whose code has to be in a process of its own: another backend, another dtype policy; and
-# engines, which close files of the process that they began in.
+# Another backend, and so other data.
 OWN_BACKEND = "docs/how-to/backends.md"
-OWN_PROCESS = {OWN_BACKEND, "docs/how-to/parallel.md"}
 NEEDS = {
     "docs/how-to/parallel.md": ("ray", "distributed", "submitit"),
     "docs/how-to/trackers.md": ("mlflow", "wandb"),
@@ -143,49 +136,25 @@ def source(page: str) -> str:
 SLOW = (pytest.mark.full, pytest.mark.timeout(1200))
 
 
-@pytest.fixture
-def _as_before() -> Iterator[None]:
-    """Undo what a page does to the package's logger."""
-    logger = logging.getLogger("robusttune")
-    level = logger.level
-    yield
-    logger.setLevel(level)
-
-
-@pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=() if page in QUICK else SLOW) for page in PAGES if has_python(page)],
 )
-def test_code_of_page_runs(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_code_of_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its blocks run one after the other, and print what is shown below them."""
     for needed in NEEDS.get(page, ()):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
     if page == "docs/gallery.md":
         unpack_example(tmp_path / "robusttune-demo" / "search")
-    if page in OWN_PROCESS:
-        run_apart(page, tmp_path)
-        return
-    names: dict[str, Any] = {"__name__": "__main__"}
-    if page not in QUICK and not page.startswith(CAUSES):
-        exec(GIVEN, names)
+    given = "" if page in QUICK or page.startswith(CAUSES) or page == OWN_BACKEND else GIVEN
+    printed = output_of(given + source(page), tmp_path)
+    if page.startswith(CAUSES):
+        assert printed.split()[0] == Path(page).stem
     for block in blocks(page):
-        if block.language != "python":
-            continue
-        code = compile("\n" * (block.line - 1) + block.text, str(PAGES[page]), "exec")
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exec(code, names)
-        if page.startswith(CAUSES):
-            assert printed.getvalue().split()[0] == Path(page).stem
         for shown in block.output if newest() else ():
-            told = f"{page}, line {block.line}, printed:\n{printed.getvalue()}"
-            assert holds(words(shown), words(printed.getvalue())), told
+            told = f"{page}, line {block.line}, printed:\n{printed}"
+            assert holds(words(shown), words(printed)), told
 
 
 def unpack_example(folder: Path) -> None:
@@ -196,21 +165,19 @@ def unpack_example(folder: Path) -> None:
         (folder / name).write_text(json.dumps(body), encoding="utf-8")
 
 
-def run_apart(page: str, folder: Path) -> None:
-    """Run the code of a page in a process of its own."""
+def output_of(program: str, folder: Path) -> str:
+    """Run a program in a process of its own, as a reader does, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", source(page) if page == OWN_BACKEND else GIVEN + source(page)],
+        [sys.executable, "-W", "ignore", "-c", program],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline"},
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for block in blocks(page):
-        for shown in block.output if newest() else ():
-            assert holds(words(shown), words(done.stdout)), done.stdout
+    return done.stdout
 
 
 LANGUAGES = {"python", "text", "sh", "yaml", "", "{toctree}"}
