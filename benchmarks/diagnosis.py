@@ -143,7 +143,7 @@ def diagnosed(scenario: Scenario) -> str | None:
     keras.utils.set_random_seed(SEED)
     try:
         setup = scenario.make()
-    except Exception:
+    except Exception:  # a scenario whose fault is that its model cannot be built
         return None
     options = dict(setup.fit)
     given = {key: options.pop(key, None) for key in ("sample_weight", "batch_size")}

@@ -5,9 +5,9 @@ Names are loaded when they are first touched, so that importing robusttune does 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from robusttune._lazy import lazy_names
 from robusttune._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -97,15 +97,5 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else a misspelt name would be Any
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            value = getattr(import_module(f"robusttune.{_HOMES[name]}"), name)
-            globals()[name] = value
-            return value
-        raise AttributeError(f"module 'robusttune' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,49 @@ from robusttune.space.parameters import Choice, Float, Int, Parameter
 _PREFIX = "params_"
 
 
-def read_prior_searches(sources: Sequence[str]) -> tuple[EarlierSearch, ...]:
-    """Read earlier searches, each reduced to a small table.
+class PriorSearches:
+    """Earlier searches, each reduced to a small table when it is read.
 
     Args:
         sources: Project folders, URLs or files of Optuna storages, CSV files of a report.
 
     Raises:
         StoreError: One of them is missing, or is not a search.
+
+    Attributes:
+        searches: What was read, in the order of the sources.
     """
-    return tuple(map(_read, sources))
 
+    def __init__(self, sources: Sequence[str]) -> None:
+        self.searches: tuple[EarlierSearch, ...] = tuple(map(_read, sources))
+        self._told: set[str] = set()  # warnings that were given
+        self._known: tuple[Mapping[str, Parameter], dict[str, Lesson]] | None = None
 
-def lessons_for(
-    searches: Iterable[EarlierSearch], space: Sequence[Parameter], told: set[str]
-) -> dict[str, Lesson]:
-    """Return what each search teaches of a space, by its name; what it cannot, is a warning.
+    def __bool__(self) -> bool:
+        return bool(self.searches)
 
-    Args:
-        searches: Earlier searches.
-        space: The hyperparameters of this one.
-        told: Warnings that were given; new ones are added.
-    """
-    lessons = {}
-    for search in searches:
-        lesson, problems = search.lesson_for(space)
-        for problem in problems:
-            text = f"Of the prior search {search.name!r} not all is used: {problem}."
-            if text not in told:
-                told.add(text)
-                warnings.warn(text, SearchSpaceWarning, stacklevel=2)
-        if lesson is not None:
-            lessons[search.name] = lesson
-    return lessons
+    def lessons_for(self, space: Mapping[str, Parameter]) -> Mapping[str, Lesson]:
+        """Return what each search teaches of a space, by its name; what it cannot, is a warning.
+
+        Args:
+            space: The hyperparameters of this search, by name.
+        """
+        if self._known is None or self._known[0] != space:
+            self._known = dict(space), self._learn(space)
+        return self._known[1]
+
+    def _learn(self, space: Mapping[str, Parameter]) -> dict[str, Lesson]:
+        lessons = {}
+        for search in self.searches:
+            lesson, problems = search.lesson_for(space.values())
+            for problem in problems:
+                text = f"Of the prior search {search.name!r} not all is used: {problem}."
+                if text not in self._told:
+                    self._told.add(text)
+                    warnings.warn(text, SearchSpaceWarning, stacklevel=2)
+            if lesson is not None:
+                lessons[search.name] = lesson
+        return lessons
 
 
 def turned_away(count: int, by: str) -> dict[str, Any]:

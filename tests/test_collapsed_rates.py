@@ -10,7 +10,7 @@ import pytest
 from keras.optimizers import schedules
 
 from robusttune import FailureCause, Guard, TrialRecord
-from robusttune.diagnosis.facts import highest_rate, learning_rate_of
+from robusttune.diagnosis.facts import highest_rate, model_facts
 from robusttune.diagnosis.replay.intervention import Intervention
 
 
@@ -74,7 +74,7 @@ def test_a_rate_is_the_number_that_was_written(rate: float) -> None:
     """Not the nearest float32, by which Adam(1e-4) would be below its unusual rates, 1e-4."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(rate), "mse")
-    assert learning_rate_of(model) == rate
+    assert model_facts(model).learning_rate == rate
 
 
 def test_a_held_rate_in_words() -> None:

@@ -16,7 +16,7 @@ from robusttune.errors import SearchSpaceWarning, StoreError
 from robusttune.learning import EarlierSearch, Guidance, Outcome, learn
 from robusttune.learning.earlier import is_trusted
 from robusttune.optuna import CrashAwareSampler, robust
-from robusttune.prior_searches import read_prior_searches
+from robusttune.prior_searches import PriorSearches
 from robusttune.space import Choice, Float
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.oracles_learning import learning_mixin
@@ -88,7 +88,7 @@ def test_a_table_of_a_report_is_an_earlier_search(table):
     """As the storage itself, also for a sampler that was sent elsewhere."""
     taught = run(cliff, (table,), seed=7)
     assert failures(taught) < failures(run(cliff, seed=7))
-    assert pickle.loads(pickle.dumps(taught.sampler))._earlier[0].name == "trials"
+    assert pickle.loads(pickle.dumps(taught.sampler))._earlier.searches[0].name == "trials"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,7 +175,7 @@ def test_a_table_without_trials_is_an_error(tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(StoreError, match="no columns status and params_"):
-        read_prior_searches([str(path)])
+        PriorSearches([str(path)])
 
 
 def test_a_study_cannot_be_its_own_earlier_search(url):

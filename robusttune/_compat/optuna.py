@@ -25,6 +25,9 @@ from optuna.study import study as study_module
 from optuna.trial import FixedTrial, FrozenTrial
 from sqlalchemy import event
 
+# Processes that write to one database file wait so long for each other.
+_LOCK_SECONDS = 120.0
+
 
 def source_of(study: Study) -> tuple[Hashable, int]:
     """Return what tells a study from all others, also from those of its name elsewhere.
@@ -46,9 +49,14 @@ def stale_trial_ids(study: Study) -> set[int]:
     return set(storage._get_stale_trial_ids(study._study_id))
 
 
+def _storage_of(study: Study) -> Any:
+    """Return the storage of a study, also behind Optuna's cache."""
+    return getattr(study._storage, "_backend", study._storage)
+
+
 def url_of(study: Study) -> str | None:
     """Return the URL of the database that holds a study; None where there is none."""
-    storage = getattr(study._storage, "_backend", study._storage)  # behind a cache
+    storage = _storage_of(study)
     return storage.url if isinstance(storage, RDBStorage) else None
 
 
@@ -146,27 +154,30 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 
 def is_in_memory(study: Study) -> bool:
     """Whether a study's storage is in the memory of this process."""
-    storage = study._storage
-    inner = getattr(storage, "_backend", storage)
+    inner = _storage_of(study)
     url = str(getattr(inner, "url", ""))
     nameless = url.startswith("sqlite") and (url.endswith("//") or ":memory:" in url)
     return nameless or isinstance(inner, optuna.storages.InMemoryStorage)
 
 
-def wait_for_locks(study: Study, seconds: float) -> None:
-    """Let this process wait longer than SQLite's 5 s for others that use a study's database file.
+def wait_for_locks(study: Study) -> None:
+    """Let this process wait 120 s, not SQLite's 5, for others that use a study's database file.
 
     A commit on a slow disk takes seconds, and waits for all that read. A limit of the user's own
     (`engine_kwargs={"connect_args": {"timeout": ...}}`) stays; other databases wait anyway.
     """
-    storage = getattr(study._storage, "_backend", study._storage)
+    storage = _storage_of(study)
     if not isinstance(storage, RDBStorage) or storage.engine.dialect.name != "sqlite":
         return
-    if "timeout" in storage.engine_kwargs.get("connect_args", {}):
+    of_users_own = "timeout" in storage.engine_kwargs.get("connect_args", {})
+    if of_users_own or event.contains(storage.engine, "connect", _wait_long):
         return
-    pragma = f"PRAGMA busy_timeout = {int(1000 * seconds)}"
-    event.listen(storage.engine, "connect", lambda connection, _: connection.execute(pragma))
+    event.listen(storage.engine, "connect", _wait_long)
     storage.engine.dispose()  # connections that are open have not heard of it
+
+
+def _wait_long(connection: Any, record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * _LOCK_SECONDS)}")
 
 
 def was_stopped(study: Study) -> bool:

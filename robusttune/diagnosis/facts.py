@@ -123,12 +123,6 @@ def _optimizer_facts(optimizer: Any) -> ModelFacts:
     return ModelFacts(optimizer=name, learning_rate=_rate(inner))
 
 
-def learning_rate_of(model: Any) -> float | None:
-    """Return the rate that the optimizer of `compile` has now; None where it has none."""
-    optimizer = getattr(model, "optimizer", None)
-    return _rate(getattr(optimizer, "inner_optimizer", optimizer))
-
-
 def highest_rate(model: Any, steps: int) -> float | None:
     """Return the highest learning rate of a schedule over its first steps; None without one."""
     import keras

@@ -218,9 +218,7 @@ def _only_short(runner: ReplayRunner, unchanged: ReplayResult) -> bool:
         return False
     if unchanged.ends_below(unchanged.margin):
         return True
-    losses = unchanged.losses[0]
-    quarter = max(len(losses) // 4, 1)
-    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
+    before, end = unchanged.last_quarters
     if not end - baseline < _HALF * (before - baseline):
         return False
     longer = runner.unchanged(runner.affordable(2 * runner.steps))

@@ -6,6 +6,7 @@ own goes on, is finite and falls, and teaches the model one number for all rows.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from robusttune.diagnosis.confidence import Grounds
 from robusttune.diagnosis.facts import model_facts
 from robusttune.diagnosis.trace import Batch
 from robusttune.diagnosis.verdict import Verdict
+
+_log = logging.getLogger("robusttune.diagnosis")
 
 # Values of a loss as near as this, as a share, are the same in float32; others differ by this.
 _SAME, _OTHER = 1e-5, 1e-2
@@ -62,6 +65,7 @@ def pairs_no_rows(model: Any, batch: Batch | None) -> bool:
                 )
             ]
     except Exception:  # the user's own code, under what it was not written for
+        _log.debug("the loss was not looked at", exc_info=True)
         return False
     own, shuffled, other = values
     size = abs(own) or 1.0

@@ -206,10 +206,8 @@ def _still_learns(runner: ReplayRunner) -> bool:
     unchanged = runner.unchanged()
     if unchanged is None:
         return False
-    losses = unchanged.losses[0]
-    quarter = max(len(losses) // 4, 1)
-    before, end = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
-    return bool(before - end > _GAINS * abs(before))
+    before, end = unchanged.last_quarters
+    return before - end > _GAINS * abs(before)
 
 
 def _needs_more_steps(runner: ReplayRunner) -> bool:

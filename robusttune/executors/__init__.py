@@ -7,8 +7,9 @@ of these needs the extra of its name: `pip install robusttune[ray]`, `[slurm]`, 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robusttune._lazy import lazy_names
 
 if TYPE_CHECKING:
     from robusttune.executors.loky import LokyExecutor
@@ -21,13 +22,5 @@ _HOMES = {"LokyExecutor": "loky", "RayExecutor": "ray", "SlurmExecutor": "slurm"
 __all__ = ["LokyExecutor", "RayExecutor", "SlurmExecutor"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(f"robusttune.executors.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'robusttune.executors' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from robusttune.causes import FailureCause, Symptom
-from robusttune.diagnosis.facts import learning_rate_of, updates_made
+from robusttune.diagnosis.facts import model_facts, updates_made
 from robusttune.diagnosis.fit_input import fit_input
 from robusttune.diagnosis.postponed import FitDiagnosis
 from robusttune.diagnosis.skill import skill, weight_penalty
@@ -101,7 +101,7 @@ class FitGuard(keras.callbacks.Callback):
             epochs=self.params.get("epochs"),
             given=fit_input(self.model),
             updates_before=updates_made(self.model),
-            rate_before=learning_rate_of(self.model),
+            rate_before=model_facts(self.model).learning_rate,
         )
         self._watch = WatchState(find_baseline=self._find_baseline, ready=self._has_latest)
         self._began = self._epoch_began = time.perf_counter()

@@ -5,8 +5,9 @@ Names are loaded when they are first touched: only TrialGuard loads Keras.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robusttune._lazy import lazy_names
 
 if TYPE_CHECKING:
     from robusttune.optuna.callback import FailureReportCallback
@@ -42,15 +43,5 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else a misspelt name would be Any
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            value = getattr(import_module(f"robusttune.optuna.{_HOMES[name]}"), name)
-            globals()[name] = value
-            return value
-        raise AttributeError(f"module 'robusttune.optuna' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

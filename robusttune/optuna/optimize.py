@@ -30,7 +30,6 @@ from robusttune.jobs import jobs_on_executor
 from robusttune.optuna.objective import Objective, robust
 from robusttune.optuna.records import write_record
 from robusttune.optuna.study_runner import (
-    LOCK_SECONDS,
     child_runner_of,
     settings_here,
     worker_runner_of,
@@ -134,7 +133,7 @@ def optimize(
         )
         trial_executor(executor)
         places = ExecutorPlaces(executor, parts, None, jobs=jobs_on_executor(n_jobs))
-    wait_for_locks(study, LOCK_SECONDS)
+    wait_for_locks(study)
     bar = progress_bar(show_progress_bar, n_trials, timeout)
     try:
         with optimizing(study), places:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
@@ -32,12 +32,11 @@ from robusttune._compat.optuna import (
     url_of,
 )
 from robusttune.arguments import instance
-from robusttune.learning import Guidance, Lesson, Outcome, first_stable, is_free
+from robusttune.learning import Guidance, Outcome, first_stable, is_free
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
 from robusttune.optuna.stored_names import TURNED_AWAY_KEY
 from robusttune.policy import Policy
-from robusttune.prior_searches import lessons_for, read_prior_searches
-from robusttune.space.parameters import Parameter
+from robusttune.prior_searches import PriorSearches
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
 _EXHAUSTIVE = (GridSampler, BruteForceSampler)
@@ -86,9 +85,7 @@ class CrashAwareSampler(BaseSampler):
         self._base = TPESampler() if base is None else base
         self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
-        self._earlier = read_prior_searches(self._policy.prior_searches)
-        self._told: set[str] = set()  # warnings of prior searches
-        self._known_earlier: tuple[Mapping[str, Parameter], Mapping[str, Lesson]] | None = None
+        self._earlier = PriorSearches(self._policy.prior_searches)
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
         self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
 
@@ -96,7 +93,7 @@ class CrashAwareSampler(BaseSampler):
         return f"{type(self).__name__}({self._base})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_learned": None, "_outcomes": None, "_known_earlier": None}
+        return {**self.__dict__, "_learned": None, "_outcomes": None}
 
     def reseed_rng(self) -> None:
         """Reseed the base sampler."""
@@ -167,7 +164,7 @@ class CrashAwareSampler(BaseSampler):
             ValueError: The study is one of `Policy.prior_searches` itself.
         """
         url = url_of(study) if self._earlier else None
-        for search in self._earlier:
+        for search in self._earlier.searches:
             if url is not None and search.source == url and search.name == study.study_name:
                 raise ValueError(f"prior_searches names the study {search.name!r} itself.")
         self._base.before_trial(study, trial)
@@ -200,7 +197,8 @@ class CrashAwareSampler(BaseSampler):
                 self._outcomes = key[:2], {}
             learned = lesson_of(finished, study.directions, self._outcomes[1])
             if self._earlier:
-                learned = replace(learned, earlier=self._earlier_lessons(learned))
+                earlier = self._earlier.lessons_for(learned.parameters)
+                learned = replace(learned, earlier=earlier)
             known = (key, learned)
             self._learned = known
         return known[1]
@@ -218,14 +216,6 @@ class CrashAwareSampler(BaseSampler):
         outcomes = learned.outcomes
         guidance = Guidance.of(learned.lesson, learned.earlier, outcomes, trial.number)
         return guidance if guidance.has_any else None
-
-    def _earlier_lessons(self, learned: StudyLesson) -> Mapping[str, Lesson]:
-        """Return what earlier searches teach of the study's space."""
-        if self._known_earlier is None or self._known_earlier[0] != learned.parameters:
-            space = list(learned.parameters.values())
-            lessons = lessons_for(self._earlier, space, self._told)
-            self._known_earlier = learned.parameters, lessons
-        return self._known_earlier[1]
 
     def _proposals(
         self,

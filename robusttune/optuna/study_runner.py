@@ -13,9 +13,6 @@ from robusttune.guard.clock import TrialClock
 from robusttune.isolation.progress import SharedClock, SharedProgress
 from robusttune.optuna.records import stored_record
 
-# That many processes write to one database file: each waits that long for the others.
-LOCK_SECONDS = 120.0
-
 
 def child_runner_of(parts: Mapping[str, Any]) -> Callable[..., Any]:
     """Return what runs a trial in a child process.
@@ -47,7 +44,7 @@ def _runner_of(parts: Mapping[str, Any]) -> Callable[..., Any]:
     options: dict[str, Any] = parts["the arguments of optimize"]
     # One seed in several processes would propose the same points in each.
     study.sampler.reseed_rng()
-    wait_for_locks(study, LOCK_SECONDS)
+    wait_for_locks(study)
 
     def run(trial_id: int, make_clock: Callable[[float | None], TrialClock]) -> Any:
         """Run a trial that exists; return whether the study is to stop, and what was raised."""

@@ -5,8 +5,9 @@ Each needs the tracker's package: `pip install robusttune[mlflow]`, `pip install
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robusttune._lazy import lazy_names
 
 if TYPE_CHECKING:
     from robusttune.trackers.mlflow import MLflowTracker
@@ -18,13 +19,5 @@ _HOMES = {"MLflowTracker": "mlflow", "WandbTracker": "wandb"}
 __all__ = ["MLflowTracker", "WandbTracker"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(f"robusttune.trackers.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'robusttune.trackers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -9,7 +9,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 import keras_tuner
@@ -23,9 +23,8 @@ from robusttune._compat.keras_tuner import (
 from robusttune.diagnosis.postponed import PostponedDiagnoses
 from robusttune.errors import HopelessSearchError, InstabilityWarning
 from robusttune.hopeless import is_last_chance, why_hopeless
-from robusttune.learning import EarlierSearch
 from robusttune.policy import Policy
-from robusttune.prior_searches import read_prior_searches
+from robusttune.prior_searches import PriorSearches
 from robusttune.records import TrialRecord
 from robusttune.stored import read_bytes
 from robusttune.trial_run import RecordCallback, hand_out, handing_out, tell_of_the_end
@@ -58,8 +57,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     _robust_unsaved: int  # changes since oracle.json was written
     _robust_saved_at: float
     _robust_farthest: str | None  # the trial that was put far from the failed ones
-    robust_earlier: Sequence[EarlierSearch]
-    robust_told: set[str]
+    robust_earlier: PriorSearches
     farthest_is_due: bool  # whether the next one is to be
     record_callbacks: tuple[RecordCallback, ...]
     robust_executor: Any  # where trials run; None: on this machine
@@ -341,8 +339,7 @@ def make_robust(oracle: keras_tuner.Oracle, policy: Policy, *, limit_is_set: boo
     robust.postponed = PostponedDiagnoses()
     robust.cannot_report_objective = _never
     robust._robust_saved_at = -math.inf
-    robust.robust_earlier = read_prior_searches(policy.prior_searches)
-    robust.robust_told = set()
+    robust.robust_earlier = PriorSearches(policy.prior_searches)
     robust._robust_farthest = None
     robust.farthest_is_due = False
     robust.resumed = False

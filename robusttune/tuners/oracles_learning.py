@@ -10,14 +10,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
 from robusttune.learning import (
-    EarlierSearch,
     Guidance,
     Lesson,
     Outcome,
@@ -28,7 +27,7 @@ from robusttune.learning import (
     recent,
 )
 from robusttune.policy import Policy
-from robusttune.prior_searches import lessons_for
+from robusttune.prior_searches import PriorSearches
 from robusttune.records import TrialRecord
 from robusttune.tuners.parameters import parameters_of, without_bookkeeping
 
@@ -52,6 +51,14 @@ def learning_mixin(oracle_class: type) -> type:
     return LearningOracle
 
 
+class _Learned(NamedTuple):
+    """What finished trials of Keras Tuner teach."""
+
+    trials: Sequence[Any]
+    outcomes: Sequence[Outcome]
+    lesson: Lesson
+
+
 class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     """Random proposals turn away from places where trials are likely to fail by their parameters.
 
@@ -60,8 +67,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
     """
 
     robust_policy: Policy
-    robust_earlier: Sequence[EarlierSearch] = ()
-    robust_told: set[str]  # warnings of earlier searches that were given
+    robust_earlier = PriorSearches(())
     farthest_is_due = False  # whether the next trial is to be as far from the failed ones as can be
 
     def robusttune_records(self) -> Mapping[str, TrialRecord]:
@@ -89,17 +95,14 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         """Count a proposal that an earlier search turned away; the host's adapter reports it."""
         raise NotImplementedError
 
-    def _guidance(self) -> Guidance | None:
+    def _guidance(self, learned: _Learned | None = None) -> Guidance | None:
         """Return what turns the next proposal away; None where nothing does."""
         policy, number = self.robust_policy, len(self.trials)
         if not policy.avoid_unstable or is_free(number, policy.free_share):
             return None
-        finished, lesson = self._lesson()
-        earlier = {}
-        if self.robust_earlier:
-            space = list(parameters_of(self.hyperparameters.space).values())
-            earlier = lessons_for(self.robust_earlier, space, self.robust_told)
-        guidance = Guidance.of(lesson, earlier, self._outcomes_of(finished), number)
+        learned = learned or self._learned()
+        earlier = self.robust_earlier.lessons_for(parameters_of(self.hyperparameters.space))
+        guidance = Guidance.of(learned.lesson, earlier, learned.outcomes, number)
         return guidance if guidance.has_any else None
 
     def _farthest_values(self) -> dict[str, Any]:
@@ -128,13 +131,14 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         finished = (TrialStatus.COMPLETED, TrialStatus.FAILED)
         return (trial for trial in self.trials.values() if trial.status in finished)
 
-    def _lesson(self) -> tuple[list[Any], Lesson]:
-        """Return the latest finished trials, in their order, and what they teach."""
+    def _learned(self) -> _Learned:
+        """Return what the latest finished trials teach."""
         finished = list(self._finished_trials())
         latest = recent([trial.status == TrialStatus.FAILED for trial in finished])
         finished = [finished[index] for index in latest]
         space = parameters_of(self.hyperparameters.space)
-        return finished, learn(space.values(), self._outcomes_of(finished))
+        outcomes = self._outcomes_of(finished)
+        return _Learned(finished, outcomes, learn(space.values(), outcomes))
 
     def _outcomes_of(self, finished: list[Any]) -> list[Outcome]:
         records = self.robusttune_records()
@@ -163,12 +167,12 @@ class LearningBayesianOracle(LearningOracle):
         failed = [t for t in self.trials.values() if t.status == TrialStatus.FAILED]
         if not failed:
             return super().populate_space(trial_id)
-        taught_by, lesson = self._lesson()
-        response = self._populate_from(self._with_worst_scores(taught_by, lesson), trial_id)
+        learned = self._learned()
+        response = self._populate_from(self._with_worst_scores(learned), trial_id)
         values = response.get("values")
         if response["status"] != TrialStatus.RUNNING or values is None:
             return response
-        guidance = self._guidance()
+        guidance = self._guidance(learned)
         insists = guidance is not None and guidance.risks([values])[0] > guidance.limit
         if insists or any(self._repeats(values, trial) for trial in failed):
             return self._random_populate_space()
@@ -186,14 +190,14 @@ class LearningBayesianOracle(LearningOracle):
         self.__dict__.update({k: v for k, v in seen.__dict__.items() if k != "trials"})
         return response
 
-    def _with_worst_scores(self, taught_by: list[Any], lesson: Lesson) -> dict[str, Any]:
+    def _with_worst_scores(self, learned: _Learned) -> dict[str, Any]:
         scores = [t.score for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
         scores = [score for score in scores if score is not None and np.isfinite(score)]
         trials = dict(self.trials)
         if not scores:
             return trials
         worst = max(scores) if self.objective.direction == "min" else min(scores)
-        for trial, caused in zip(taught_by, lesson.caused, strict=True):
+        for trial, caused in zip(learned.trials, learned.lesson.caused, strict=True):
             if caused:
                 shown = copy.copy(trial)
                 shown.status, shown.score = TrialStatus.COMPLETED, worst

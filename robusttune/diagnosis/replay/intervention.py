@@ -211,6 +211,13 @@ class ReplayResult:
             return False
         return self.finite and bool((self.finals < limit(self.baseline, share)).all())
 
+    @property
+    def last_quarters(self) -> tuple[float, float]:
+        """Mean loss of the first seed over the third quarter of its steps, and over the last."""
+        losses = self.losses[0]
+        quarter = max(len(losses) // 4, 1)
+        return float(losses[-2 * quarter : -quarter].mean()), float(losses[-quarter:].mean())
+
     def within(self, steps: int) -> ReplayResult:
         """Return what had come of it after the first `steps` steps."""
         return replace(self, losses=self.losses[:, :steps], held_out=None)
