@@ -16,6 +16,7 @@ import pytest
 import robusttune
 from robusttune import Guard, Policy, TrialRecord
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests import ROOT
 
 Seen = list[tuple[Any, TrialRecord]]
 
@@ -102,8 +103,7 @@ def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-sys.path.insert(0, {tests!r})
-from test_record_callbacks import lottery
+from tests.test_record_callbacks import lottery
 def note(trial, record):
     with open({log!r}, "a") as file:
         file.write(trial.trial_id + " ")
@@ -119,10 +119,10 @@ tuner.search()
 @pytest.mark.full
 def test_tuner_a_call_that_ends_the_process_is_not_made_again(tmp_path: Path) -> None:
     """Killed in the middle of a callback, a search goes on with the next trial's."""
-    log, tests = tmp_path / "log", str(Path(__file__).parent)
+    log = tmp_path / "log"
     for kill in (True, False):
-        code = KILLED.format(tests=tests, log=str(log), folder=str(tmp_path), kill=kill)
-        subprocess.run([sys.executable, "-c", code], check=not kill, capture_output=True)
+        code = KILLED.format(log=str(log), folder=str(tmp_path), kill=kill)
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=not kill, capture_output=True)
     assert log.read_text().split() == ["0", "1", "2", "3", "4"]
 
 
