@@ -17,15 +17,9 @@ import robusttune
 from robusttune import Guard, Policy, TrialRecord
 from robusttune.optuna import TrialGuard, records_of, robust
 from tests import ROOT
+from tests.zoo import linear
 
 Seen = list[tuple[Any, TrialRecord]]
-
-
-def model_of(rate: float) -> keras.Model:
-    """A linear model."""
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
 
 
 class Lottery(keras_tuner.RandomSearch):
@@ -89,7 +83,7 @@ def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
     """It may hold what cannot be sent, and need not know of the child."""
     seen: list[int] = []
     tuner = robusttune.RandomSearch(
-        lambda hp: model_of(hp.Float("rate", 1e-3, 1e-2)),
+        lambda hp: linear(hp.Float("rate", 1e-3, 1e-2)),
         objective="loss",
         max_trials=2,
         directory=str(tmp_path),
@@ -166,12 +160,12 @@ def test_guard_each_plain_fit_once(regression: Any) -> None:
     note = [lambda trial, record: seen.append((trial, record))]
     guard = Guard(record_callbacks=note)
     for rate in (1e-3, 1e6):
-        model_of(rate).fit(*regression, epochs=2, verbose=0, callbacks=[guard])
+        linear(rate).fit(*regression, epochs=2, verbose=0, callbacks=[guard])
     assert [(trial, record.unstable) for trial, record in seen] == [(None, False), (None, True)]
     assert seen[-1][1] == guard.record
 
     def objective(trial: Any) -> float:
-        fit = model_of(1e-3).fit(*regression, verbose=0, callbacks=[TrialGuard(trial)])
+        fit = linear(1e-3).fit(*regression, verbose=0, callbacks=[TrialGuard(trial)])
         return float(fit.history["loss"][-1])
 
     optuna.create_study().optimize(robust(objective, record_callbacks=note), n_trials=1)

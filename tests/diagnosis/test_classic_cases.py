@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import robusttune
+from tests.zoo import stack
 
 
 def one_trial(
@@ -39,9 +40,8 @@ def dense(
     inputs: int, *layers: Any, rate: float = 0.01, optimizer: str = "SGD", loss: Any = "mse"
 ) -> keras.Model:
     """A compiled Sequential."""
-    model = keras.Sequential([keras.Input((inputs,)), *layers])
-    model.compile(getattr(keras.optimizers, optimizer)(rate), loss)
-    return model
+    by = getattr(keras.optimizers, optimizer)(rate)
+    return stack(*layers, inputs=inputs, optimizer=by, loss=loss)
 
 
 def hidden() -> Any:

@@ -16,17 +16,11 @@ import robusttune
 from robusttune import FailureCause, Guard, Policy, Report, Symptom, TrialRecord
 from robusttune._diagnosis.postponed import PostponedDiagnoses
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests.zoo import linear
 
 LATER = Policy(diagnosis="search_end", sanitize="off", avoid_unstable=False)
 NEVER = Policy(diagnosis="off", sanitize="off")
 RATES = (1e-3, 5.0, 1e-9)
-
-
-def model_of(rate: float) -> keras.Model:
-    """A linear model."""
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
 
 
 def causes(records: Any) -> list[FailureCause | None]:
@@ -37,7 +31,7 @@ def causes(records: Any) -> list[FailureCause | None]:
 def tuner_of(folder: Path, policy: Policy, seen: list[TrialRecord], **more: Any) -> Any:
     """A grid over a good, a divergent and a far too small learning rate."""
     return robusttune.GridSearch(
-        lambda hp: model_of(hp.Choice("rate", RATES)),
+        lambda hp: linear(hp.Choice("rate", RATES)),
         objective="loss",
         directory=str(folder),
         policy=policy,
@@ -120,7 +114,7 @@ def test_study_diagnoses_when_optimize_returns(regression: Any, n_jobs: int) -> 
 
     def objective(trial: Any) -> float:
         rate = trial.suggest_categorical("rate", RATES)
-        fit = model_of(rate).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
+        fit = linear(rate).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
         return float(fit.history["loss"][-1])
 
     study = optuna.create_study()
@@ -150,7 +144,7 @@ def test_study_diagnoses_when_it_is_interrupted(regression: Any, tmp_path: Path)
     def objective(trial: Any) -> float:
         if trial.number:
             raise KeyboardInterrupt
-        model_of(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
+        linear(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
         return 0.0
 
     url = f"sqlite:///{tmp_path}/study.db"
@@ -164,7 +158,7 @@ def test_ask_and_tell_diagnoses_at_once(regression: Any) -> None:
     """No search returns there."""
 
     def objective(trial: Any) -> float:
-        model_of(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
+        linear(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[TrialGuard(trial)])
         return 0.0
 
     study = optuna.create_study()
@@ -177,7 +171,7 @@ def test_ask_and_tell_diagnoses_at_once(regression: Any) -> None:
 def test_plain_fit(regression: Any, policy: Policy) -> None:
     """It is its own search: its end is that of the fit."""
     guard = Guard(policy)
-    model_of(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[guard])
+    linear(5.0).fit(*regression, epochs=3, verbose=0, callbacks=[guard])
     later = policy is LATER
     expected = FailureCause.DIVERGENT_LEARNING_RATE if later else FailureCause.UNKNOWN
     assert guard.record is not None
@@ -198,7 +192,7 @@ def test_without_diagnosis_an_exception_still_says_its_cause(tmp_path: Path) -> 
 
 def test_diagnose_is_asked_for_whatever_the_policy_says(regression: Any) -> None:
     """Policy(diagnosis="off") is about trials."""
-    record = robusttune.diagnose(model_of(5.0), *regression, policy=NEVER)
+    record = robusttune.diagnose(linear(5.0), *regression, policy=NEVER)
     assert record.cause is FailureCause.DIVERGENT_LEARNING_RATE
 
 
@@ -219,7 +213,7 @@ def test_nothing_is_kept_once_it_is_diagnosed(tmp_path: Path, regression: Any) -
     models: list[Any] = []
 
     def build(hp: Any) -> keras.Model:
-        model = model_of(hp.Choice("rate", [5.0, 6.0]))
+        model = linear(hp.Choice("rate", [5.0, 6.0]))
         models.append(weakref.ref(model))
         return model
 

@@ -16,6 +16,7 @@ from robusttune._diagnosis.divergence import loss_limit
 from robusttune._diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune._diagnosis.trace import Batch, FitTrace
 from robusttune._policy import Policy
+from tests.zoo import linear
 
 POLICY = Policy(divergence_factor=10.0)
 
@@ -48,9 +49,7 @@ def test_loss_limit(start: float | None, baseline: float | None, limit: float) -
 
 def model_of(loss: object) -> keras.Model:
     """Return a compiled model of one unit."""
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(1e-6), loss)
-    return model
+    return linear(1e-6, inputs=4, loss=loss)
 
 
 @pytest.mark.parametrize(

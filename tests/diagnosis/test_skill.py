@@ -15,6 +15,7 @@ import robusttune
 from robusttune import Report, TrialRecord
 from robusttune._diagnosis.reference.skill import skill
 from robusttune._diagnosis.trace import Batch, FitTrace
+from tests.zoo import stack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(256, 4)).astype("float32")
@@ -23,10 +24,7 @@ Y = (X[:, :1] * 3 + 2).astype("float32")
 
 def compiled(*layers: Any, loss: Any = "mse", rate: float = 0.01) -> keras.Model:
     """A small model."""
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile(keras.optimizers.Adam(rate), loss)
-    return model
+    return stack(*layers, inputs=4, optimizer=keras.optimizers.Adam(rate), loss=loss, seed=1)
 
 
 def fitted(model: keras.Model, x: Any = X, y: Any = Y, **fit: Any) -> tuple[TrialRecord, float]:

@@ -30,6 +30,7 @@ from robusttune._diagnosis.model.info import Head
 from robusttune._diagnosis.model.observe import is_hidden_activation, observe
 from robusttune._diagnosis.model.structure import heads, last_layer, regularization
 from robusttune._diagnosis.trace import Batch
+from tests.zoo import stack
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
 Y = X[:, :1]
@@ -37,9 +38,7 @@ Y = X[:, :1]
 
 def chain(*layers: Any) -> keras.Model:
     """A compiled Sequential."""
-    model = keras.Sequential([keras.Input((8,)), *layers])
-    model.compile("adam", "mse")
-    return model
+    return stack(*layers, inputs=8)
 
 
 def functional(*calls: Callable[[Any], Any]) -> keras.Model:

@@ -13,6 +13,7 @@ from keras import ops
 from robusttune import FailureCause, Guard, TrialRecord
 from robusttune._diagnosis.data.unpaired import pairs_no_rows
 from robusttune._diagnosis.trace import Batch
+from tests.zoo import stack
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(512, 10)).astype("float32")
@@ -22,11 +23,8 @@ Loss = Callable[[Any, Any], Any]
 
 def compiled(loss: Any, out: int = 1) -> keras.Model:
     """A small regression model."""
-    keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(32, "relu"), keras.layers.Dense(out)]
-    model = keras.Sequential([keras.Input((10,)), *layers])
-    model.compile(keras.optimizers.Adam(3e-3), loss)
-    return model
+    return stack(*layers, optimizer=keras.optimizers.Adam(3e-3), loss=loss, seed=1)
 
 
 def fitted(loss: Any) -> TrialRecord:

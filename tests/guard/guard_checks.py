@@ -16,6 +16,7 @@ import pytest
 
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune._guard.clipping import Clipping
+from tests.zoo import hidden
 
 BACKEND = keras.backend.backend()
 RNG = np.random.default_rng(0)
@@ -28,23 +29,6 @@ if BACKEND == "jax":
 only_torch = pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
 only_jax = pytest.mark.skipif(BACKEND != "jax", reason="of JAX")
 STEPS = 10  # of an epoch
-
-
-def dense(
-    rate: float = 0.01, optimizer: str = "SGD", loss: Any = "mse", *middle: Any, **compile_args: Any
-) -> keras.Model:
-    """A small regression model, always with the same initial weights."""
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [
-            keras.Input((10,)),
-            keras.layers.Dense(16, activation="relu"),
-            *middle,
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile(getattr(keras.optimizers, optimizer)(rate), loss, **compile_args)
-    return model
 
 
 SYMPTOMS = Policy(diagnosis="off")
@@ -107,7 +91,7 @@ def test_healthy_fit_is_bit_identical(mode: str, optimizer: str, dropout: bool) 
     def made() -> keras.Model:
         keras.utils.set_random_seed(2)
         layers = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)] if dropout else []
-        return dense(0.01, optimizer, "mse", *layers, **MODES[mode])
+        return hidden(0.01, optimizer, "mse", *layers, **MODES[mode])
 
     alone = made()
     history = alone.fit(X, Y, batch_size=32, shuffle=False, epochs=3, verbose=0).history
@@ -132,7 +116,7 @@ def test_the_weights_are_those_of_the_last_good_step(mode: str, failed: int) -> 
     norm = keras.layers.BatchNormalization
 
     def made() -> keras.Model:
-        return dense(0.01, "Adam", "mse", norm(), **MODES[mode])
+        return hidden(0.01, "Adam", "mse", norm(), **MODES[mode])
 
     x, y = np.concatenate([X, X]), np.concatenate([Y, Y])
     expected = plain(made(), x[: 32 * failed], y[: 32 * failed])
@@ -162,7 +146,7 @@ def test_the_weights_are_those_of_the_last_good_step(mode: str, failed: int) -> 
 def test_a_divergent_fit_ends_with_finite_weights(mode: str, optimizer: str, rate: float) -> None:
     """Finite divergence is told within some steps, with validation data as without."""
     for more in ({}, {"validation_data": (X, Y)}):
-        model = dense(rate, optimizer, **MODES[mode])
+        model = hidden(rate, optimizer, **MODES[mode])
         guard = fit(model, epochs=20, **more)
         assert guard.failed
         assert finite(model)
@@ -175,16 +159,16 @@ def test_a_divergent_fit_ends_with_finite_weights(mode: str, optimizer: str, rat
 @pytest.mark.parametrize("mode", MODES)
 def test_a_number_clips_as_keras_does(mode: str) -> None:
     """And what the user's own optimizer clips stays the user's."""
-    by_keras = dense(**MODES[mode])
+    by_keras = hidden(**MODES[mode])
     by_keras.compile(keras.optimizers.SGD(0.01, global_clipnorm=0.1), "mse", **MODES[mode])
     plain(by_keras, epochs=2)
-    model = dense(**MODES[mode])
+    model = hidden(**MODES[mode])
     guard = fit(model, policy=Policy(clip=0.1, diagnosis="off"), epochs=2)
     assert guard.trace is not None
     assert guard.trace.clipped_steps == 2 * STEPS
     for one, other in zip(by_keras.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
-    own = dense()
+    own = hidden()
     own.compile(keras.optimizers.SGD(0.01, global_clipnorm=0.1), "mse")
     guard = fit(own, policy=Policy(clip=1e-3, diagnosis="off"), epochs=2)
     assert guard.trace is not None
@@ -193,7 +177,7 @@ def test_a_number_clips_as_keras_does(mode: str) -> None:
 
 
 def _recompiled() -> keras.Model:
-    model = dense()
+    model = hidden()
     model.compile(keras.optimizers.SGD(0.01, global_clipnorm=0.1), "mse")
     return model
 
@@ -204,11 +188,11 @@ def test_auto_clips_a_spike(optimizer: str, clips: int) -> None:
     x, y = np.concatenate([X] * 3), np.concatenate([Y] * 3)
     y[32 * 20] *= 3e4
     spiky = Policy(divergence_factor=1e12, diagnosis="off")
-    guard = fit(dense(1e-3, optimizer), x, y, policy=spiky)
+    guard = fit(hidden(1e-3, optimizer), x, y, policy=spiky)
     assert guard.trace is not None
     assert guard.trace.clipped_steps == clips
     unclipped = Policy(clip=None, divergence_factor=1e12, diagnosis="off")
-    guard = fit(dense(1e-3, optimizer), x, y, policy=unclipped)
+    guard = fit(hidden(1e-3, optimizer), x, y, policy=unclipped)
     assert guard.trace is not None
     assert guard.trace.clipped_steps == 0
 
@@ -237,9 +221,9 @@ def test_gradient_norms_are_those_of_the_loss() -> None:
 def test_the_step_is_named_whenever_the_host_looks(check_every: int, failed: int) -> None:
     """It is latched in the step, and nothing is trained after it."""
     x, y = np.concatenate([X, X]), np.concatenate([Y, Y])
-    expected = plain(dense(), x[: 32 * failed], y[: 32 * failed])
+    expected = plain(hidden(), x[: 32 * failed], y[: 32 * failed])
     x[32 * failed] = np.nan
-    model = dense()
+    model = hidden()
     guard = fit(
         model,
         x,
@@ -287,12 +271,12 @@ def test_mixed_precision_is_no_alarm(dtype: str) -> None:
     """A LossScaleOptimizer meets gradients that are not finite by design."""
     keras.config.set_dtype_policy(dtype)
     try:
-        alone, guarded = dense(0.01), dense(0.01)
+        alone, guarded = hidden(0.01), hidden(0.01)
         plain(alone, epochs=2)
         guard = fit(guarded, epochs=2)
         assert not guard.failed
         assert_same(alone, guarded)
-        model = dense(0.01)
+        model = hidden(0.01)
         guard = fit(model, bad_at(32 * 6), epochs=2)
         assert guard.failed
         assert guard.trace is not None
@@ -305,7 +289,7 @@ def test_gradient_accumulation() -> None:
     """What accumulates is not touched, and not a failing gradient."""
 
     def made() -> keras.Model:
-        model = dense()
+        model = hidden()
         optimizer = keras.optimizers.SGD(0.01, gradient_accumulation_steps=4)
         model.compile(optimizer, "mse")
         return model
@@ -459,7 +443,7 @@ def test_nothing_is_left_after_an_exception() -> None:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             raise RuntimeError("the user's own")
 
-    model, guard = dense(), Guard()
+    model, guard = hidden(), Guard()
     with pytest.raises(RuntimeError, match="own"):
         model.fit(X, Y, verbose=0, callbacks=[guard, Raises()])
     guard.release()
@@ -467,7 +451,7 @@ def test_nothing_is_left_after_an_exception() -> None:
     assert guard.trace is not None
     assert len(guard.trace.losses) == STEPS
 
-    model = dense(1e6)
+    model = hidden(1e6)
     with pytest.raises(RuntimeError, match="own"):
         model.fit(X, Y, verbose=0, callbacks=[Guard(SYMPTOMS), Raises()])
     model.optimizer.learning_rate = 1e-30
@@ -483,7 +467,7 @@ def test_nothing_is_left_after_an_error_in_a_step() -> None:
     def wrong(y: Any, p: Any) -> Any:
         raise ValueError("the loss is wrong")
 
-    model = dense()
+    model = hidden()
     plain(model)
     model.compile("sgd", wrong)
     with pytest.raises(ValueError, match="wrong"):
@@ -493,7 +477,7 @@ def test_nothing_is_left_after_an_error_in_a_step() -> None:
 
 def test_a_users_own_train_step_on_the_instance_comes_back() -> None:
     """It runs, and is there again afterwards."""
-    model = dense()
+    model = hidden()
     own, called = model.train_step, []
 
     def mine(*args: Any) -> Any:
@@ -508,14 +492,14 @@ def test_a_users_own_train_step_on_the_instance_comes_back() -> None:
 
 def test_two_fits_of_one_model() -> None:
     """A failure of the first does not reach into the second."""
-    model = dense()
+    model = hidden()
     assert fit(model, bad_at(32)).failed
     assert not fit(model).failed
 
 
 def test_no_model_is_kept_alive() -> None:
     """Guard, backend and caches let go of it."""
-    model = dense(5.0)
+    model = hidden(5.0)
     guard = fit(model, epochs=2)
     reference = weakref.ref(model)
     guard.set_model(None)
@@ -544,7 +528,7 @@ def test_every_kind_of_data(kind: str) -> None:
         data: Any = torch.utils.data.DataLoader(rows, batch_size=32)
     else:
         data = Batches() if kind == "PyDataset" else (batch for batch in batches)
-    guard = fit(dense(), data, None, steps_per_epoch=10)
+    guard = fit(hidden(), data, None, steps_per_epoch=10)
     assert guard.trace is not None
     assert guard.trace.step == 4
     assert guard.trace.failing_batch is not None
@@ -572,7 +556,7 @@ def test_several_inputs_and_sample_weights() -> None:
 
 def test_callbacks_may_choose_what_is_trained() -> None:
     """A callback that unfreezes a layer at the start of the fit may do so."""
-    model = dense()
+    model = hidden()
     model.layers[0].trainable = False
     model.compile("sgd", "mse")
     model.layers[0].trainable = True
@@ -601,7 +585,7 @@ def test_causes(kwargs: dict[str, Any], cause: FailureCause | None) -> None:
 
     y = (Y - Y.min()) / 10 if kwargs.get("loss") else Y
     loss = divided if kwargs.get("loss") else "mse"
-    model = dense(kwargs.get("rate", 0.01), "SGD", loss)
+    model = hidden(kwargs.get("rate", 0.01), "SGD", loss)
     x = X * kwargs.get("scale", 1.0)
     guard = fit(model, x, y, Policy(), epochs=10, validation_data=(X, y))
     assert guard.record is not None
@@ -611,7 +595,7 @@ def test_causes(kwargs: dict[str, Any], cause: FailureCause | None) -> None:
 
 def test_the_clock_ends_a_fit() -> None:
     """At the next batch after its limit."""
-    guard = fit(dense(), policy=Policy(trial_seconds=1e-3), epochs=1000)
+    guard = fit(hidden(), policy=Policy(trial_seconds=1e-3), epochs=1000)
     assert guard.trace is not None
     assert guard.trace.symptom is Symptom.TIMEOUT
 
@@ -627,7 +611,7 @@ def test_the_host_clips_as_the_step_does() -> None:
     sizes = [1.0, 2.0, 1.5, 300.0, 1.0, 1e6, 1.0, 0.5, 0.4, 3e3, 60.0, 0.3, 1e-9, 10.0, 0.0, 5.0]
     for clip in ("auto", 0.7, None):
         host = Clipping(clip)  # type: ignore[arg-type]
-        model = dense()
+        model = hidden()
         recorder = jax_fit.ModelRecorder(
             model,
             clip=clip,
@@ -653,9 +637,9 @@ def test_a_compiled_step_is_guarded_and_stays_compiled() -> None:
         pytest.skip("torch.compile needs g++")
     from torch._dynamo.utils import counters
 
-    bare = plain(dense(jit_compile=True), epochs=2)
+    bare = plain(hidden(jit_compile=True), epochs=2)
     counters.clear()
-    model = dense(jit_compile=True)
+    model = hidden(jit_compile=True)
     guard = fit(model, epochs=2)
     assert not guard.failed
     assert guard.trace is not None
@@ -663,7 +647,7 @@ def test_a_compiled_step_is_guarded_and_stays_compiled() -> None:
     assert counters["stats"]["unique_graphs"] > 0
     for one, other in zip(model.get_weights(), bare.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)  # graphs are cut in other places
-    failing = dense(5.0, jit_compile=True)
+    failing = hidden(5.0, jit_compile=True)
     assert fit(failing, epochs=2).failed
     assert finite(failing)
 
@@ -687,7 +671,7 @@ def test_the_loss_tracker_gets_the_loss_of_each_step() -> None:
     """By Keras's own train step."""
     from robusttune._compat.keras import loss_tracker_of
 
-    model = dense()
+    model = hidden()
     tracker = loss_tracker_of(model)
     plain(model, X[:32], Y[:32])
     assert float(tracker.result()) > 0
@@ -699,7 +683,7 @@ def test_a_jax_model_gets_its_state_for_a_block() -> None:
     from robusttune._compat.keras import jax_state_attached, nnx_is_enabled
 
     assert not nnx_is_enabled()
-    model = plain(dense())
+    model = plain(hidden())
     weights = model.get_weights()
     state = model._get_jax_state(
         trainable_variables=True,
@@ -720,7 +704,7 @@ def test_the_compiled_step_of_a_jax_model_can_be_wrapped() -> None:
     """Each of its calls is seen, also of several an execution."""
     from robusttune._compat.keras import jax_steps_wrapped
 
-    model, calls = dense(steps_per_execution=4), []
+    model, calls = hidden(steps_per_execution=4), []
 
     def wrap(step: Any) -> Any:
         def wrapped(state: Any, data: Any) -> Any:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from robusttune import FailureCause, Guard, Policy, Symptom
 from robusttune._guard import recorder
+from tests.zoo import hidden
 
 MODES: dict[str, dict[str, Any]] = {
     "graph": {},
@@ -23,18 +24,6 @@ MODES: dict[str, dict[str, Any]] = {
     "steps_per_execution": {"steps_per_execution": 16},
 }
 STEPS = 10  # 320 rows in batches of 32
-
-
-def dense(
-    rate: float = 0.01, optimizer: str = "SGD", loss: Any = "mse", **compile_args: Any
-) -> keras.Model:
-    """A small regression model, always with the same initial weights."""
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [keras.Input((10,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)]
-    )
-    model.compile(getattr(keras.optimizers, optimizer)(rate), loss, **compile_args)
-    return model
 
 
 def finite(model: keras.Model) -> bool:
@@ -54,9 +43,9 @@ def with_bad_row(x: np.ndarray, row: int) -> np.ndarray:
 def test_guard_healthy_fit_is_bit_identical(mode: str, optimizer: str, regression: Any) -> None:
     """A guarded healthy fit gives the very weights of the same fit without a guard."""
     x, y = regression
-    plain = dense(0.01, optimizer, **MODES[mode])
+    plain = hidden(0.01, optimizer, **MODES[mode])
     expected = plain.fit(x, y, epochs=3, shuffle=False, verbose=0).history
-    model, guard = dense(0.01, optimizer, **MODES[mode]), Guard()
+    model, guard = hidden(0.01, optimizer, **MODES[mode]), Guard()
     history = model.fit(x, y, epochs=3, shuffle=False, verbose=0, callbacks=[guard]).history
     assert not guard.failed
     assert guard.trace is not None
@@ -74,11 +63,11 @@ def test_guard_keeps_the_weights_of_the_last_good_step(mode: str, regression: An
     """A NaN in batch 6 stops the fit there; the weights are those of a loop run by hand."""
     x, y = regression
     bad = 6
-    by_hand = dense()
+    by_hand = hidden()
     for step in range(bad):
         rows = slice(32 * step, 32 * (step + 1))
         by_hand.train_on_batch(x[rows], y[rows])
-    model, guard = dense(**MODES[mode]), Guard(Policy(clip=None))
+    model, guard = hidden(**MODES[mode]), Guard(Policy(clip=None))
     history = model.fit(
         with_bad_row(x, 32 * bad + 5), y, epochs=4, shuffle=False, verbose=0, callbacks=[guard]
     )
@@ -99,7 +88,7 @@ def test_guard_hands_over_the_failing_batch(mode: str, regression: Any) -> None:
     x, y = regression
     bad = with_bad_row(x, 32 * 9 + 5)
     guard = Guard()
-    dense(**MODES[mode]).fit(bad, y, shuffle=False, verbose=0, callbacks=[guard])
+    hidden(**MODES[mode]).fit(bad, y, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.trace is not None
     assert guard.trace.failing_batch is not None
     np.testing.assert_array_equal(guard.trace.failing_batch.x, bad[32 * 9 :])
@@ -116,7 +105,7 @@ def test_guard_keeps_batches_until_there_are_rows_enough(
     x, y = (np.tile(array, (4, 1)) for array in regression)
     guard = Guard()
     bad = with_bad_row(x, 1279)
-    dense().fit(bad, y, batch_size=size, shuffle=False, verbose=0, callbacks=[guard])
+    hidden().fit(bad, y, batch_size=size, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.trace is not None
     assert len(guard.trace.first_batches) == kept
     np.testing.assert_array_equal(guard.trace.first_batches[-1].y, y[size * (kept - 1) :][:size])
@@ -131,7 +120,7 @@ def test_guard_keeps_batches_within_a_bound_of_memory(
     x, y = regression
     guard = Guard()
     bad = with_bad_row(x, 319)
-    dense().fit(bad, y, batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
+    hidden().fit(bad, y, batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.trace is not None
     assert len(guard.trace.first_batches) == 3
 
@@ -143,7 +132,7 @@ def test_guard_reads_the_first_batches_off_the_input_of_xla(
     """XLA cannot call the host: the first batches are there all the same, a later one is named."""
     x, y = (np.tile(array, (2, 1)) for array in regression)
     guard = Guard()
-    model = dense(jit_compile=True, steps_per_execution=steps_per_execution)
+    model = hidden(jit_compile=True, steps_per_execution=steps_per_execution)
     model.fit(with_bad_row(x, 32 * 17), y, shuffle=False, verbose=0, callbacks=[guard])
     trace = guard.trace
     assert trace is not None
@@ -167,7 +156,7 @@ def test_guard_stops_divergence_that_stays_finite(mode: str, regression: Any) ->
     The metrics of that epoch are finite, and would be taken for a result: they become NaN.
     """
     x, y = regression
-    model, guard = dense(10.0, "Adam", **MODES[mode]), Guard()
+    model, guard = hidden(10.0, "Adam", **MODES[mode]), Guard()
     history = model.fit(x, y, epochs=20, verbose=0, callbacks=[guard]).history
     assert all(np.isnan(values[-1]) for values in history.values())
     assert guard.trace is not None
@@ -182,7 +171,7 @@ def test_guard_ends_a_divergent_fit_with_finite_weights(mode: str, regression: A
     """Whatever the rate, the weights that remain are finite."""
     x, y = regression
     for rate in (5.0, 1e10, 1e30):
-        model, guard = dense(rate, **MODES[mode]), Guard()
+        model, guard = hidden(rate, **MODES[mode]), Guard()
         model.fit(x, y, epochs=5, verbose=0, callbacks=[guard])
         assert guard.failed
         assert finite(model), rate
@@ -191,7 +180,7 @@ def test_guard_ends_a_divergent_fit_with_finite_weights(mode: str, regression: A
 def test_guard_sees_a_nan_that_relu_swallows(regression: Any) -> None:
     """The loss stays finite on the CPU; the gradient does not."""
     x, y = regression
-    model, guard = dense(), Guard()
+    model, guard = hidden(), Guard()
     model.fit(with_bad_row(x, 3), y, verbose=0, callbacks=[guard])
     assert guard.failed
     assert finite(model)
@@ -201,7 +190,7 @@ def test_guard_sees_a_nan_that_relu_swallows(regression: Any) -> None:
 def test_guard_names_the_step_whenever_the_host_looks(check_every: int, regression: Any) -> None:
     """The step latches the failure, so that a rare look still finds its place."""
     x, y = regression
-    model, guard = dense(), Guard(Policy(check_every=check_every))
+    model, guard = hidden(), Guard(Policy(check_every=check_every))
     model.fit(with_bad_row(x, 32 * 4), y, epochs=3, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.trace is not None
     assert guard.trace.step == 4
@@ -257,20 +246,20 @@ def test_guard_history_holds_the_last_steps(regression: Any) -> None:
     """Losses and norms of the last steps, the failing one at the end."""
     x, y = regression
     guard = Guard(Policy(history=8))
-    dense().fit(with_bad_row(x, 32 * 9), y, shuffle=False, verbose=0, callbacks=[guard])
+    hidden().fit(with_bad_row(x, 32 * 9), y, shuffle=False, verbose=0, callbacks=[guard])
     trace = guard.trace
     assert trace is not None
     assert trace.losses.shape == trace.gradient_norms.shape == (8,)
     assert trace.first_step == 2
     assert np.isfinite(trace.losses[:-1]).all()
     assert np.isnan(trace.gradient_norms[-1])
-    assert trace.start_loss == pytest.approx(float(dense().train_on_batch(x[:32], y[:32])))
+    assert trace.start_loss == pytest.approx(float(hidden().train_on_batch(x[:32], y[:32])))
 
 
 def test_guard_gradient_norms_are_those_of_the_tape(regression: Any) -> None:
     """The recorded norm is the global norm of the gradient, before any clipping."""
     x, y = regression
-    model = dense()
+    model = hidden()
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean((model(x[:32], training=True) - y[:32]) ** 2)
     norm = float(
@@ -289,10 +278,10 @@ def test_guard_clips_to_a_global_norm_as_keras_does(mode: str, regression: Any) 
     """policy.clip=c is global_clipnorm=c."""
     x, y = regression
     keras.utils.set_random_seed(1)
-    by_keras = dense(**MODES[mode])
+    by_keras = hidden(**MODES[mode])
     by_keras.compile(keras.optimizers.SGD(0.01, global_clipnorm=0.5), "mse", **MODES[mode])
     by_keras.fit(x, y, epochs=2, shuffle=False, verbose=0)
-    model = dense(**MODES[mode])
+    model = hidden(**MODES[mode])
     model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=[Guard(Policy(clip=0.5))])
     for a, b in zip(by_keras.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
@@ -302,7 +291,7 @@ def test_guard_clips_to_a_global_norm_as_keras_does(mode: str, regression: Any) 
 def test_guard_leaves_the_users_own_clipping_alone(name: str, regression: Any) -> None:
     """With a clip of the user's the guard does not clip, whatever the policy."""
     x, y = regression
-    expected, model = dense(), dense()
+    expected, model = hidden(), hidden()
     for each in (expected, model):
         each.compile(keras.optimizers.SGD(0.01, **{name: 1.0}), "mse")
     expected.fit(x, y, epochs=2, shuffle=False, verbose=0)
@@ -320,13 +309,13 @@ def test_guard_auto_clip_tames_a_spike(regression: Any) -> None:
     x, y = regression
     spiked = y.copy()
     spiked[32 * 9 : 32 * 9 + 32] *= 1e6
-    model, guard = dense(), Guard()
+    model, guard = hidden(), Guard()
     model.fit(x, spiked, epochs=1, shuffle=False, verbose=0, callbacks=[guard])
-    plain = dense()
+    plain = hidden()
     plain.fit(x, spiked, epochs=1, shuffle=False, verbose=0)
     assert guard.trace is not None
     assert guard.trace.clipped_steps == 1
-    before = dense()
+    before = hidden()
     before.fit(x[: 32 * 9], y[: 32 * 9], epochs=1, shuffle=False, verbose=0)
     moves = zip(before.get_weights(), model.get_weights(), strict=True)
     moved = np.sqrt(sum(np.square(a - b).sum() for a, b in moves))
@@ -361,7 +350,7 @@ class CustomStep(keras.Model):
 def test_guard_custom_train_step(regression: Any) -> None:
     """A custom train_step is guarded through its optimizer."""
     x, y = regression
-    model, guard = CustomStep(dense()), Guard()
+    model, guard = CustomStep(hidden()), Guard()
     model.compile(keras.optimizers.SGD(0.01))
     model.fit(x, y, epochs=2, verbose=0, callbacks=[guard])
     assert not guard.failed
@@ -486,12 +475,12 @@ def test_guard_every_kind_of_data(kind: str, regression: Any) -> None:
     """However the data come in, a healthy fit is left alone and a NaN ends one."""
     x, y = regression
     guard = Guard()
-    dense().fit(**_datasets(x, y)[kind], epochs=2, verbose=0, callbacks=[guard])
+    hidden().fit(**_datasets(x, y)[kind], epochs=2, verbose=0, callbacks=[guard])
     assert not guard.failed
     assert guard.record is not None
     assert not guard.record.unstable
     bad = _datasets(with_bad_row(x, 40), y)[kind]
-    model = dense()
+    model = hidden()
     model.fit(**bad, epochs=2, verbose=0, callbacks=[guard])
     assert guard.failed
     assert finite(model)
@@ -522,7 +511,7 @@ def test_guard_gradient_accumulation(regression: Any) -> None:
     x, y = regression
 
     def accumulating() -> keras.Model:
-        model = dense()
+        model = hidden()
         model.compile(keras.optimizers.SGD(0.01, gradient_accumulation_steps=4), "mse")
         return model
 
@@ -564,7 +553,7 @@ def test_guard_mixed_float16_scaling_is_no_alarm(regression: Any) -> None:
 def test_guard_learning_rate_schedule(regression: Any) -> None:
     """A schedule that climbs into divergence is stopped where it diverges."""
     x, y = regression
-    model = dense()
+    model = hidden()
     schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 10.0)  # grows tenfold an epoch
     model.compile(keras.optimizers.SGD(schedule), "mse")
     guard = Guard()
@@ -653,7 +642,7 @@ def test_guard_model_without_an_optimizer_of_keras(regression: Any) -> None:
 def test_guard_two_fits_of_one_model(regression: Any) -> None:
     """The second fit starts afresh, with or without a guard."""
     x, y = regression
-    model, guard = dense(), Guard()
+    model, guard = hidden(), Guard()
     model.fit(with_bad_row(x, 0), y, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.failed
     model.fit(x, y, verbose=0, callbacks=[guard])
@@ -770,10 +759,10 @@ def test_guard_leaves_no_trace(regression: Any, tmp_path: Any) -> None:
     """After the fit, model, optimizer and saved file are what they would have been."""
     x, y = regression
     keras.backend.clear_session()  # so that both have the same names
-    plain = dense(optimizer="Adam")
+    plain = hidden(optimizer="Adam")
     plain.fit(x, y, shuffle=False, verbose=0)
     keras.backend.clear_session()
-    model = dense(optimizer="Adam")
+    model = hidden(optimizer="Adam")
     model.fit(x, y, shuffle=False, verbose=0, callbacks=[Guard()])
     assert "apply" not in vars(model.optimizer)
     assert "scale_loss" not in vars(model.optimizer)
@@ -796,7 +785,7 @@ def test_guard_leaves_no_trace_after_an_exception(regression: Any) -> None:
             raise RuntimeError("the user's own")
 
     x, y = regression
-    model, guard = dense(), Guard()
+    model, guard = hidden(), Guard()
     with pytest.raises(RuntimeError, match="own"):
         model.fit(x, y, verbose=0, callbacks=[guard, Raises()])
     guard.release()
@@ -809,7 +798,7 @@ def test_guard_leaves_no_trace_after_an_exception(regression: Any) -> None:
 def test_guard_leaves_no_trace_after_an_error_in_a_step(regression: Any) -> None:
     """What raises in the step, Ctrl-C too, takes the instrumentation off by itself."""
     x, y = regression
-    model = dense()
+    model = hidden()
     with pytest.raises(ValueError, match="incompatible"):
         model.fit(x[:, :3], y, verbose=0, callbacks=[Guard()])
     assert not {"train_step", "fit"} & set(vars(model))
@@ -823,7 +812,7 @@ def test_guard_that_was_broken_off_does_not_reach_into_the_next_fit(regression: 
         raise KeyboardInterrupt
 
     x, y = regression
-    model, guard = dense(1e6), Guard()
+    model, guard = hidden(1e6), Guard()
     interrupts = keras.callbacks.LambdaCallback(on_epoch_end=stop)
     with pytest.raises(KeyboardInterrupt):
         model.fit(x, y, verbose=0, callbacks=[guard, interrupts])
@@ -838,7 +827,7 @@ def test_guard_that_was_broken_off_does_not_reach_into_the_next_fit(regression: 
 def test_guard_leaves_a_users_own_train_step_on_the_instance(regression: Any) -> None:
     """What the user has put on the model itself runs, and is there again afterwards."""
     x, y = regression
-    model = dense()
+    model = hidden()
     own, traced = model.train_step, []
 
     def mine(data: Any) -> Any:
@@ -854,7 +843,7 @@ def test_guard_leaves_a_users_own_train_step_on_the_instance(regression: Any) ->
 def test_guard_lets_callbacks_choose_what_is_trained(regression: Any) -> None:
     """A callback that unfreezes a layer at the start of the fit may do so before the optimizer."""
     x, y = regression
-    model = dense()
+    model = hidden()
     model.layers[0].trainable = False
     model.compile("sgd", "mse")
     unfreeze = keras.callbacks.LambdaCallback(
@@ -885,7 +874,7 @@ def test_guard_keeps_no_model_alive(regression: Any) -> None:
     x, y = regression
     gone = []
     for seed in range(5):
-        model = dense(0.01 if seed % 2 else 1e20)
+        model = hidden(0.01 if seed % 2 else 1e20)
         model.fit(x, y, verbose=0, callbacks=[Guard()])
         gone.append(weakref.ref(model))
         del model
@@ -909,7 +898,7 @@ def test_guard_leaves_nothing_alive_over_many_fits(regression: Any) -> None:
 
     before = alive()
     for number in range(20):
-        model = dense(0.01 if number % 5 else 1e20)
+        model = hidden(0.01 if number % 5 else 1e20)
         model.fit(x, y, verbose=0, callbacks=[Guard(Policy(diagnosis_seconds=0.05))])
     del model
     assert not alive() - before
@@ -925,7 +914,7 @@ def test_guard_skips_a_step_whose_loss_alone_is_infinite(regression: Any) -> Non
         trap = keras.ops.where(keras.ops.max(y_true) > 1e8, np.inf, 0.0)
         return keras.ops.mean(keras.ops.abs(y_true - y_pred)) + keras.ops.stop_gradient(trap)
 
-    guard, model, bare = Guard(), dense(loss=sometimes_infinite), dense(loss="mae")
+    guard, model, bare = Guard(), hidden(loss=sometimes_infinite), hidden(loss="mae")
     model.fit(x, y, shuffle=False, verbose=0, callbacks=[guard])
     bare.fit(x[:32], y[:32], shuffle=False, verbose=0)
     assert guard.trace is not None
@@ -943,7 +932,7 @@ def test_guard_counts_steps_between_two_looks(regression: Any) -> None:
             yield x[start : start + 32], y[start : start + 32]
         raise ValueError("the source has dried up")
 
-    guard, model = Guard(Policy(check_every=50)), dense()
+    guard, model = Guard(Policy(check_every=50)), hidden()
     with pytest.raises(Exception, match="dried up"):
         model.fit(batches(), steps_per_epoch=10, shuffle=False, verbose=0, callbacks=[guard])
     guard.release()
@@ -953,7 +942,7 @@ def test_guard_counts_steps_between_two_looks(regression: Any) -> None:
 
 def test_guard_gives_an_optimizers_own_method_back(regression: Any) -> None:
     """An `apply` of the instance is called in a guarded fit, and is there again after it."""
-    model, calls = dense(), []
+    model, calls = hidden(), []
     apply = model.optimizer.apply
 
     def noted(*args: Any, **kwargs: Any) -> Any:
@@ -975,7 +964,7 @@ def test_guard_traces_the_step_once(regression: Any) -> None:
             updated.append(tuple(variable.shape))
             super().update_step(gradient, variable, learning_rate)
 
-    model = dense()
+    model = hidden()
     model.compile(Noted(1e-3), "mse", metrics=["mae"])
     model.fit(*regression, epochs=2, verbose=0, callbacks=[Guard()])
     assert updated == [weights.shape for weights in model.get_weights()]
@@ -1001,7 +990,7 @@ def test_guard_record_names_cause_and_advice(regression: Any) -> None:
     """After a plain fit, guard.record says what a report would say."""
     x, y = regression
     guard = Guard(Policy(diagnosis_seconds=60.0))
-    dense(100.0).fit(x, y, epochs=3, verbose=0, callbacks=[guard])
+    hidden(100.0).fit(x, y, epochs=3, verbose=0, callbacks=[guard])
     assert guard.record is not None
     assert guard.record.unstable
     assert guard.record.status == "failed"
@@ -1013,7 +1002,7 @@ def test_guard_time_saved_leaves_out_the_tracing(regression: Any) -> None:
     """A fit that fails within its first steps was compiling nearly all of its time."""
     x, y = regression
     guard = Guard()
-    dense(100.0).fit(x, y, epochs=100, batch_size=32, shuffle=False, verbose=0, callbacks=[guard])
+    hidden(100.0).fit(x, y, epochs=100, batch_size=32, shuffle=False, verbose=0, callbacks=[guard])
     assert guard.trace is not None
     assert guard.trace.epoch == 0
     assert guard.trace.seconds_per_epoch is not None

@@ -17,16 +17,10 @@ import robusttune
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure, _trial_run as trial_run
 from robusttune._guard.clock import FitClock, TrialClock
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests.zoo import linear
 
 ENDLESS = 1_000_000  # epochs, or batches an epoch: nobody waits for these
 SHORT = Policy(trial_seconds=1.0)
-
-
-def model_of(rate: float = 1e-3) -> keras.Model:
-    """A model that learns, and is compiled in no time."""
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
 
 
 class StepClock(TrialClock):
@@ -96,7 +90,7 @@ def test_clock_stands_still_while_paused() -> None:
 def test_guard_ends_a_fit_at_its_time_limit(regression: Any, monkeypatch: Any) -> None:
     """The epochs before it count, and the model keeps its weights."""
     monkeypatch.setattr(trial_run, "TrialClock", StepClock)
-    model, guard = model_of(), Guard()
+    model, guard = linear(), Guard()
     history = model.fit(*regression, epochs=ENDLESS, verbose=0, callbacks=[guard])
     record = guard.record
     assert record is not None
@@ -110,7 +104,7 @@ def test_guard_ends_a_fit_at_its_time_limit(regression: Any, monkeypatch: Any) -
 def test_guard_a_fit_without_a_completed_epoch_has_failed() -> None:
     """No epoch, no result."""
     guard = Guard(SHORT)  # by the clock on the wall
-    model_of().fit(batches(), steps_per_epoch=ENDLESS, verbose=0, callbacks=[guard])
+    linear().fit(batches(), steps_per_epoch=ENDLESS, verbose=0, callbacks=[guard])
     assert guard.record is not None
     assert (guard.record.status, guard.record.cause) == ("failed", FailureCause.TIMEOUT)
 
@@ -119,7 +113,7 @@ def test_guard_diagnosis_does_not_count(regression: Any) -> None:
     """The clock of the trial stands still while a diverged fit is replayed."""
     guard = Guard(Policy(trial_seconds=600.0))
     began = time.monotonic()
-    model_of(1e6).fit(*regression, epochs=50, verbose=0, callbacks=[guard])
+    linear(1e6).fit(*regression, epochs=50, verbose=0, callbacks=[guard])
     seconds = time.monotonic() - began
     assert guard.record is not None
     assert guard.record.cause is FailureCause.DIVERGENT_LEARNING_RATE
@@ -150,7 +144,7 @@ def test_tuner_a_slow_trial_completes_with_its_best_epoch(
 
     def slow(hp: Any) -> keras.Model:
         hp.Float("unused", 0, 1)
-        return model_of()
+        return linear()
 
     tuner = robusttune.RandomSearch(slow, objective="loss", max_trials=1, directory=str(tmp_path))
     tuner.search(*regression, epochs=ENDLESS, verbose=0)
@@ -180,7 +174,7 @@ def test_tuner_the_users_own_guard_keeps_the_trials_time(
     class Mine(keras_tuner.HyperModel):
         def build(self, hp: Any) -> keras.Model:
             hp.Float("unused", 0, 1)
-            return model_of()
+            return linear()
 
         def fit(self, hp: Any, model: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
             own = [] if where == "search" else [guard, Noting()]
@@ -218,11 +212,11 @@ def test_tuner_no_fit_begins_after_the_limit(where: str, tmp_path: Path, regress
         if int(trial.trial_id) == 1:
             return {"loss": 0.5}
         if where == "in a fit":
-            model_of().fit(x, y, epochs=ENDLESS, verbose=0)
+            linear().fit(x, y, epochs=ENDLESS, verbose=0)
         else:
             time.sleep(1.1)
         begun.append(trial.trial_id)
-        return model_of().fit(x, y, verbose=0)
+        return linear().fit(x, y, verbose=0)
 
     tuner = tuner_of(run_trial, tmp_path, max_trials=2, policy=SHORT)
     tuner.search(*regression)
@@ -240,8 +234,8 @@ def test_optuna_trials_have_the_limit_too(regression: Any) -> None:
         if trial.number == 1:
             return 0.5
         guards = [TrialGuard(trial)]
-        model_of().fit(batches(), steps_per_epoch=ENDLESS, verbose=0, callbacks=guards)
-        history = model_of().fit(*regression, verbose=0, callbacks=guards)
+        linear().fit(batches(), steps_per_epoch=ENDLESS, verbose=0, callbacks=guards)
+        history = linear().fit(*regression, verbose=0, callbacks=guards)
         return float(history.history["loss"][-1])
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)

@@ -20,6 +20,7 @@ import pytest
 import robusttune
 from robusttune import FailureCause, HopelessSearchError, Policy, Report
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests.zoo import linear
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 6)).astype("float32")
@@ -30,9 +31,7 @@ RATES = [1e-2, 5.0]
 
 def model_of(rate: float) -> keras.Model:
     """A linear model."""
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
+    return linear(rate, inputs=6)
 
 
 def build(hp: Any) -> keras.Model:

@@ -29,6 +29,7 @@ from robusttune._isolation.ending import describe
 from robusttune._keras_tuner.isolation import process as isolation
 from robusttune._processes import own_memory
 from tests.keras_tuner.test_tuners import build, search, stored
+from tests.zoo import linear
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="isolation needs POSIX")
 
@@ -119,9 +120,7 @@ def test_whatever_ends_a_process_ends_one_trial(
     class Fated(keras_tuner.HyperModel):  # a local class with a closure
         def build(self, hp: Any) -> keras.Model:
             fate = hp.Choice("fate", fates)
-            model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-            model.compile(keras.optimizers.SGD(1e6 if fate == "diverges" else 1e-3), "mse")
-            return model
+            return linear(1e6 if fate == "diverges" else 1e-3)
 
         def fit(self, hp: Any, model: Any, *args: Any, callbacks: Any, **kwargs: Any) -> Any:
             return model.fit(*args, callbacks=[*callbacks, Strikes(hp.get("fate"))], **kwargs)
@@ -335,9 +334,7 @@ def test_a_search_keeps_nothing_of_its_trials_but_their_records(
     """No model, graph or batch outlives its trial: 12 trials take the memory of 6."""
 
     def build_one(hp: Any) -> keras.Model:
-        model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-4, 1e-3)), "mse")
-        return model
+        return linear(hp.Float("rate", 1e-4, 1e-3), optimizer="Adam")
 
     tuner = search(
         robusttune.robust(Counts), tmp_path, regression, build_one, max_trials=12, epochs=1

@@ -22,6 +22,7 @@ from robusttune import Policy
 from robusttune.errors import HopelessSearchError, StoreError
 from tests import ROOT
 from tests.keras_tuner import cheap_search
+from tests.zoo import linear
 
 pytestmark = [
     pytest.mark.full,
@@ -167,9 +168,7 @@ def test_hyperband_goes_on_from_weights_that_another_child_saved(
     monkeypatch.chdir(tmp_path)
 
     def build(hp: Any) -> keras.Model:
-        model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "mse")
-        return model
+        return linear(hp.Float("rate", 1e-3, 1e-2), optimizer="Adam")
 
     policy = Policy(n_jobs=2)
     options: dict[str, Any] = {"max_epochs": 4, "factor": 2, "seed": 1, "policy": policy}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from tests.zoo import linear
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import math
@@ -95,9 +97,7 @@ def test_probe_leaves_what_never_fails(diabetes):
     """Where no rate of the range blows up, there is nothing to cut."""
 
     def careful(hp):
-        model = keras.Sequential([keras.layers.Input((10,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-4, 1e-2, sampling="log")), "mse")
-        return model
+        return linear(hp.Float("rate", 1e-4, 1e-2, sampling="log"), optimizer="Adam")
 
     made, hps = probed(careful, *diabetes)
     assert made == []
@@ -108,9 +108,7 @@ def test_probe_takes_datasets_and_choices(diabetes):
     """A tf.data.Dataset is read like arrays, and choices are dropped like ends of a range."""
 
     def choosing(hp):
-        model = keras.Sequential([keras.layers.Input((10,)), keras.layers.Dense(1)])
-        model.compile(keras.optimizers.SGD(hp.Choice("rate", [1e-3, 1e-2, 1e-1, 9.0])), "mse")
-        return model
+        return linear(hp.Choice("rate", [1e-3, 1e-2, 1e-1, 9.0]))
 
     made, hps = probed(choosing, tf.data.Dataset.from_tensor_slices(diabetes).batch(32))
     assert [a.field for a in made] == ["choices"]

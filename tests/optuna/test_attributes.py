@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import keras
 import optuna
 import pytest
 
 from robusttune import TrialFailure
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests.zoo import linear
 
 FLAT = ("robusttune:cause", "robusttune:symptom", "robusttune:confidence")
 
@@ -36,9 +36,7 @@ def flat(trial: Any) -> tuple[Any, ...]:
 
 def fit(rate: float, data: Any, trial: Any) -> float:
     """Train a linear model under a guard."""
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    history = model.fit(*data, epochs=2, verbose=0, callbacks=[TrialGuard(trial)])
+    history = linear(rate).fit(*data, epochs=2, verbose=0, callbacks=[TrialGuard(trial)])
     return float(history.history["loss"][-1])
 
 

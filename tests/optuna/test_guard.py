@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from robusttune import FailureCause, Policy, TrialFailure
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests.zoo import stack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype("float32")
@@ -28,10 +29,8 @@ def _quiet():
 
 def model_of(rate, loss="mse"):
     """Return a small compiled model."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), loss)
-    return model
+    layers = (keras.layers.Dense(8), keras.layers.Dense(1))
+    return stack(*layers, inputs=4, optimizer=keras.optimizers.SGD(rate), loss=loss, seed=0)
 
 
 def fit(trial, rate, callbacks=(), epochs=3, after=(), x=X, y=Y):
