@@ -41,7 +41,7 @@ class TrialHost(Protocol):
         None: the general advice.
         """
 
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Return records of the other trials of the search that this process knows of."""
 
     def clip_norm(self) -> float | None:

@@ -7,14 +7,14 @@ from typing import Literal
 
 from robusttune._notebook import table
 from robusttune._validation import (
-    boolean,
-    collection,
-    instance,
-    integer,
-    number,
-    one_of,
+    check_bool,
+    check_choice,
+    check_fraction,
+    check_int,
+    check_items,
+    check_number,
+    check_type,
     require,
-    share,
 )
 
 _NO_CLIPPING = "Pass None to turn clipping off."
@@ -127,20 +127,22 @@ class Policy:
             rule = "'auto', 'tune', a number > 0 or None"
             require(self.clip in ("auto", "tune"), "clip", rule, self.clip, _NO_CLIPPING)
         elif self.clip is not None:
-            number("clip", self.clip, above=0.0, way_out=_NO_CLIPPING)
-        integer("check_every", self.check_every, least=1)
-        integer("history", self.history, least=8)
-        number("divergence_factor", self.divergence_factor, above=1.0)
-        integer("divergence_patience", self.divergence_patience, least=1)
-        one_of("diagnosis", self.diagnosis, ("trial_end", "search_end", "off"))
-        number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
+            check_number("clip", self.clip, above=0.0, way_out=_NO_CLIPPING)
+        check_int("check_every", self.check_every, least=1)
+        check_int("history", self.history, least=8)
+        check_number("divergence_factor", self.divergence_factor, above=1.0)
+        check_int("divergence_patience", self.divergence_patience, least=1)
+        check_choice("diagnosis", self.diagnosis, ("trial_end", "search_end", "off"))
+        check_number("diagnosis_seconds", self.diagnosis_seconds, above=0.0)
         if self.hopeless_after is not None:
-            integer("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
+            check_int("hopeless_after", self.hopeless_after, least=2, way_out="None never ends it.")
         if self.trial_seconds is not None:
-            number("trial_seconds", self.trial_seconds, above=0.0, way_out="None is no limit.")
-        boolean("isolate", self.isolate)
+            check_number(
+                "trial_seconds", self.trial_seconds, above=0.0, way_out="None is no limit."
+            )
+        check_bool("isolate", self.isolate)
         if self.memory_limit is not None:
-            integer("memory_limit", self.memory_limit, least=1, way_out="None is no limit.")
+            check_int("memory_limit", self.memory_limit, least=1, way_out="None is no limit.")
             rule = (
                 "None without isolate=True or n_jobs, since only a process of its own can be"
                 " limited"
@@ -148,25 +150,25 @@ class Policy:
             own_process = self.isolate or self.n_jobs is not None
             require(own_process, "memory_limit", rule, self.memory_limit)
         if self.interruptions is not None:
-            integer("interruptions", self.interruptions, least=1, way_out="None is no limit.")
-        number("worker_silence", self.worker_silence, above=0.0)
+            check_int("interruptions", self.interruptions, least=1, way_out="None is no limit.")
+        check_number("worker_silence", self.worker_silence, above=0.0)
         require(self.worker_silence >= 1, "worker_silence", ">= 1 (seconds)", self.worker_silence)
         if self.n_jobs is not None:
             whole = isinstance(self.n_jobs, int) and not isinstance(self.n_jobs, bool)
             fits = self.n_jobs == "auto" or (whole and (self.n_jobs == -1 or self.n_jobs >= 1))
             rule = "an int >= 1, -1, 'auto' or None"
             require(fits, "n_jobs", rule, self.n_jobs, "None runs one trial after the other.")
-        one_of("sanitize", self.sanitize, ("fix", "warn", "off"))
+        check_choice("sanitize", self.sanitize, ("fix", "warn", "off"))
         rule, way_out = "a set of hyperparameter names", 'For example {"lr"}.'
-        keep = collection("keep", self.keep, str, rule, way_out, error=ValueError)
+        keep = check_items("keep", self.keep, str, rule, way_out, error=ValueError)
         object.__setattr__(self, "keep", frozenset(keep))
-        boolean("probe", self.probe)
-        number("probe_seconds", self.probe_seconds, above=0.0)
-        boolean("avoid_unstable", self.avoid_unstable)
+        check_bool("probe", self.probe)
+        check_number("probe_seconds", self.probe_seconds, above=0.0)
+        check_bool("avoid_unstable", self.avoid_unstable)
         rule, way_out = "a tuple of texts", 'For example ("first_project",).'
-        prior = collection("prior_searches", self.prior_searches, str, rule, way_out)
+        prior = check_items("prior_searches", self.prior_searches, str, rule, way_out)
         object.__setattr__(self, "prior_searches", prior)
-        share("free_share", self.free_share)
+        check_fraction("free_share", self.free_share)
 
     def _repr_html_(self) -> str:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -183,5 +185,5 @@ class Policy:
         """
         if policy is None:
             return cls()
-        instance("policy", policy, cls, "a robusttune.Policy or None", "None is the default.")
+        check_type("policy", policy, cls, "a robusttune.Policy or None", "None is the default.")
         return policy

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 from robusttune._causes import FailureCause, Symptom
 from robusttune._findings import Findings
 from robusttune._notebook import table
-from robusttune._validation import instance, integer, one_of, require, share
+from robusttune._validation import check_choice, check_fraction, check_int, check_type, require
 
 Status = Literal["completed", "failed", "pruned", "running"]
 
@@ -120,12 +120,12 @@ class TrialRecord:
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
             _check_type(name, getattr(self, name), kind)
-        one_of("status", self.status, get_args(Status))
+        check_choice("status", self.status, get_args(Status))
         for name in ("number", "clipped_steps", "execution"):
             if (value := getattr(self, name)) is not None:
-                integer(name, value, least=0)
+                check_int(name, value, least=0)
         if self.confidence is not None:
-            share("confidence", self.confidence)
+            check_fraction("confidence", self.confidence)
         put = object.__setattr__
         if self.symptom is not None:
             put(self, "symptom", _member("symptom", self.symptom, Symptom))
@@ -242,7 +242,7 @@ class TrialRecord:
             TypeError: It is no text.
             ValueError: The text is not a record; the message says why.
         """
-        instance("text", text, (str, bytes), "the JSON of a record, as str or bytes")
+        check_type("text", text, (str, bytes), "the JSON of a record, as str or bytes")
         try:
             body = json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robusttune._validation import path
+from robusttune._validation import check_path
 from robusttune._version import __version__
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(arguments: argparse.Namespace) -> int:
     from robusttune import _demo as demo
 
-    directory = path("DIR", arguments.directory)
+    directory = check_path("DIR", arguments.directory)
     directory.mkdir(parents=True, exist_ok=True)
     return demo.run(directory, arguments.trials or demo.TRIALS)
 
@@ -167,7 +167,7 @@ def _port(text: str) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    path("SOURCE", arguments.source)
+    check_path("SOURCE", arguments.source)
     try:
         _serve(arguments)
     except KeyboardInterrupt:
@@ -200,10 +200,10 @@ def _has_screen() -> bool:
 def _report(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    path("SOURCE", arguments.source)
-    csv = None if arguments.csv is None else path("--csv", arguments.csv)
-    html = None if arguments.html is None else path("--html", arguments.html)
-    bundle = None if arguments.bundle is None else path("--bundle", arguments.bundle)
+    check_path("SOURCE", arguments.source)
+    csv = None if arguments.csv is None else check_path("--csv", arguments.csv)
+    html = None if arguments.html is None else check_path("--html", arguments.html)
+    bundle = None if arguments.bundle is None else check_path("--bundle", arguments.bundle)
     console = Console()
     report = _read(arguments.source, arguments.study)
     width = console.width if console.is_terminal else 100

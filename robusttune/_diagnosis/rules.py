@@ -15,7 +15,7 @@ from robusttune._diagnosis.confidence import NOTHING_SHOWN, Grounds
 from robusttune._diagnosis.data.bad_data import non_finite_data as non_finite_data
 from robusttune._diagnosis.data.labels import Mismatch, label_mismatch
 from robusttune._diagnosis.divergence import loss_limit
-from robusttune._diagnosis.model.info import Head, model_facts
+from robusttune._diagnosis.model.info import OutputHead, model_facts
 from robusttune._diagnosis.model.structure import heads
 from robusttune._diagnosis.reference.baseline import constant_loss, targets_by_output
 from robusttune._diagnosis.trace import Batch
@@ -63,7 +63,7 @@ def mismatch(case: Case) -> Mismatch | None:
     """The first disagreement between labels, head and loss of any output, certain ones first."""
     seen = case.first or case.last
     pairs = case.targets_and_losses()
-    ends: list[Head | None] = [None] * len(pairs)
+    ends: list[OutputHead | None] = [None] * len(pairs)
     if seen is not None and len(seen.heads) == len(pairs):
         ends = list(seen.heads)
     shown = [] if case.model is None else heads(case.model)

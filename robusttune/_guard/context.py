@@ -41,7 +41,7 @@ class FitContext(Protocol):
         """The trial's hyperparameter values."""
 
     @property
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search."""
 
     def clock_of(self, policy: Policy) -> TrialClock:

@@ -87,7 +87,7 @@ class RobustBase(DurableTuner):
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
-            self.oracle.hand_out_records()  # of trials that an earlier process ended
+            self.oracle.notify_of_records()  # of trials that an earlier process ended
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
             self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
             if not self.oracle.end_order:
@@ -104,7 +104,7 @@ class RobustBase(DurableTuner):
             try:
                 self.oracle.conclude_diagnoses()
             finally:
-                self.oracle.tell_of_the_end()
+                self.oracle.notify_search_end()
         self._robust_conclude()
 
     def _robust_conclude(self) -> None:
@@ -235,7 +235,7 @@ class RobustBase(DurableTuner):
         try:
             with (
                 noted,
-                self._robust_space.watching(mend=True),
+                self._robust_space.watching(sanitize=True),
                 names_asked_for() as asked,
                 run.guarding(),
             ):

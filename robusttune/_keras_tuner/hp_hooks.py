@@ -21,7 +21,7 @@ _original_get = keras_tuner.HyperParameters.get
 
 
 @contextlib.contextmanager
-def declarations_heard(listener: Listener) -> Iterator[None]:
+def declarations_intercepted(listener: Listener) -> Iterator[None]:
     """Hand each declaration of this thread to the listener before Keras Tuner sees it.
 
     Keras Tuner's class is changed while any such block is open, and only then.
@@ -51,7 +51,7 @@ def names_asked_for() -> Iterator[set[str]]:
     readers: list[set[str]] = _listeners.__dict__.setdefault("readers", [])
     readers.append(names)
     try:
-        with declarations_heard(note):
+        with declarations_intercepted(note):
             yield names
     finally:
         readers.remove(names)

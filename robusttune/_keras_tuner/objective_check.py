@@ -13,7 +13,7 @@ import keras_tuner
 
 from robusttune._causes import FailureCause, Symptom
 from robusttune._findings import Findings
-from robusttune._keras_tuner.isolated_state import aside
+from robusttune._keras_tuner.isolated_state import isolated_state
 from robusttune.errors import RobustTuneWarning, TrialFailure
 
 _log = logging.getLogger("robusttune.tuners")
@@ -136,7 +136,7 @@ def _metrics(tuner: Any, position: float) -> list[str] | None:
         for hp in trial.space:
             if trial.is_active(hp):
                 trial.values[hp.name] = hp.prob_to_value(position)
-        with aside():
+        with isolated_state():
             config = tuner.hypermodel.build(trial).get_compile_config() or {}
     except Exception:  # the user's code; the trials will tell
         _log.debug("what the model reports cannot be told", exc_info=True)

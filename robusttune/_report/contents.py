@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._causes import FailureCause
 from robusttune._records import TrialRecord
 from robusttune._regions import Axis, Region
@@ -35,7 +35,7 @@ class Contents:
     """
 
     def __init__(self, search: Search) -> None:
-        arguments.instance("search", search, Search, "a Search", "Use one of Report.from_*().")
+        _validation.check_type("search", search, Search, "a Search", "Use one of Report.from_*().")
         self._search = search
         self._records = tuple(advised(record, search.host) for record in search.records)
         self._regions: dict[str, list[Region]] = {}

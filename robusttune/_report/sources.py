@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._report.search_data import Search
 from robusttune._report.space_change import SpaceChange
 
@@ -97,7 +97,7 @@ def register(host: Host) -> None:
         ...     )
         ... )  # doctest: +SKIP
     """
-    arguments.instance("host", host, Host, "a Host")
+    _validation.check_type("host", host, Host, "a Host")
     _HOSTS.pop(host.name, None)
     _HOSTS[host.name] = host
 

@@ -63,7 +63,7 @@ class ExecutorPlaces:
     def __enter__(self) -> ExecutorPlaces:
         self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
         try:
-            path = os.path.join(self._folder.name, "parcel")
+            path = os.path.join(self._folder.name, "transport_file")
             pack(path, self._parts, self._stays, who="executor")
             self._parts = {}
             self._shared = self._executor.share(path)

@@ -15,7 +15,7 @@ from robusttune._compat.optuna import id_of, stale_trial_ids
 from robusttune._findings import Findings
 from robusttune._processes import is_gone
 from robusttune._records import MAX_BYTES, Status, TrialRecord, plain
-from robusttune._validation import instance
+from robusttune._validation import check_type
 from robusttune.optuna._stored_names import (
     FARTHEST_KEY,
     FILTER_KEYS,
@@ -98,7 +98,7 @@ def records_of(study: Study) -> list[TrialRecord]:
     Args:
         study: Any study; it need not have been watched.
     """
-    instance("study", study, Study, "an Optuna study")
+    check_type("study", study, Study, "an Optuna study")
     stale = stale_trial_ids(study)
     trials = study.get_trials(deepcopy=False)
     later = later_records(study)

@@ -16,11 +16,11 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 from robusttune._compat.optuna import contains, drawn_distributions, values_of_fixed
 from robusttune._policy import Policy
 from robusttune._records import plain
-from robusttune._space.notices import announce, tell
+from robusttune._space.notices import warn, warn_of_changes
 from robusttune._space.parameters import Adjustment, Choice, Float, Int, Parameter
 from robusttune._space.roles import role_by_name
 from robusttune._space.rules import sanitize
-from robusttune._validation import instance
+from robusttune._validation import check_type
 from robusttune.optuna._distributions import distribution_of, parameter_of
 from robusttune.optuna._host import RUN_KEYS
 from robusttune.optuna._sampler import given_values
@@ -57,7 +57,7 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
         >>> trial.distributions["lr"].log
         True
     """
-    instance("trial", trial, BaseTrial, "an Optuna trial")
+    check_type("trial", trial, BaseTrial, "an Optuna trial")
     policy = Policy.given(policy)
     if isinstance(cast(object, trial), _Sanitizing):
         return trial
@@ -126,7 +126,7 @@ class _Sanitizing:
         except ValueError as error:
             if not isinstance(self._settle, _StudySpace) or name not in self._settle.changed:
                 raise
-            tell(f"{name}: the enqueued value is not used: {error} A sampled one is.")
+            warn(f"{name}: the enqueued value is not used: {error} A sampled one is.")
             return False
 
 
@@ -165,38 +165,38 @@ class _StudySpace:
         if self.policy.sanitize == "off":
             return asked
         fix = Policy(keep=self.policy.keep)
-        mended, changes = sanitize(asked, role_by_name(asked), fix)
+        sanitized, changes = sanitize(asked, role_by_name(asked), fix)
         if not changes:
             return asked
         memory = _memory_of(self.study)
         if self.policy.sanitize == "warn":
             if memory.is_news(asked.name):
-                announce(asked, mended, changes, self.policy)
+                warn_of_changes(asked, sanitized, changes, self.policy)
             return asked
         if not first_time:
-            return mended
+            return sanitized
         if f"{asked.name} {asked}" in memory.left_alone:
             return asked
         began = self._began_with(asked.name)
         given = given_values(self.study.sampler, asked.name)
         reason = None
-        if began is not None and _holds_on_to(began, asked, mended):
+        if began is not None and _holds_on_to(began, asked, sanitized):
             reason = "the study began with it"
-        elif not all(_holds(mended, value) for value in given):
+        elif not all(_holds(sanitized, value) for value in given):
             reason = "the sampler was given values outside"
         if reason is not None:
             memory.left_alone.add(f"{asked.name} {asked}")
             if memory.is_news(asked.name):
-                tell(
-                    f"{asked.name}: {asked} should be searched as {mended}, and is left as it is,"
-                    f" since {reason}."
+                warn(
+                    f"{asked.name}: {asked} should be searched as {sanitized}, but is left as it"
+                    f" is, since {reason}."
                 )
             return asked
         _note(self.study, changes)
         self._known = _stored(self.study)
         if memory.is_news(asked.name):
-            announce(asked, mended, changes, self.policy)
-        return mended
+            warn_of_changes(asked, sanitized, changes, self.policy)
+        return sanitized
 
     def _began_with(self, name: str) -> BaseDistribution | None:
         for trial in reversed(self.study.get_trials(deepcopy=False)):
@@ -205,10 +205,10 @@ class _StudySpace:
         return None
 
 
-def _holds_on_to(began: BaseDistribution, asked: Parameter, mended: Parameter) -> bool:
+def _holds_on_to(began: BaseDistribution, asked: Parameter, sanitized: Parameter) -> bool:
     """Return whether a study that began with a distribution has to go on with what is asked."""
     try:
-        check_distribution_compatibility(began, distribution_of(mended))
+        check_distribution_compatibility(began, distribution_of(sanitized))
     except ValueError:
         return True
     return _is(began, asked)
@@ -247,11 +247,11 @@ def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
 
 def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
     """Return the sanitized range where it holds the fixed value, so that a replay is accepted."""
-    mended, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
+    sanitized, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
     given = values_of_fixed(trial)
     if not changes or policy.sanitize != "fix" or asked.name not in given:
         return asked
-    return mended if _holds(mended, given[asked.name]) else asked
+    return sanitized if _holds(sanitized, given[asked.name]) else asked
 
 
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:

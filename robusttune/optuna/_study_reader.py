@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._prior_searches import turned_away
 from robusttune._records import TrialRecord, one_line
 from robusttune._report.search_data import Search
@@ -120,11 +120,11 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
     where = "the storage"
     if not isinstance(storage, BaseStorage):
         rule = "an Optuna storage, the URL of one, or the path of its file"
-        arguments.instance("storage", storage, (str, PathLike), rule)
-        arguments.path("storage", storage)
+        _validation.check_type("storage", storage, (str, PathLike), rule)
+        _validation.check_path("storage", storage)
         source = fspath(storage)
         where, storage = repr(without_password(source)), _storage(source)
-    arguments.instance("study_name", study_name, (str, type(None)), "a str or None")
+    _validation.check_type("study_name", study_name, (str, type(None)), "a str or None")
     names = optuna.get_all_study_names(storage)
     if not names:
         raise ValueError(f"There is no study in {where}.")

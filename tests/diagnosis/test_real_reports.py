@@ -569,5 +569,5 @@ def test_trial_keeps_only_what_it_asked_for(tmp_path: Path) -> None:
     assert knn.params_C.isna().all()
     assert trials[trials.params_kind == "logreg"].params_k.isna().all()
     assert set(knn[knn.cause.notna()].cause) == {"invalid_model"}
-    lesson = tuner.oracle._learned().lesson
-    assert lesson.caused.sum() == len(trials[trials.status == "failed"])
+    failure_model = tuner.oracle._learned().failure_model
+    assert failure_model.caused.sum() == len(trials[trials.status == "failed"])

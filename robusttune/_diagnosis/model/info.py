@@ -66,7 +66,7 @@ class LossFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class OutputHead:
     """The end of a model for one output.
 
     Args:

@@ -132,7 +132,7 @@ def _blew_up(trace: FitTrace, curve: list[float]) -> bool:
     return start is not None and max(curve, default=0.0) > _BLOWN * abs(start)
 
 
-def quiet_verdict(case: Case) -> Verdict | None:
+def stall_verdict(case: Case) -> Verdict | None:
     """Look closely at a fit that seems to have learned nothing; None where it has, or may have.
 
     The question is comparative: which one change makes the trial learn in as many steps as it had,

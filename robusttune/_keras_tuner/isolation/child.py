@@ -11,7 +11,7 @@ from typing import Any
 
 from robusttune._isolation.child import Channel
 from robusttune._isolation.progress import SharedClock, SharedProgress
-from robusttune._keras_tuner.isolation.outcome import Outcome, run_for_outcome
+from robusttune._keras_tuner.isolation.run_result import RunResult, run_for_result
 from robusttune._records import TrialRecord
 
 
@@ -39,7 +39,7 @@ class DistantRecords(Sequence[TrialRecord]):
 
     @functools.cached_property
     def _records(self) -> list[TrialRecord]:
-        records: list[TrialRecord] = self._channel.ask("siblings")
+        records: list[TrialRecord] = self._channel.ask("related_trials")
         return records
 
     def __getitem__(self, index: Any) -> Any:
@@ -49,7 +49,7 @@ class DistantRecords(Sequence[TrialRecord]):
         return len(self._records)
 
 
-def runner_of(parts: Mapping[str, Any]) -> Callable[..., Outcome]:
+def runner_of(parts: Mapping[str, Any]) -> Callable[..., RunResult]:
     """Return what runs a trial in a child process.
 
     Args:
@@ -57,10 +57,10 @@ def runner_of(parts: Mapping[str, Any]) -> Callable[..., Outcome]:
     """
     tuner = parts["the tuner"]
 
-    def run(order: Any, channel: Channel, progress: SharedProgress) -> Outcome:
+    def run(order: Any, channel: Channel, progress: SharedProgress) -> RunResult:
         trial, states = order
         tuner.oracle._channel = channel
-        return run_for_outcome(
+        return run_for_result(
             tuner,
             trial,
             states,

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-from robusttune._keras_tuner.hp_hooks import declarations_heard
+from robusttune._keras_tuner.hp_hooks import declarations_intercepted
 from robusttune._keras_tuner.project.files import set_aside, write_atomically
 from robusttune._keras_tuner.project.stored_names import PROJECT_FILE
 from robusttune._keras_tuner.space.range_test import probe_learning_rates
@@ -48,9 +48,9 @@ class SearchSpace:
         """All changes of the search so far, oldest first."""
         return self._sanitizer.adjustments
 
-    def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
+    def watching(self, *, sanitize: bool = False) -> AbstractContextManager[None]:
         """Watch what the block's builds declare; see SpaceSanitizer.watching."""
-        return self._sanitizer.watching(mend=mend)
+        return self._sanitizer.watching(sanitize=sanitize)
 
     def populate(self, build_all: Callable[[], None]) -> None:
         """Build the initial space; where that fails at integers that are 0 by default, without 0.
@@ -69,7 +69,7 @@ class SearchSpace:
             return hp
 
         try:
-            with declarations_heard(hear):
+            with declarations_intercepted(hear):
                 build_all()
         except Exception:
             if not zero or self.policy.sanitize != "fix":

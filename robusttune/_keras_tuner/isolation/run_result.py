@@ -1,4 +1,4 @@
-"""Outcome: how a run of a trial ended in another process, and the run there that makes it."""
+"""RunResult: how a run of a trial ended in another process, and the run there that makes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robusttune._trial_run import TrialRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunResult:
     """How a run of a trial ended in another process.
 
     Args:
@@ -57,15 +57,15 @@ class Outcome:
     random_states: RandomStates = field(repr=False)
 
 
-def run_for_outcome(
+def run_for_result(
     tuner: Any,
     trial: Any,
     states: RandomStates | int,
     fit_args: Any,
     fit_kwargs: Any,
-    siblings: Sequence[TrialRecord],
+    related_trials: Sequence[TrialRecord],
     clock: TrialClock,
-) -> Outcome:
+) -> RunResult:
     """Run a trial here, where its search is not.
 
     Args:
@@ -74,13 +74,13 @@ def run_for_outcome(
         states: Of the random generators, or a seed for all of them.
         fit_args: Positional arguments of `search`.
         fit_kwargs: Keyword arguments of `search`.
-        siblings: Records of the search's other trials.
+        related_trials: Records of the search's other trials.
         clock: The trial's.
     """
 
     class DistantTrial(TunerTrial):
-        def siblings(self) -> Sequence[TrialRecord]:
-            return siblings
+        def related_trials(self) -> Sequence[TrialRecord]:
+            return related_trials
 
     known = len(tuner._robust_space.adjustments)
     host = DistantTrial(tuner, trial)
@@ -94,7 +94,7 @@ def run_for_outcome(
     text = ""
     try:
         with (
-            tuner._robust_space.watching(mend=True),
+            tuner._robust_space.watching(sanitize=True),
             names_asked_for() as asked,
             run.guarding(),
         ):
@@ -105,7 +105,7 @@ def run_for_outcome(
         error, text = caught, _traceback(caught)
     with clock.paused():
         findings = run.findings(error)
-    return Outcome(
+    return RunResult(
         results=results,
         error=_portable_error(error),
         traceback=text,
