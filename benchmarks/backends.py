@@ -4,9 +4,9 @@ The same failing trials, from the same first weights and on the same data, one c
 guard's time beside bare training and beside Keras's own protection; JAX's failing fits with
 validation data, again and again.
 
-    python benchmarks/backends.py                  # the table and the overhead
-    python benchmarks/backends.py --repeat 20      # and so many failing JAX fits with validation
-    python benchmarks/backends.py --corpus 3       # and every third trial of the labelled corpus
+    python -m benchmarks.backends                  # the table and the overhead
+    python -m benchmarks.backends --repeat 20      # and so many failing JAX fits with validation
+    python -m benchmarks.backends --corpus 3       # and every third trial of the labelled corpus
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ def overhead(rounds: int) -> list[str]:
 def corpus(every: int) -> str:
     """Return the counts of every so many trials of the labelled corpus."""
     from diagnosis import run
-    from diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
+
+    from evaluation.diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
 
     broken = [*FAILING, *HELD_OUT_FAILING][::every]
     sound = [*HEALTHY, *HELD_OUT_HEALTHY][::every]
@@ -200,7 +201,6 @@ def corpus(every: int) -> str:
 def _here(arguments: argparse.Namespace) -> None:
     """Run on this process's backend, and print JSON."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(HERE))
     import keras
 
     found: dict[str, Any] = {"cells": {}}
@@ -234,7 +234,7 @@ def main() -> None:
     results = {}
     for backend in arguments.backends:
         began = time.perf_counter()
-        command = [sys.executable, __file__, "--here", *sys.argv[1:]]
+        command = [sys.executable, "-m", "benchmarks.backends", "--here", *sys.argv[1:]]
         env = {**os.environ, "KERAS_BACKEND": backend}
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
         results[backend] = json.loads(done.stdout.splitlines()[-1])

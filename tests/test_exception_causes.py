@@ -19,7 +19,7 @@ from keras import layers
 from sklearn import ensemble, linear_model, metrics, model_selection, neighbors, preprocessing, svm
 from sklearn.decomposition import PCA
 
-from robusttune.exception_causes import classify_error, classify_message
+from robusttune._exception_causes import classify_error, classify_message
 
 X, Y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
 HOLES = np.where(X == 5, np.nan, X)

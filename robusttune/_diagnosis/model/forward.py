@@ -1,0 +1,77 @@
+"""One forward pass of a model, whatever the backend: its call, its loss, its penalties."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from robusttune._compat.keras import all_layers, takes_training_argument
+from robusttune._diagnosis.trace import Batch
+
+
+def runs_on_tensorflow() -> bool:
+    """Whether Keras does; what looks at TensorFlow's own operations can be asked only then."""
+    return bool(keras.backend.backend() == "tensorflow")
+
+
+def to_tensors(structure: Any) -> Any:
+    """Return a nested structure with NumPy leaves as tensors."""
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), structure
+    )
+
+
+def call_model(model: Any, x: Any, training: bool) -> Any:
+    """Return a model's predictions; `training` goes only to a `call` that takes it."""
+    return model(x, **({"training": training} if takes_training_argument(model) else {}))
+
+
+@contextlib.contextmanager
+def calls_replaced(model: Any, replaced: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Put a function in front of the call of each layer that is no model, for a while.
+
+    The replacement lives in the instance's __dict__, in front of the method of the class, and is
+    gone afterwards: nothing else that runs in this process is touched.
+
+    Args:
+        model: A built Keras model.
+        replaced: Takes a layer and its call, and returns what stands for that.
+    """
+    layers = [
+        layer
+        for layer in all_layers(model, include_self=False)
+        if not isinstance(layer, (keras.layers.InputLayer, keras.Model))
+        and "call" not in vars(layer)
+    ]
+    for layer in layers:
+        vars(layer)["call"] = replaced(layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("call", None)
+
+
+def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:
+    """Return the model's own total loss, as its train_step computes it."""
+    return model.compute_loss(
+        x=x,
+        y=to_tensors(batch.y),
+        y_pred=predictions,
+        sample_weight=to_tensors(batch.sample_weight),
+    )
+
+
+def penalties(model: Any) -> Any:
+    """Return the sum of regularizers and added losses; 0 where the model has no other loss."""
+    if model.loss is None or not model.losses:
+        return keras.ops.zeros((), "float32")
+    return sum(keras.ops.cast(keras.ops.sum(loss), "float32") for loss in model.losses)
+
+
+def trains_by_itself(model: Any) -> bool:
+    """Whether only the model's own `train_step` knows its loss."""
+    return model.loss is None and type(model).train_step is not keras.Model.train_step
