@@ -127,7 +127,7 @@ class FitGuard(keras.callbacks.Callback):
         """Check the weights; make the metrics of an epoch that was cut short NaN."""
         assert self.trace is not None
         if self._recorder is not None and not self.failed:
-            self._look()  # between two checks, and at the epoch's last step
+            self._look(whole=True)  # between two checks, and at the epoch's last step
         logs = {} if logs is None else logs
         if not self.failed:
             symptom = watch_epoch(self.policy, self._watch, logs.get("loss", math.nan))
@@ -212,10 +212,10 @@ class FitGuard(keras.callbacks.Callback):
     def _last_step(self) -> int:
         return max(self._seen_steps, self._steps) - 1
 
-    def _look(self) -> None:
+    def _look(self, *, whole: bool = False) -> None:
         """Watch every step since the last look: one, unless the host looks less often."""
         assert self._recorder is not None
-        rows, self._seen_steps = self._recorder.look()
+        rows, self._seen_steps = self._recorder.look(whole=whole)
         for step, (loss, size) in enumerate(rows, self._seen_steps - len(rows)):
             symptom = watch(self.policy, self._watch, loss, size)
             if symptom is not None:

@@ -1,7 +1,13 @@
 """The flight recorder around a JAX fit: its state travels through the step beside Keras's own.
 
-Keras's step is a pure function of the state of model, optimizer and metrics. Around it, within the
-same compiled function, the new state is taken where the step is finite, and the old one elsewhere.
+Keras's step is a pure function of the state of model, optimizer and metrics. Its update is put off
+until loss and gradients are known, and is made by a loop that runs once for a finite step and not
+at all for another: the update happens in place, as without a guard, and rounds as it does there. A
+train_step of the user's may go on with the weights that it has updated: there the new state is
+taken where the step is finite, and the old one elsewhere, which costs a copy.
+
+The host looks at a step's row when the next step is on its way, so that it never waits for a device
+that has nothing else to do.
 """
 
 from __future__ import annotations
@@ -59,10 +65,13 @@ class _Tracing:
         self.peak, self.steps, self.clipped, self.failed = (state[i] for i in _State)
         self.loss: Any = None
         self.size: Any = None
+        self.gradients: list[Any] | None = None  # of the update that was put off
 
 
 class ModelRecorder(FitRecorder):
     """Instruments optimizer and train step of a model; see FitRecorder."""
+
+    lag = 1
 
     def __init__(self, model: Any, **options: Any) -> None:
         super().__init__(model, **options)
@@ -76,7 +85,7 @@ class ModelRecorder(FitRecorder):
         self._tracing: _Tracing | None = None
         self._state: Any = None
         self._given: tuple[Any, ...] | None = None  # Keras's state before or after a step
-        self._data: collections.deque[Any] = collections.deque(maxlen=self.look_every)
+        self._data: collections.deque[Any] = collections.deque(maxlen=self.look_every + self.lag)
         self._failed = False
 
     # Inside the step
@@ -95,9 +104,16 @@ class ModelRecorder(FitRecorder):
 
             self.put(tracker, update_state=noted_update_state)
 
+        puts_off = type(model).train_step is keras.Model.train_step
+
         def guarded_apply(optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
-            if self._tracing is not None:
-                grads = self._guarded(list(grads), optimizer_variables, self._tracing)
+            now = self._tracing
+            if now is None:
+                return apply(optimizer_variables, grads, trainable_variables)
+            grads = self._guarded(list(grads), optimizer_variables, now)
+            if puts_off:
+                now.gradients = grads
+                return trainable_variables, optimizer_variables
             return apply(optimizer_variables, grads, trainable_variables)
 
         def guarded_train_step(state: Any, data: Any) -> Any:
@@ -108,7 +124,10 @@ class ModelRecorder(FitRecorder):
             finally:
                 self._tracing = None
             row, ok = _row_of(now, logs)
-            kept = _chosen(ok, new[:3], old[:3])
+            if puts_off:
+                kept = _updated(ok, apply, now.gradients, new[1], old)
+            else:
+                kept = _chosen(ok, new[:3], old[:3])
             counts = jnp.stack([now.peak, now.steps, now.clipped, jnp.float32(0)])
             own = jnp.where(ok, counts, own.at[_State.FAILED].set(1.0))
             return (logs, row), (*kept, *new[3:], own)
@@ -202,9 +221,9 @@ class ModelRecorder(FitRecorder):
     def _size(data: Any) -> int:
         return sum(getattr(leaf, "nbytes", 0) for leaf in keras.tree.flatten(data))
 
-    def look(self) -> tuple[Rows, int]:
-        """Return the rows since the last look, oldest first, and the number of steps so far."""
-        rows, steps = super().look()
+    def look(self, *, whole: bool = True) -> tuple[Rows, int]:
+        """Return the rows since the last look, and find the batch of a step that failed."""
+        rows, steps = super().look(whole=whole)
         for step, row in enumerate(rows, steps - len(rows)):
             if not self._failed and not math.isfinite(row[Row.SIZE]):
                 self._failed = True
@@ -257,20 +276,55 @@ def _row_of(now: _Tracing, logs: Any) -> tuple[Any, Any]:
     return jnp.stack([loss, size]), ok
 
 
-def _chosen(ok: Any, after: tuple[Any, ...], before: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the new state where a step is good, else the old one.
+def _updated(
+    ok: Any, apply: Callable[..., Any], gradients: Any, others: Any, old: list[Any]
+) -> tuple[Any, ...]:
+    """Return the state after the update of a good step, else the old one.
 
-    Weights and slots are selected element by element, fused with their update. What would be fused
-    with moving statistics makes XLA round these otherwise: they are selected by a loop that runs
-    once for a bad step.
+    Args:
+        ok: Whether the step is good, shape ().
+        apply: The optimizer's own stateless_apply.
+        gradients: One for each trainable variable; None: no update was asked for.
+        others: The new non-trainable variables.
+        old: Trainable, non-trainable and optimizer variables from before the step.
     """
-    weights, others, slots = (_leaves_of(new, old) for new, old in zip(after, before, strict=True))
-    if isinstance(ok, jax.core.Tracer):
-        new, old = others
-        _, kept = jax.lax.while_loop(lambda s: s[0], lambda s: (jnp.bool_(False), old), (~ok, new))
-    else:
-        kept = others[0] if bool(ok) else others[1]
-    chosen = (_where(ok, *weights), kept, _where(ok, *slots))
+
+    def update(state: tuple[Any, ...]) -> tuple[Any, ...]:
+        weights, slots = state
+        return (weights, slots) if gradients is None else apply(slots, gradients, weights)
+
+    weights, slots = _once(ok, update, (list(old[0]), list(old[2])))
+    return weights, _statistics(ok, others, old[1]), slots
+
+
+def _statistics(ok: Any, new: Any, old: Any) -> Any:
+    """Return the new non-trainable variables where a step is good, else the old ones.
+
+    What is computed in a loop or selected, XLA rounds otherwise than Keras's own step: so the loop
+    is the one that runs for a bad step.
+    """
+    new, old = _leaves_of(new, old)
+    return _once(~ok, lambda _: old, new)
+
+
+def _once(ok: Any, function: Callable[[Any], Any], state: Any) -> Any:
+    """Return function(state) where `ok`, else the state; in place, where that is compiled."""
+    if not isinstance(ok, jax.core.Tracer):
+        return function(state) if bool(ok) else state
+
+    def body(carried: tuple[Any, Any]) -> tuple[Any, Any]:
+        new = jax.tree.leaves(function(carried[1]))
+        old, structure = jax.tree.flatten(carried[1])
+        leaves = [jnp.asarray(n, o.dtype) for n, o in zip(new, old, strict=True)]
+        return jnp.bool_(False), jax.tree.unflatten(structure, leaves)
+
+    return jax.lax.while_loop(lambda carried: carried[0], body, (ok, state))[1]
+
+
+def _chosen(ok: Any, after: tuple[Any, ...], before: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the new state where a step is good, else the old one, element by element."""
+    weights, slots = (_where(ok, *_leaves_of(after[i], before[i])) for i in (0, 2))
+    chosen = (weights, _statistics(ok, after[1], before[1]), slots)
     return tuple(
         jax.tree.unflatten(jax.tree.structure(new), leaves)
         for new, leaves in zip(after, chosen, strict=True)

@@ -53,6 +53,7 @@ class FitRecorder:
         abandoned: Called where the fit has raised, and will not end in good order.
 
     Attributes:
+        lag: Steps at the end whose rows a look leaves to the next one.
         batches: The first batches.
         latest: The batches of the last steps, as long as `keeps_latest`.
         failing_batch: That of the step that failed; None where it is not known.
@@ -64,6 +65,7 @@ class FitRecorder:
         CannotRecordError: This fit cannot be instrumented.
     """
 
+    lag = 0
     knows_norms = True
     # What Keras catches itself: the data are at their end, and the fit goes on.
     end_of_data: tuple[type[BaseException], ...] = (StopIteration,)
@@ -187,17 +189,21 @@ class FitRecorder:
         """Steps whose gradients were clipped."""
         return 0
 
-    def look(self) -> tuple[Rows, int]:
-        """Return the rows since the last look, oldest first, and the number of steps so far.
+    def look(self, *, whole: bool = True) -> tuple[Rows, int]:
+        """Return the rows since the last look, oldest first, and the number of steps up to them.
 
         At most `history` rows are kept: who looks less often misses some.
+
+        Args:
+            whole: Whether the rows of the last `lag` steps are wanted too.
         """
-        new = min(self._steps - self._looked, len(self._seen))
-        self._looked = self._steps
+        end = len(self._seen) - (0 if whole else self.lag)
+        seen = max(self._steps - len(self._seen) + end, self._looked)
+        new = min(seen - self._looked, max(end, 0))
+        self._looked = seen
         if new == 1:
-            return [np.asarray(self._seen[-1]).tolist()], self._steps
-        unseen = list(self._seen)[-new:] if new else []
-        return [np.asarray(row).tolist() for row in unseen], self._steps
+            return [np.asarray(self._seen[end - 1]).tolist()], seen
+        return [np.asarray(row).tolist() for row in list(self._seen)[end - new : end]], seen
 
     def history(self) -> tuple[np.ndarray[Any, Any], int]:
         """Return the kept rows, oldest first, shape (n, len(Row)), and the number of steps."""

@@ -122,13 +122,13 @@ class ModelRecorder(FitRecorder):
         """Steps whose gradients were clipped."""
         return sum(step.clipped_steps for step in self.steps)
 
-    def look(self) -> tuple[Rows, int]:
+    def look(self, *, whole: bool = True) -> tuple[Rows, int]:
         """Return the rows since the last look, oldest first, and the number of steps so far.
 
         At most `history` rows are kept: who looks less often misses some.
         """
         if self._seen:
-            return super().look()
+            return super().look(whole=whole)
         table, self._steps = self._watched().rows()
         new = min(self._steps - self._looked, len(table))
         self._looked = self._steps
