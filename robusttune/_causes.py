@@ -25,7 +25,7 @@ class Symptom(StrEnum):
 
 
 class Treatment(StrEnum):
-    """What a replay of a failing trial may do differently."""
+    """A kind of change that a replay of a failing trial may make."""
 
     LOWER_RATE = "lower learning rate"
     HIGHER_RATE = "higher learning rate"
@@ -270,9 +270,9 @@ class FailureCause(StrEnum):
 
     @property
     def ends_search(self) -> Literal["data", "code"] | None:
-        """What makes every trial fail, whatever its hyperparameters.
+        """The reason for which every trial must fail, whatever its hyperparameters.
 
-        "data": the data, "code": the code, where the exception is always the same; None: nothing.
+        "data", "code" (where the exception is always the same), or None: other trials may succeed.
         """
         return self._traits.ends_search
 

@@ -73,7 +73,7 @@ _BUILDING = frozenset({"layers", "models", "ops", "operations"})
 
 @dataclass(frozen=True, slots=True)
 class ErrorFinding:
-    """What an exception says of a trial.
+    """The cause of an exception, and its evidence.
 
     Args:
         cause: Its cause; unknown where a stored message does not settle it.

@@ -36,7 +36,7 @@ class TrialHost(Protocol):
 
     @property
     def unwatched_advice(self) -> str | None:
-        """What to do where an objective is not finite and no fit was watched.
+        """Advice for a non-finite objective of a trial without a guarded fit.
 
         None: the general advice.
         """

@@ -56,7 +56,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """What is known of one trial.
+    """Record of one trial.
 
     Args:
         trial_id: The host's name of the trial.
@@ -159,7 +159,7 @@ class TrialRecord:
 
     @property
     def findings(self) -> Findings | None:
-        """What went wrong; None on a stable trial."""
+        """The failure; None on a stable trial."""
         if self.cause is None:
             return None
         shared = {f.name: getattr(self, f.name) for f in fields(Findings) if f.name in _TYPES}

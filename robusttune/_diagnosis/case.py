@@ -58,7 +58,7 @@ def _are_quantities(targets: Array) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """What the diagnosis works from; observations are added as they are made.
+    """Input of a diagnosis; observations are added as they are made.
 
     Args:
         symptom: How the fit went wrong.

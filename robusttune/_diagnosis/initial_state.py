@@ -1,4 +1,4 @@
-"""What is wrong before the first step: the optimizer and the first weights show it."""
+"""Failures that show before the first step, in the optimizer and the initial weights."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _log = logging.getLogger("robusttune.diagnosis")
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """What is known of an operation that can be undefined.
+    """An operation that is undefined for some inputs.
 
     Args:
         names: Of the functions that people write for it.

@@ -42,7 +42,7 @@ _BRANCHES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
 
 
 class SlowPathState(IntEnum):
-    """What only a careful step changes; float32."""
+    """Values that only a step on the slow path changes; float32."""
 
     STEPS = 0  # careful ones: all of the warm-up, then a few
     CLIPPED = 1
@@ -117,7 +117,7 @@ class StepRecorder:
 
     @property
     def methods(self) -> dict[str, Any]:
-        """What replaces the optimizer's methods of these names, on the instance."""
+        """Replacements of the optimizer's methods, by name, on the instance."""
         return {"apply": self._guarded_apply, "scale_loss": self._noted_scale_loss}
 
     def forget_failure(self) -> None:

@@ -17,7 +17,7 @@ START_STEPS = 5
 
 @dataclass(slots=True)
 class WatchState:
-    """What the watcher carries from step to step.
+    """State of the watcher from step to step.
 
     Args:
         find_baseline: Gives the loss, on the data so far, of a model that has learned nothing, or

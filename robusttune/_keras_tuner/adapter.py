@@ -53,10 +53,9 @@ T = TypeVar("T", bound=type)
 
 
 class RobustBase(DurableTuner):
-    """What runs under a tuner: it comes after the tuner's own class, and after `keras_tuner.Tuner`.
+    """Mixin placed last in the MRO, so user overrides win without calling super().
 
-    So whatever a user overrides stays in force without calling `super()`, and Keras Tuner's own
-    checks (whether `run_trial` was overridden, say) see the user's class and not this one.
+    Keras Tuner's own checks (whether `run_trial` was overridden, say) see the user's class too.
     """
 
     robust_policy: Policy
@@ -268,7 +267,7 @@ class RobustBase(DurableTuner):
 
 
 class RobustEntry:
-    """What is called first: our own arguments, and what the tuner's own class would break."""
+    """Mixin placed first in the MRO: takes our own arguments before the tuner's own class."""
 
     _robust_space: SearchSpace
     robust_run: TrialRun | None = None  # of the trial that runs

@@ -24,7 +24,7 @@ _APART = (0.05, 0.95)
 
 
 class MissingObjectiveError(TrialFailure):
-    """What a trial reported has no value of the objective in every epoch."""
+    """A trial that reported no value of the objective in some epoch."""
 
     @classmethod
     def of(cls, objective: str, reported: Sequence[str]) -> MissingObjectiveError:

@@ -1,4 +1,4 @@
-"""What is added to a Keras Tuner oracle: it survives failures, and a retry starts afresh."""
+"""RobustOracle: a Keras Tuner oracle that survives failures, and whose retries start afresh."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def learning_mixin(oracle_class: type) -> type:
 
 
 class _Learned(NamedTuple):
-    """What finished trials of Keras Tuner teach."""
+    """Finished trials of Keras Tuner, and the failure model fitted to them."""
 
     trials: Sequence[Any]
     outcomes: Sequence[Outcome]

@@ -1,4 +1,4 @@
-"""What is added to the signature and the docstring of a tuner class that is made robust."""
+"""Signature and docstring of a robust tuner class: its own arguments are added to both."""
 
 from __future__ import annotations
 

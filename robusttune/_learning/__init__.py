@@ -1,4 +1,4 @@
-"""What a search may learn from its failures: which of them hyperparameters caused, and where."""
+"""Learning from failures: which of them the hyperparameters caused, and in which regions."""
 
 from __future__ import annotations
 

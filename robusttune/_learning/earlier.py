@@ -1,4 +1,4 @@
-"""What earlier searches say of a space, until the search's own trials know better."""
+"""Earlier searches as prior knowledge, until the search's own trials contradict them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class EarlierSearch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guidance:
-    """What a search learned itself, and what trusted earlier searches say.
+    """Failure models of a search and of the earlier searches that it trusts.
 
     Args:
         failure_model: What was learned here.

@@ -28,7 +28,7 @@ _FEW = 5  # failures, up to which a trial must be surest to fail before it is tu
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FailureModel:
-    """What a search learned from its outcomes.
+    """A model of where hyperparameters make trials fail, fitted to the outcomes of a search.
 
     Args:
         caused: For each outcome, in order, whether it is a failure that its hyperparameters

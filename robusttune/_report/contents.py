@@ -42,7 +42,7 @@ class Contents:
 
     @property
     def name(self) -> str:
-        """What the report calls the search."""
+        """The name of the search."""
         return self._search.name
 
     @property
@@ -57,7 +57,7 @@ class Contents:
 
     @property
     def search(self) -> Search:
-        """What the report is made from, and what its host says of the search."""
+        """The data of the search that the report is made from."""
         return self._search
 
     @cached_property
@@ -157,7 +157,7 @@ class Contents:
 
     @property
     def adjustments(self) -> pd.DataFrame:
-        """What the sanitizer changed in the search space, one row a change.
+        """Changes of the search space by the sanitizer, one row a change.
 
         Columns: parameter, field (low, high, log, ...), before, after, reason; all of them text.
         """
@@ -169,12 +169,12 @@ class Contents:
 
     @property
     def verdict(self) -> str:
-        """What happened and what to do, in two sentences."""
+        """Outcome of the search and next step, in two sentences."""
         return " ".join(filter(None, self.verdict_sentences))
 
     @property
     def verdict_sentences(self) -> tuple[str, str]:
-        """What happened, and what to do; the second is empty where nothing failed."""
+        """Outcome of the search and next step; the latter is empty where nothing failed."""
         return verdict(self.records, self.priorities)
 
     @cached_property

@@ -19,7 +19,7 @@ from robusttune._report.summary import summary
 
 
 class Report(Contents):
-    """What happened in a search for hyperparameters, as tables, pages and plain words.
+    """Report on a hyperparameter search: tables, an HTML page and a summary.
 
     Make one with `from_tuner`, `from_directory`, `from_study`, `from_storage` or `from_records`.
     All frames have pandas' nullable types, so that what is missing is <NA> in any column.

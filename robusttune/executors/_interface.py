@@ -1,4 +1,4 @@
-"""What trials ask of an executor, and how one of any engine comes to have it."""
+"""Interface of executors, and adapters for those of any engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in a worker of an executor: one trial, if it may run there."""
+"""Worker side of an executor: runs one trial, if it may run there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study's finished trials teach, and the view of the study that shows it to a sampler."""
+"""The failure model of a study, and a view of the study that shows it to a sampler."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONSTRAINTS = "constraints"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyFailureModel:
-    """What the finished trials of a study teach.
+    """Finished trials of a study, and the failure model fitted to them.
 
     Args:
         failure_model: Says which places are unstable.

@@ -78,7 +78,7 @@ def robust(
 
 
 class RobustObjective:
-    """What `robust` returns; a class and no closure, so that it can be sent to other processes."""
+    """A robust objective; a class and not a closure, so that it can be sent to other processes."""
 
     def __init__(
         self, objective: Objective, policy: Policy, record_callbacks: tuple[RecordCallback, ...]

@@ -295,7 +295,7 @@ def _note(study: optuna.Study, changes: Iterable[Adjustment]) -> None:
 
 
 class _Memory:
-    """What this process has said of a study, and what it leaves alone there."""
+    """Warnings that this process has given for a study, and ranges that it leaves as they are."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()

@@ -40,7 +40,7 @@ from robusttune._diagnosis.trace import Batch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
-    """What one layer did with one batch.
+    """Measurements of one layer on one batch.
 
     Args:
         name: Name of the layer.

@@ -1,4 +1,4 @@
-"""What the graph of a model shows: which activation is whose, and how strongly it is regularized.
+"""Structure of a model, from its graph: activations of the layers, output heads, regularization.
 
 `Dense(16), Activation("sigmoid")` and `Dense(16, "sigmoid")` are the same net, as are functional
 models that call `keras.activations` or `keras.ops` on a tensor, and models inside of models. No

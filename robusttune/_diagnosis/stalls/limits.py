@@ -43,7 +43,7 @@ _MOST_NUMBERS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class LinearOptimum:
-    """What a linear stack has reached, and could reach at best.
+    """Loss of a linear stack, and the best that it could reach.
 
     Args:
         reached: Loss of the model on the kept rows.

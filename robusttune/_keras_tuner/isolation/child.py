@@ -1,4 +1,4 @@
-"""What the child process of a Keras Tuner search does with a trial.
+"""Child process of a Keras Tuner search: runs its trials.
 
 What a trial asks of the oracle, and of the search's other trials, goes to the search's own process.
 """

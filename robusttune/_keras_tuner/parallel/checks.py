@@ -1,4 +1,4 @@
-"""What a tuner must not be asked for where its trials run side by side."""
+"""Checks of options that parallel trials do not support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker that cannot ask the oracle knows of it: enough to run one trial."""
+"""Snapshot of an oracle for a worker that cannot call it: enough to run one trial."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class SnapshotOracle:
         return self.now.space.copy()
 
     def update_space(self, hyperparameters: Any) -> None:
-        """What is new goes back with the trial."""
+        """Do nothing: new hyperparameters return with the trial."""
 
     def get_trial(self, trial_id: str) -> Any:
         """Return the trial that runs, or the one that it goes on from."""

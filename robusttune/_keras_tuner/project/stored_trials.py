@@ -28,7 +28,7 @@ _SCALAR = (str, int, float, bool, type(None))
 
 @dataclass
 class StoredTrials:
-    """What a project folder holds.
+    """Trials and records of a project folder.
 
     Args:
         trials: The trials that can be read, by trial_id, in the order of their ids.

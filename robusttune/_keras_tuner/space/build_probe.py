@@ -27,7 +27,7 @@ _MOST_ALTERNATIVES = 8  # values of one choice that are tried as an optimizer's 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What two builds show of one hyperparameter.
+    """Effect of one hyperparameter, seen in two builds.
 
     Args:
         roles: The roles whose numbers were the hyperparameter's own value in both builds.

@@ -38,7 +38,7 @@ _FIT_ARGUMENTS = ("x", "y", "batch_size", "sample_weight", "class_weight", "step
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """What one range test measured.
+    """Result of one learning-rate range test.
 
     Args:
         survived: Highest learning rate before the loss blew up, or the highest that was tried.
