@@ -55,7 +55,7 @@ class PriorSearches:
         for search in self.searches:
             failure_model, problems = search.failure_model_for(space.values())
             for problem in problems:
-                text = f"Of the prior search {search.name!r} not all is used: {problem}."
+                text = f"The prior search {search.name!r} is used in part only: {problem}."
                 if text not in self._told:
                     self._told.add(text)
                     warnings.warn(text, SearchSpaceWarning, stacklevel=2)
@@ -86,7 +86,8 @@ def _read(source: str) -> EarlierSearch:
         raise StoreError(f"prior_searches: {shown!r} cannot be read: {error}") from error
     if search.problems:
         warnings.warn(
-            f"Of the prior search {shown!r} not all can be read: {'; '.join(search.problems[:5])}",
+            f"The prior search {shown!r} can be read in part only:"
+            f" {'; '.join(search.problems[:5])}",
             InstabilityWarning,
             stacklevel=2,
         )

@@ -196,7 +196,7 @@ class TrialRun:
                 epoch.
         """
         if self.found is not None and self.found.cut_short:
-            raise NoObjectiveError("a fit ended before its first epoch did")
+            raise NoObjectiveError("a fit ended before its first epoch")
         return self.host.value(result)
 
     def end(
@@ -346,7 +346,7 @@ def notify_callbacks(callbacks: Iterable[RecordCallback], trial: Any, record: Tr
             try:
                 callback(trial, record)
             except Exception:  # a tracker that is down must not end the search
-                _log.exception("record callback %r raised; the search goes on", callback)
+                _log.exception("record callback %r raised; the search continues", callback)
 
 
 def notify_search_end(callbacks: Iterable[RecordCallback], records: Sequence[TrialRecord]) -> None:

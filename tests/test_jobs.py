@@ -150,7 +150,7 @@ def processes() -> Any:
     ("policy", "executor", "error", "told"),
     [
         (Policy(n_jobs=2), threads, ValueError, "threads share Keras's global state"),
-        (Policy(n_jobs=2), processes, ValueError, "one that outlives its workers"),
+        (Policy(n_jobs=2), processes, ValueError, "one that survives the death of a worker"),
         (Policy(n_jobs=2), dict, TypeError, "executor must be an object whose submit"),
         (Policy(n_jobs=2, memory_limit=10**9), Executor, ValueError, "memory_limit must be None"),
         (Policy(isolate=True), Executor, ValueError, "isolate must be False with executor="),

@@ -103,7 +103,7 @@ def symmetric_units(case: Case) -> Verdict | None:
             filled = "with zeros" if not weight.any() else f"alike (with {value:.3g}, say)"
             return _bad_start(
                 f"The {weight.shape[-1]} units of {variable.path} start {filled}, and after the"
-                " fit they are still one and the same: use glorot_uniform or he_normal, which draw"
+                " fit they are still identical: use glorot_uniform or he_normal, which draw"
                 " each weight."
             )
     return None

@@ -431,7 +431,7 @@ def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     if change.rate == 1:
         fails = "the trial learns nothing as it is" if quiet else "the trial fails as it is"
     if change.held_rate is not None:
-        fails = f"the learning rate comes down to {rate:.3g} before anything is learned"
+        fails = f"the learning rate falls to {rate:.3g} before anything is learned"
     steps, seeds = result.losses.shape[1], result.losses.shape[0]
     text = (
         f"{fails[0].upper()}{fails[1:]}; the same trial learns with {' and '.join(done)}"

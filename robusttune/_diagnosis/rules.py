@@ -118,8 +118,8 @@ def objective(case: Case) -> Verdict | None:
         return Verdict(
             cause=FailureCause.UNKNOWN,
             confidence=NOTHING_SHOWN,
-            advice="The trial's result is not finite, and no keras.Model.fit was seen that might"
-            " have failed: look at how the result is computed.",
+            advice="The trial's result is not finite, but no keras.Model.fit was observed: check"
+            " how the result is computed.",
         )
     if not _trained_well(case):
         return None
@@ -274,7 +274,7 @@ def unsafe_loss(case: Case, what: str, undefined: Undefined | None = None) -> Ve
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,
-        advice=f"Bound {names} away from where it is undefined{detail}: {what} is non-finite at"
+        advice=f"Keep {names} away from where it is undefined{detail}: {what} is non-finite at"
         f" finite predictions. {fix}",
         evidence={"targets_equal_to_0": zeros, **undefined_evidence(undefined)},
     )
@@ -294,7 +294,7 @@ def unsafe_layer(case: Case, what: str, undefined: Undefined | None) -> Verdict:
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,
-        advice=f"A layer is at fault, and not the loss: {what} is non-finite though the loss and"
+        advice=f"A layer is at fault, not the loss: {what} is non-finite though the loss and"
         f" its derivative at the predictions are finite. {fix}",
         evidence={"at_fault": "layer", **undefined_evidence(undefined)},
     )

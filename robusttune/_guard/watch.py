@@ -96,9 +96,9 @@ def _limit(policy: Policy, state: WatchState) -> float:
 
 
 def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None:
-    """Before the alarm the limit learns of the baseline, and of data that are harder by now.
+    """Recompute the baseline before reporting divergence.
 
-    A first batch may be lucky, and the first of all where data come in an order of their own.
+    Ordered data can get harder without diverging, and the first batch may be an easy one.
     """
     baseline = state.find_baseline()
     if baseline is None:

@@ -198,8 +198,8 @@ class RobustBase(DurableTuner):
             return
         self._robust_warned = True
         warnings.warn(
-            f"Trial {record.trial_id} completed, and its value says nothing, nor will that of any"
-            f" trial whose labels do not suit. {record.advice}",
+            f"Trial {record.trial_id} completed, but its objective is meaningless, as it is"
+            f" for any trial whose labels do not fit. {record.advice}",
             InstabilityWarning,
             stacklevel=2,
         )
@@ -401,9 +401,8 @@ def _copied(callback: Any) -> Any:
 @functools.cache
 def _warn_of_shared_callback(name: str, why: str) -> None:
     warnings.warn(
-        f"The callback {name} cannot be copied ({why}), so all trials share the one object: what it"
-        " keeps of one trial it must reset in on_train_begin. A method __deepcopy__(self, memo)"
-        " that returns a fresh one gives each trial its own.",
+        f"The callback {name} cannot be copied ({why}), so all trials share it. Reset its state in"
+        " on_train_begin, or give it a method __deepcopy__(self, memo) that returns a fresh one.",
         RobustTuneWarning,
         stacklevel=2,
     )
@@ -416,8 +415,8 @@ def _traceback(error: Exception) -> str:
 @functools.cache
 def _warn_without_tensorboard() -> None:
     warnings.warn(
-        "The TensorBoard callback is left out of the trials: TensorFlow needs the tensorboard"
-        " package for it. pip install tensorboard brings it.",
+        "The TensorBoard callback is left out of the trials, since it needs the tensorboard"
+        " package: pip install tensorboard.",
         RobustTuneWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""Hear what a build function declares in Keras Tuner's HyperParameters, and asks of them."""
+"""Intercepts hyperparameter declarations before Keras Tuner registers them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build models on the side, so that the search that follows does not notice."""
+"""Isolated state: builds that leave no trace in the search that follows."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def warn_of_missing_objective(
     if metrics is not None and unknown:
         told = ", ".join(["loss", *metrics])
         warnings.warn(
-            f"The objective {unknown[0]!r} is none of what the compiled model reports ({told}),"
+            f"The objective {unknown[0]!r} is not among the metrics of the compiled model ({told}),"
             " unless a callback adds it.",
             RobustTuneWarning,
             stacklevel=4,
@@ -139,7 +139,7 @@ def _metrics(tuner: Any, position: float) -> list[str] | None:
         with isolated_state():
             config = tuner.hypermodel.build(trial).get_compile_config() or {}
     except Exception:  # the user's code; the trials will tell
-        _log.debug("what the model reports cannot be told", exc_info=True)
+        _log.debug("the metrics of the model are unknown", exc_info=True)
         return None
     return [*_names(config.get("metrics")), *_names(config.get("weighted_metrics"))]
 

@@ -309,8 +309,8 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         self._robust_read = len(self.end_order)
         if damaged:
             warnings.warn(
-                f"{len(damaged)} damaged records of trials were set aside; the trials count, and"
-                f" why they failed is not known: {'; '.join(damaged[:5])}",
+                f"{len(damaged)} damaged trial records were set aside; their trials count, but"
+                f" why they failed is unknown: {'; '.join(damaged[:5])}",
                 InstabilityWarning,
                 stacklevel=2,
             )

@@ -184,7 +184,7 @@ class Contents:
 
     @cached_property
     def priorities(self) -> list[Priority]:
-        """Up to three things to mend, those first that cost most trials and time."""
+        """Up to three things to fix, those first that cost most trials and time."""
         regions = self.find_regions()
         by_cause = {} if regions else self.cause_regions
         suggestions = self.suggest_space()

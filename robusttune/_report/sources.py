@@ -131,7 +131,7 @@ def read(source: str, study: str | None = None) -> Search:
     host = next(host for host in reversed(_HOSTS.values()) if host.reads(source))
     if study is not None and not host.has_studies:
         known = " or ".join(other.title for other in _HOSTS.values() if other.has_studies)
-        raise ValueError(f"--study is for {known} storages, and {source!r} is none.")
+        raise ValueError(f"--study is for {known} storages, and {source!r} is not one.")
     found: Search = reader(host.name).read(source, study)
     return found
 

@@ -1,4 +1,4 @@
-"""Search spaces, independent of who samples them, and the rules that mend them."""
+"""Search spaces, independent of who samples them, and the rules that correct them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a change of the search space is told: one warning per parameter, at the user's own line."""
+"""Warnings of search space changes: one per parameter, at the user's own line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def warn_of_changes(
         default = f" with the default {after.default!r} instead of {before.default!r}"
     warn(
         f"{before.name}: {before} {verb} searched as {after}{default}: {reasons}."
-        f" robusttune.Policy(keep={{{before.name!r}}}) leaves it alone."
+        f" robusttune.Policy(keep={{{before.name!r}}}) leaves it unchanged."
     )
 
 

@@ -1,4 +1,4 @@
-"""sanitize: mend what a parameter cannot mean, and say what was changed and why."""
+"""sanitize: correct invalid hyperparameter ranges and report each correction."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ def sanitize(
     survived: float | None = None,
     samples: int | None = None,
 ) -> tuple[Parameter, tuple[Adjustment, ...]]:
-    """Return the parameter with what cannot be meant mended, and what was changed.
+    """Return the parameter with invalid values corrected, and the corrections.
 
     A sound parameter comes back as it is. The result only ever has values that work for the role,
     is never wider than what was asked for, and comes back as it is when it is sanitized again.
 
     Args:
         parameter: What the search space asks for.
-        role: What the parameter does; None: not known, only what no role can mean is mended.
+        role: What the parameter does; None: unknown, and only what is invalid for every
+            role is corrected.
         policy: Its `sanitize` and `keep` count; None: the default policy. With "warn" the
             parameter comes back as it is, with the changes that would be made.
         optimizers: Names of the optimizer classes that the search can use (e.g. "adam"), which
@@ -324,7 +325,7 @@ def _fix_default(sanitizer: _Sanitizer) -> None:
         return
     if isinstance(parameter, Choice):
         if not any(_same(default, value) for value in parameter.choices):
-            sanitizer.set("default", None, "the default is none of the choices")
+            sanitizer.set("default", None, "the default is not one of the choices")
         return
     assert is_number(default)
     if not _finite(default):

@@ -95,9 +95,9 @@ def optimize(
     """
     check_type("study", study, Study, "an Optuna study")
     if n_trials is not None:
-        check_int("n_trials", n_trials, least=0, way_out="None is no limit.")
+        check_int("n_trials", n_trials, least=0, way_out="None means no limit.")
     if timeout is not None:
-        check_number("timeout", timeout, above=-1.0, way_out="None is no limit.")
+        check_number("timeout", timeout, above=-1.0, way_out="None means no limit.")
     require(
         not is_in_memory(study),
         "study",

@@ -130,8 +130,8 @@ def _crashed(again: int | None) -> Findings:
         else f"Trial {again} repeats it."
     )
     return Findings.crashed(
-        advice="The trial's worker ended without a word: look for the system's reason (out of"
-        f" memory, a signal). {next_step}"
+        advice="The trial's worker died without a message: find out why (out of memory, a"
+        f" signal). {next_step}"
     )
 
 

@@ -126,7 +126,9 @@ class _Sanitizing:
         except ValueError as error:
             if not isinstance(self._settle, _StudySpace) or name not in self._settle.changed:
                 raise
-            warn(f"{name}: the enqueued value is not used: {error} A sampled one is.")
+            warn(
+                f"{name}: the enqueued value is not used: {error} A sampled value is used instead."
+            )
             return False
 
 

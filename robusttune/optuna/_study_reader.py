@@ -145,7 +145,9 @@ def _storage(source: str) -> BaseStorage:
         try:
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
         except Exception as error:  # whatever Optuna raises over lines that are not its own
-            raise ValueError(f"{path} is no Optuna storage: {one_line(str(error), 200)}") from error
+            raise ValueError(
+                f"{path} is not an Optuna storage: {one_line(str(error), 200)}"
+            ) from error
     if path is not None:
         _check_tables(path)
     try:
@@ -187,7 +189,7 @@ def _check_tables(path: Path) -> None:
     finally:
         connection.close()
     if not count:
-        raise ValueError(f"{path} is no Optuna storage: it has no table 'studies'.")
+        raise ValueError(f"{path} is not an Optuna storage: it has no table 'studies'.")
 
 
 def _malformed(trial: FrozenTrial) -> str | None:

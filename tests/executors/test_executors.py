@@ -144,7 +144,7 @@ def test_a_trial_on_an_executor_reports_and_is_set_up(
             tuner.search(verbose=0)
     trials = tuner.report().trials
     assert list(trials.status) == ["completed", "completed", "failed"]
-    assert "oracle.end_order is not known in a worker of an executor" in trials.error[2]
+    assert "oracle.end_order is not available in a worker of an executor" in trials.error[2]
     assert "MARKED_WORKER" not in os.environ
     assert trials.value[0] == tuner.oracle.trials["0"].hyperparameters.get("x")
 
@@ -265,7 +265,7 @@ def told(order: Order, version: str = __version__) -> Any:
             __version__,
             "does not see the project folder '/nowhere/project'",
         ),
-        (Order(key="a", parent=("elsewhere", 1)), __version__, "cannot open what it was sent"),
+        (Order(key="a", parent=("elsewhere", 1)), __version__, "cannot load what it was sent"),
     ],
 )
 def test_a_worker_says_why_no_trial_can_run_there(order: Order, version: str, why: str) -> None:

@@ -290,7 +290,7 @@ def test_a_worker_that_comes_too_late_is_told_so(team: Any) -> None:
     assert ["nothing left to do" in text for text in late["warnings"]] == [True]
     note = search.project / "chief.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "ended": False}))
-    assert "was ended from outside" in search.done(search.start("b"))["error"]
+    assert "was killed" in search.done(search.start("b"))["error"]
 
 
 def test_a_chief_that_is_started_again_goes_on_with_its_workers(team: Any) -> None:

@@ -165,8 +165,8 @@ def _of_pipeline(case: Case, given: FitInput | None, bad: Mapping[str, float]) -
     hint = " (whole rows of it, as a division by a standard deviation of 0 makes)" if whole else ""
     check = "" if hasattr(given.x, "__next__") else " robusttune.check_data takes the pipeline too."
     return (
-        f"{of} of your pipeline has NaN or inf in {' and '.join(parts)}{hint}: mend it where the"
-        f" batch is made, or leave such rows out there.{check}"
+        f"{of} of your pipeline has NaN or inf in {' and '.join(parts)}{hint}: fix it where the"
+        f" batch is made, or drop such rows there.{check}"
     )
 
 
@@ -219,8 +219,8 @@ def _of_text(where: str, row: int, value: Any) -> Verdict:
     return Verdict(
         cause=FailureCause.CODE_ERROR,
         grounds=Grounds.EXCEPTION,
-        advice=f"{where} holds {quoted}{missing} in row {row}, which is no number: encode such"
-        " values as numbers, or leave the column out.",
+        advice=f"{where} holds {quoted}{missing} in row {row}, which is not a number: encode such"
+        " values as numbers, or drop the column.",
         evidence={"not_numeric": {"where": where, "row": row}, DATA_VALUES: [quoted]},
     )
 

@@ -155,9 +155,9 @@ def _several_ones(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch 
     lack = f"{none:.0%} have none" if none > _SHARE else ""
     kind = loss.name if categorical else "a softmax"
     return Mismatch(
-        f"{kind} shares 1 out among the classes, but of the 0/1 labels"
+        f"{kind} gives probabilities that sum to 1, but of the 0/1 labels"
         f" {' and '.join(filter(None, (have, lack)))}",
-        "end in a sigmoid with binary_crossentropy, which asks each class for itself",
+        "end in a sigmoid with binary_crossentropy, which treats each class separately",
         certain=several > _SHARE or none == 1.0,
     )
 
@@ -281,7 +281,7 @@ def _bounded_head(values: Array, head: OutputHead) -> Mismatch | None:
     labels = np.array_equal(kinds, np.arange(len(kinds))) and 2 <= len(kinds) <= _FEW_CLASSES
     if (outside > _SHARE and left > _NOTICED) or (outside > _TOLERANCE and left > _HOPELESS):
         reason = (
-            f"{outside:.0%} of the targets ({_span(values)}) are out of the reach of a"
+            f"{outside:.0%} of the targets ({_span(values)}) are outside the range of a"
             f" {head.activation} head"
         )
         fix = "use a linear head, or scale the targets into its range"

@@ -113,7 +113,7 @@ def _of_batch(case: Case, given: FitInput, look: _Look, whole: list[BadRows]) ->
         found = classify_error(error)
         if found is None or found.cause is not FailureCause.LABEL_MISMATCH:
             return None
-        return _verdict(found.cause, f"the validation labels do not suit: {found.error[:200]}")
+        return _verdict(found.cause, f"the validation labels do not fit: {found.error[:200]}")
     only_the_step_knows = seen.loss is None
     if look.bad and (only_the_step_knows or not (seen.predictions_finite and seen.loss_finite)):
         return _bad(given, look, whole)
@@ -136,7 +136,7 @@ def _bad(given: FitInput, look: _Look, whole: list[BadRows]) -> Verdict:
         places = ", ".join(place.told() for place in look.bad)
         advice = (
             f"NaN or inf in the validation data, batch {look.place} of the pipeline, in"
-            f" {' and '.join(parts)}: {places}. Mend it where the batch is made, or leave such"
+            f" {' and '.join(parts)}: {places}. Fix it where the batch is made, or leave such"
             " rows out there."
         )
     return Verdict(
@@ -161,8 +161,8 @@ def _of_predictions(case: Case, look: _Look) -> Verdict:
         return Verdict(
             cause=FailureCause.UNKNOWN,
             confidence=NOTHING_SHOWN,
-            advice="The model's predictions for finite validation inputs are not finite, and those"
-            " in training are: look for a layer that behaves otherwise outside of training.",
+            advice="The model's predictions for finite validation inputs are not finite, while"
+            " those in training are: look for a layer that behaves differently outside training.",
         )
     return _verdict(FailureCause.UNSAFE_LOSS, f"the predictions are not finite: {bad}")
 
@@ -203,5 +203,5 @@ def _first_bad(case: Case, look: _Look) -> Any:
 
 def _verdict(cause: FailureCause, text: str) -> Verdict:
     return Verdict(
-        cause=cause, grounds=Grounds.RULE, advice=f"Only the validation loss is lost: {text}."
+        cause=cause, grounds=Grounds.RULE, advice=f"Only the validation loss is non-finite: {text}."
     )

@@ -135,7 +135,7 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
         """End a trial, with the reason that its worker left in the project folder."""
         trial = trial_module.Trial.from_proto(request.trial)
         if not claim(self.oracle, _metadata(context).get(WORKER_KEY), trial.trial_id):
-            _log.warning("the result of trial %s came late, and is not used", trial.trial_id)
+            _log.warning("the result of trial %s came late and is ignored", trial.trial_id)
             return get_service().EndTrialResponse()
         record = read_record(self.oracle._project_dir, trial.trial_id)
         if record is not None and record.status == "failed":
@@ -213,10 +213,10 @@ def lose_worker(oracle: RobustOracle, worker: str) -> None:
     settle(oracle, trial)
     oracle.save()
     _log.warning(
-        "Worker %s has ended in trial %s, which %s.",
+        "Worker %s died in trial %s, which %s.",
         worker,
         trial.trial_id,
-        "goes to another one" if trial.trial_id in oracle._retry_queue else "has ended with it",
+        "goes to another worker" if trial.trial_id in oracle._retry_queue else "has ended too",
     )
 
 

@@ -73,7 +73,7 @@ class SnapshotOracle:
         if name in ("objective", "max_trials", "trials"):
             return getattr(self.now, name)
         raise AttributeError(
-            f"oracle.{name} is not known in a worker of an executor; known are objective,"
+            f"oracle.{name} is not available in a worker of an executor; known are objective,"
             " max_trials, get_space(), update_trial() and the trial that runs"
         )
 

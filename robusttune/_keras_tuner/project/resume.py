@@ -69,7 +69,7 @@ def resume(oracle: keras_tuner.Oracle) -> bool:
     if stored.damaged:
         warnings.warn(
             f"{len(stored.damaged)} files of the project {project!r} are damaged or missing. The"
-            " search goes on, and what is damaged was set aside:"
+            " search continues; damaged files were set aside:"
             f" {'; '.join(stored.damaged[:5])}",
             InstabilityWarning,
             stacklevel=2,
@@ -95,7 +95,7 @@ def _state(oracle: keras_tuner.Oracle, stored: StoredTrials) -> dict[str, Any] |
     except StoreError as error:
         problem: Exception = error
     except OSError as error:
-        raise StoreError(error.errno, f"{error.strerror}. Cannot go on", path) from error
+        raise StoreError(error.errno, f"{error.strerror}. Cannot resume", path) from error
     except ValueError as error:
         problem = error
     set_aside(path)

@@ -1,4 +1,4 @@
-"""BuildProbe: builds a hypermodel's models on the side, to see what a hyperparameter does."""
+"""BuildProbe: builds a hypermodel's models in isolation, to see what a hyperparameter does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SpaceSanitizer: mends the hyperparameters of a Keras Tuner search, each once."""
+"""SpaceSanitizer: corrects the hyperparameters of a Keras Tuner search, each once."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class SpaceSanitizer:
         self.adjustments.append(
             Adjustment(first.name, "declaration", str(other), str(first), reason)
         )
-        warn(f"{first.name}: {first} holds, and not {other}: {reason}.")
+        warn(f"{first.name}: {first} is used, not {other}: {reason}.")
 
     def _role(
         self,

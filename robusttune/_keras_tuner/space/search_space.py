@@ -172,8 +172,8 @@ def _read(path: str) -> list[Adjustment]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         aside = os.path.basename(set_aside(path))
         warnings.warn(
-            f"What was adjusted in the search space cannot be read ({error!r}); its file was set"
-            f" aside as {aside}, and the space is taken as it is.",
+            f"The adjustments of the search space cannot be read ({error!r}); their file was set"
+            f" aside as {aside}, and the space is used as it is.",
             InstabilityWarning,
             stacklevel=2,
         )
