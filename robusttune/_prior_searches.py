@@ -34,7 +34,7 @@ class PriorSearches:
 
     def __init__(self, sources: Sequence[str]) -> None:
         self.searches: tuple[EarlierSearch, ...] = tuple(map(_read, sources))
-        self._told: set[str] = set()  # warnings that were given
+        self._warned: set[str] = set()  # warnings that were given
         self._known: tuple[Mapping[str, Parameter], dict[str, FailureModel]] | None = None
 
     def __bool__(self) -> bool:
@@ -56,8 +56,8 @@ class PriorSearches:
             failure_model, problems = search.failure_model_for(space.values())
             for problem in problems:
                 text = f"The prior search {search.name!r} is used in part only: {problem}."
-                if text not in self._told:
-                    self._told.add(text)
+                if text not in self._warned:
+                    self._warned.add(text)
                     warnings.warn(text, SearchSpaceWarning, stacklevel=2)
             if failure_model is not None:
                 failure_models[search.name] = failure_model

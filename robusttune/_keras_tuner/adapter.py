@@ -25,7 +25,7 @@ from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune._isolation.garbage import collecting_only_what_is_new
 from robusttune._keras_tuner.durable import DurableTuner
 from robusttune._keras_tuner.host import TunerTrial, watched
-from robusttune._keras_tuner.hp_hooks import names_asked_for
+from robusttune._keras_tuner.hp_hooks import requested_names
 from robusttune._keras_tuner.objective_check import (
     cannot_report_objective,
     warn_of_missing_objective,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from robusttune._diagnosis.postponed import PostponedDiagnoses
     from robusttune._keras_tuner.isolation.process import Isolation
     from robusttune._keras_tuner.parallel.placement import Placement
-    from robusttune._keras_tuner.parallel.search import Arrived
+    from robusttune._keras_tuner.parallel.search import ArrivedResult
     from robusttune._report import Report
 
 _log = logging.getLogger("robusttune.tuners")
@@ -60,7 +60,7 @@ class RobustBase(DurableTuner):
 
     robust_policy: Policy
     _robust_limit_is_set: bool
-    _robust_isolation: Isolation | Arrived | None = None
+    _robust_isolation: Isolation | ArrivedResult | None = None
     _robust_initializer: Callable[[], object] | None
     _robust_warned = False  # of labels
 
@@ -235,7 +235,7 @@ class RobustBase(DurableTuner):
             with (
                 noted,
                 self._robust_space.watching(sanitize=True),
-                names_asked_for() as asked,
+                requested_names() as asked,
                 run.guarding(),
             ):
                 if self._robust_isolation is None:  # else the child listens

@@ -37,7 +37,7 @@ def declarations_intercepted(listener: Listener) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def names_asked_for() -> Iterator[set[str]]:
+def requested_names() -> Iterator[set[str]]:
     """Collect the names of the hyperparameters that a block, in this thread, declares or reads.
 
     What is taken out of `HyperParameters.values` by hand is not noticed.

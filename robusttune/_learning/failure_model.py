@@ -121,7 +121,7 @@ def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> FailureMod
     columns = Points.of([axis_of(parameter) for parameter in space], looked_at)
     failed = np.array([outcome.failed for outcome in looked_at], dtype=bool)
     points = columns.encode([outcome.params for outcome in looked_at])
-    caused = np.array([_is_settled(outcome) for outcome in looked_at], dtype=bool)
+    caused = np.array([_is_conclusive(outcome) for outcome in looked_at], dtype=bool)
     for group in _groups(looked_at):
         caused |= dependent(points, columns.nominal, group, ~failed | group, looked_at)
     counts = ~failed | caused
@@ -134,7 +134,7 @@ def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> FailureMod
     return FailureModel(everywhere, columns, points, failed, model)
 
 
-def _is_settled(outcome: Outcome) -> bool:
+def _is_conclusive(outcome: Outcome) -> bool:
     cause = outcome.cause
     return outcome.failed and cause is not None and cause.depends_on_parameters is True
 
@@ -142,7 +142,7 @@ def _is_settled(outcome: Outcome) -> bool:
 def _groups(outcomes: Sequence[Outcome]) -> list[Bools]:
     """Return the failures of each kind that its cause does not settle, and all of rare kinds."""
     kinds = np.array(
-        ["" if not o.failed or _is_settled(o) else f"{o.cause}: {o.kind}" for o in outcomes],
+        ["" if not o.failed or _is_conclusive(o) else f"{o.cause}: {o.kind}" for o in outcomes],
         dtype=object,
     )
     names, counts = np.unique(kinds[kinds != ""].astype(str), return_counts=True)

@@ -61,19 +61,19 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
     policy = Policy.given(policy)
     if isinstance(cast(object, trial), _Sanitizing):
         return trial
-    settle: Callable[[Parameter], Parameter]
+    sanitize_range: Callable[[Parameter], Parameter]
     if isinstance(trial, optuna.Trial):
-        settle = _StudySpace(trial, policy)
+        sanitize_range = _StudySpace(trial, policy)
     elif isinstance(trial, FixedTrial):
-        settle = functools.partial(_fixed, trial, policy)
+        sanitize_range = functools.partial(_fixed, trial, policy)
     elif isinstance(trial, FrozenTrial):
-        settle = functools.partial(_frozen, trial)
+        sanitize_range = functools.partial(_frozen, trial)
     else:
         return trial
     kind = _sanitizing(cast(Hashable, type(trial)))
     sanitized = kind.__new__(kind)
     sanitized.__dict__ = trial.__dict__
-    sanitized._settle = settle
+    sanitized._sanitize_range = sanitize_range
     sanitized._policy = policy
     return cast(T, sanitized)
 
@@ -81,8 +81,8 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
 class _Sanitizing:
     """Mixed into the class of a trial; its slots stay out of the `__dict__` that both share."""
 
-    __slots__ = ("_policy", "_settle")
-    _settle: Callable[[Parameter], Parameter]
+    __slots__ = ("_policy", "_sanitize_range")
+    _sanitize_range: Callable[[Parameter], Parameter]
     _policy: Policy
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ class _Sanitizing:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         asked = Float(name, float(low), float(high), log, None if step is None else float(step))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Float)
             low, high, step, log = held.low, held.high, held.step, held.log
@@ -106,7 +106,7 @@ class _Sanitizing:
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
         asked = Int(name, int(low), int(high), log, None if log and step == 1 else int(step))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Int)
             low, high, step, log = held.low, held.high, held.step or 1, held.log
@@ -114,7 +114,7 @@ class _Sanitizing:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         asked = Choice(name, tuple(choices))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Choice)
             choices = held.choices
@@ -124,7 +124,10 @@ class _Sanitizing:
         try:
             return super()._is_fixed_param(name, distribution)  # type: ignore[misc,no-any-return]
         except ValueError as error:
-            if not isinstance(self._settle, _StudySpace) or name not in self._settle.changed:
+            if (
+                not isinstance(self._sanitize_range, _StudySpace)
+                or name not in self._sanitize_range.changed
+            ):
                 raise
             warn(
                 f"{name}: the enqueued value is not used: {error} A sampled value is used instead."
@@ -300,14 +303,14 @@ class _Memory:
     """Warnings that this process has given for a study, and ranges that it leaves as they are."""
 
     def __init__(self) -> None:
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
         self.left_alone: set[str] = set()
 
     def is_news(self, name: str) -> bool:
         """Return whether a parameter is spoken of for the first time."""
         with _lock:
-            news = name not in self.told
-            self.told.add(name)
+            news = name not in self.warned
+            self.warned.add(name)
             return news
 
 

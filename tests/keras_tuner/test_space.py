@@ -295,7 +295,7 @@ def test_a_search_that_goes_on_keeps_its_space():
     hps = populated(adam)
     before = hps.get_config()
     sanitizer = SpaceSanitizer(adam, Policy())
-    sanitizer.settle(hps)
+    sanitizer.mark_sanitized(hps)
     assert sanitizer.sanitize(hps) == []
     assert hps.get_config() == before
     hps.Float("momentum", 0.0, 1.0)

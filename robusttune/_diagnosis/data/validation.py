@@ -126,14 +126,14 @@ def _of_batch(case: Case, given: FitInput, look: _Look, whole: list[BadRows]) ->
 
 def _bad(given: FitInput, look: _Look, whole: list[BadRows]) -> Verdict:
     if whole:
-        found = "; ".join(place.told() for place in whole)
+        found = "; ".join(place.describe() for place in whole)
         first = given.validation_from
         if first is not None:
             found += f", which is row {first + int(whole[0].rows[0])} of what search() or fit() got"
         advice = f"NaN or inf in the validation data, {found}: drop or impute these rows; {_CHECK}."
     else:
         parts = dict.fromkeys(place.name.partition("[")[0] for place in look.bad)
-        places = ", ".join(place.told() for place in look.bad)
+        places = ", ".join(place.describe() for place in look.bad)
         advice = (
             f"NaN or inf in the validation data, batch {look.place} of the pipeline, in"
             f" {' and '.join(parts)}: {places}. Fix it where the batch is made, or leave such"

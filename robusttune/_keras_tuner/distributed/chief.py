@@ -19,7 +19,7 @@ from keras_tuner.engine import trial as trial_module
 
 from robusttune._compat.keras_tuner import OracleServicer, get_service, get_service_grpc
 from robusttune._keras_tuner.project.files import is_remote, write_atomically
-from robusttune._keras_tuner.project.resume import give_up, settle
+from robusttune._keras_tuner.project.resume import end_or_requeue, give_up
 from robusttune._keras_tuner.project.stored_trials import read_record
 from robusttune._processes import this_process
 
@@ -71,7 +71,7 @@ class WorkerHeartbeats:
         return all(heard >= moment for w, heard in list(self._heard.items()) if w != besides)
 
 
-class _Hearing(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
+class _HeartbeatInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
     """Renews a worker's lease at each of its calls, before they wait for the oracle."""
 
     def __init__(self, heartbeats: WorkerHeartbeats) -> None:
@@ -182,7 +182,7 @@ def serve(oracle: RobustOracle) -> None:
     servicer = RobustServicer(oracle, heartbeats)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=1),
-        interceptors=[_Hearing(heartbeats)],
+        interceptors=[_HeartbeatInterceptor(heartbeats)],
         options=[("grpc.so_reuseport", 0)],  # a second chief shall not share the port
     )
     get_service_grpc().add_OracleServicer_to_server(servicer, server)
@@ -210,7 +210,7 @@ def lose_worker(oracle: RobustOracle, worker: str) -> None:
     trial = oracle.ongoing_trials.pop(worker, None)
     if trial is None:
         return
-    settle(oracle, trial)
+    end_or_requeue(oracle, trial)
     oracle.save()
     _log.warning(
         "Worker %s died in trial %s, which %s.",

@@ -15,7 +15,7 @@ from robusttune._keras_tuner.isolation.run_result import RunResult, run_for_resu
 from robusttune._records import TrialRecord
 
 
-class DistantOracle:
+class OracleProxy:
     """Stands for the oracle, which stays in the search's process: each use is a question to it."""
 
     _channel: Channel | None = None

@@ -14,7 +14,7 @@ from robusttune._isolation.keras_settings import keras_settings
 from robusttune._isolation.process import POLL_SECONDS, ChildProcess
 from robusttune._isolation.transport import pack
 from robusttune._keras_tuner.host import TunerTrial
-from robusttune._keras_tuner.isolation.child import DistantOracle, runner_of
+from robusttune._keras_tuner.isolation.child import OracleProxy, runner_of
 from robusttune._keras_tuner.isolation.run_result import RunResult
 from robusttune._random_states import capture_random_states, restore_random_states
 from robusttune._trial_run import TrialRun
@@ -46,7 +46,7 @@ class Isolation:
                 os.path.join(self._folder.name, TRANSPORT_FILE),
                 self._tuner.oracle,
             )
-            pack(transport_file, self._parts, (oracle, DistantOracle))
+            pack(transport_file, self._parts, (oracle, OracleProxy))
             self._parts = {}
             self._child = ChildProcess(self._folder.name, self._policy)
             self._child.wait_until_ready()

@@ -13,7 +13,7 @@ import keras
 from robusttune._findings import Findings
 from robusttune._guard.clock import TrialClock
 from robusttune._keras_tuner.host import TunerTrial, watched
-from robusttune._keras_tuner.hp_hooks import names_asked_for
+from robusttune._keras_tuner.hp_hooks import requested_names
 from robusttune._random_states import (
     RandomStates,
     capture_random_states,
@@ -95,7 +95,7 @@ def run_for_result(
     try:
         with (
             tuner._robust_space.watching(sanitize=True),
-            names_asked_for() as asked,
+            requested_names() as asked,
             run.guarding(),
         ):
             host.asked = asked

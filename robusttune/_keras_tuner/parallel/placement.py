@@ -11,7 +11,7 @@ from robusttune._guard.clock import TrialClock
 from robusttune._isolation.places import ChildPlaces, Job, Places
 from robusttune._jobs import jobs_on_executor
 from robusttune._keras_tuner.host import TunerTrial
-from robusttune._keras_tuner.isolation.child import DistantOracle, runner_of
+from robusttune._keras_tuner.isolation.child import OracleProxy, runner_of
 from robusttune._keras_tuner.isolation.process import answers_for, parts_of
 from robusttune._keras_tuner.isolation.run_result import RunResult, run_for_result
 from robusttune._keras_tuner.parallel.snapshot import SnapshotOracle, StoredRecords, snapshot_of
@@ -47,7 +47,7 @@ class InChildren:
     ) -> None:
         self._tuner = tuner
         parts = parts_of(tuner, fit_args, fit_kwargs, runner_of, quiet=True)
-        policy, stays = tuner.robust_policy, (tuner.oracle, DistantOracle)
+        policy, stays = tuner.robust_policy, (tuner.oracle, OracleProxy)
         self.places: Places = ChildPlaces(parts, stays, policy, n_jobs=policy.n_jobs, most=most)
 
     def job(self, host: TunerTrial, seed: int) -> Job:

@@ -38,7 +38,7 @@ class _Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ArrivedResult:
     """Stands where a trial would be run: what has come of it already."""
 
     what: RunResult | TrialFailure
@@ -152,7 +152,7 @@ class _Search:
 
     def _end(self, place: Place, what: RunResult | TrialFailure) -> None:
         tuner, running = self._tuner, self._running[place]
-        tuner._robust_isolation = Arrived(what)
+        tuner._robust_isolation = ArrivedResult(what)
         try:
             tuner._robust_attempt(
                 running.host, running.run, nullcontext(), *self._fit_args, **self._fit_kwargs

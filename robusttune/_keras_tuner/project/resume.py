@@ -147,7 +147,7 @@ def _reconcile(oracle: keras_tuner.Oracle) -> None:
     oracle._retry_queue = []
     for trial_id in oracle.start_order:
         if oracle.trials[trial_id].status not in _FINISHED:
-            settle(oracle, oracle.trials[trial_id])
+            end_or_requeue(oracle, oracle.trials[trial_id])
     oracle._retry_queue.reverse()  # Keras Tuner takes the last one first
 
     if isinstance(oracle, GridSearchOracle):
@@ -164,7 +164,7 @@ def _when_ended(oracle: keras_tuner.Oracle) -> Any:
     return when
 
 
-def settle(oracle: keras_tuner.Oracle, trial: Any) -> None:
+def end_or_requeue(oracle: keras_tuner.Oracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
     # While a run is tried again, the file says INVALID, and the record may be the first run's.

@@ -64,15 +64,15 @@ class SpaceSanitizer:
         self.policy = policy
         self.adjustments = list(known)
         self._build_probe = BuildProbe(build)
-        self._settled: list[tuple[str, Any]] = []
+        self._sanitized: list[tuple[str, Any]] = []
         self._began = False
         self._declared: dict[str, list[tuple[Any, Parameter]]] = {}
 
-    def settle(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+    def mark_sanitized(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Take hyperparameters as they are: those of a search that goes on were sanitized."""
         self._began = True
-        self._settled.extend(
-            (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_settled(hp)
+        self._sanitized.extend(
+            (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_sanitized(hp)
         )
 
     def sanitize(self, hyperparameters: keras_tuner.HyperParameters) -> list[Adjustment]:
@@ -90,8 +90,8 @@ class SpaceSanitizer:
             The new adjustments; with `policy.sanitize == "warn"` none, and nothing is replaced.
         """
         late = self._began
-        fresh = [hp for hp in hyperparameters.space if not self._is_settled(hp)]
-        self.settle(hyperparameters)
+        fresh = [hp for hp in hyperparameters.space if not self._is_sanitized(hp)]
+        self.mark_sanitized(hyperparameters)
         if self.policy.sanitize == "off":
             return []
         parameters = [(hp, parameter) for hp in fresh if (parameter := neutral(hp)) is not None]
@@ -169,7 +169,7 @@ class SpaceSanitizer:
         if self.policy.sanitize == "off":
             return contextlib.nullcontext()
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             declared = neutral(hp)
             if declared is None:
                 return hp
@@ -177,15 +177,15 @@ class SpaceSanitizer:
             new = sanitize and not is_declared(container, hp)
             return self._admit(hp, declared) if new else hp
 
-        return declarations_intercepted(hear)
+        return declarations_intercepted(intercept)
 
     def _admit(self, hp: Any, declared: Parameter) -> Any:
         """Return a new hyperparameter of a trial as it may be used."""
         fix = Policy(keep=self.policy.keep)
         sanitized, changes = sanitize(declared, role_by_name(declared), fix)
-        known = self._is_settled(hp)
+        known = self._is_sanitized(hp)
         if not known:
-            self._settled.append((hp.name, copy.deepcopy(hp.conditions)))
+            self._sanitized.append((hp.name, copy.deepcopy(hp.conditions)))
         if not changes:
             return hp
         if not known:
@@ -213,7 +213,7 @@ class SpaceSanitizer:
         reason = "the model cannot be built with 0"
         changed: dict[str, tuple[Parameter, Parameter]] = {}
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             parameter = neutral(hp)
             if hp.name not in names or not isinstance(parameter, Int) or parameter.low != 0:
                 return hp
@@ -221,7 +221,7 @@ class SpaceSanitizer:
             changed[hp.name] = (parameter, sanitized)
             return keras_tuner_hyperparameter(sanitized, hp)
 
-        with declarations_intercepted(hear):
+        with declarations_intercepted(intercept):
             yield
         for parameter, sanitized in changed.values():
             assert isinstance(parameter, Int)
@@ -266,8 +266,8 @@ class SpaceSanitizer:
             return None if left_out else role
         return role
 
-    def _is_settled(self, hp: Any) -> bool:
-        return any(name == hp.name and hp.conditions == c for name, c in self._settled)
+    def _is_sanitized(self, hp: Any) -> bool:
+        return any(name == hp.name and hp.conditions == c for name, c in self._sanitized)
 
     def _apply(
         self,

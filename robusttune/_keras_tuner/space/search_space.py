@@ -63,13 +63,13 @@ class SearchSpace:
         """
         zero: set[str] = set()
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.default == 0:
                 zero.update({hp.name} - self.policy.keep)
             return hp
 
         try:
-            with declarations_intercepted(hear):
+            with declarations_intercepted(intercept):
                 build_all()
         except Exception:
             if not zero or self.policy.sanitize != "fix":
@@ -92,9 +92,9 @@ class SearchSpace:
         if os.path.exists(path):
             self.adjustments[:0] = _read(path)
             self._stored = len(self.adjustments)
-            self._sanitizer.settle(oracle.hyperparameters)
+            self._sanitizer.mark_sanitized(oracle.hyperparameters)
         elif oracle.start_order:  # begun by Keras Tuner itself
-            self._sanitizer.settle(oracle.hyperparameters)
+            self._sanitizer.mark_sanitized(oracle.hyperparameters)
         else:
             self._sanitizer.sanitize(oracle.hyperparameters)
         self._store(oracle)
