@@ -132,6 +132,7 @@ def overhead(rounds: int) -> list[str]:
     import statistics
 
     import keras
+
     from benchmarks.overhead import Case, measure
 
     def wide() -> list[Any]:
