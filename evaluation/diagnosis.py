@@ -44,6 +44,7 @@ class Result:
     verdict: Verdict | None
     seconds: float
     holds: bool | None = None
+    skill: float | None = None
     diagnosed: str | None = None  # what robusttune.diagnose says; "-": nothing
 
     @property
@@ -101,6 +102,7 @@ def run(scenario: Scenario) -> Result:
             str(record.symptom),
             verdict,
             float(record.evidence.get("diagnosis_seconds", 0.0)),
+            skill=record.skill,
         )
     if trace.epoch_logs and not np.isfinite(list(trace.epoch_logs[-1].values())).all():
         began = time.perf_counter()

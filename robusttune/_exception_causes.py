@@ -32,6 +32,7 @@ _DATA = re.compile(
 )
 _LABELS = re.compile(
     r"label value of -?\d+ which is outside the valid range"
+    r"|\bTarget -?\d+ is out of bounds"
     r"|`?logits`? and `?labels`? must have the same"
     r"|arguments `target` and `output` must have the same"
     r"|argument `output` must (have|be)"
@@ -52,6 +53,12 @@ _SHAPES = re.compile(
     r"|is not in \[0, \d+\)|oversized model|model too large|not enough values|kernel size"
     r"|output_shape|must be divisible|divisible by|cannot be (divided|built)|shapes? must be",
     re.IGNORECASE,
+)
+# PyTorch raises RuntimeError and IndexError for these, which elsewhere may be about anything.
+_TORCH_SHAPES = re.compile(
+    r"mat1 and mat2 shapes cannot be multiplied|size of tensor a \(\d+\) must match"
+    r"|Sizes of tensors must match|(expected|to have) \d+ channels"
+    r"|Kernel size can't be greater|is invalid for input of size|index out of range in self"
 )
 # How scikit-learn and boosting libraries refuse values, and combinations of them.
 _REFUSED = re.compile(
@@ -187,6 +194,7 @@ def _cause(chain: Sequence[_ChainedError], kinds: str = "") -> FailureCause | No
         return FailureCause.LABEL_MISMATCH
     about_values = any(link.is_about_values for link in chain)
     refused = about_values and (_SHAPES.search(text) or _REFUSED.search(text))
+    refused = refused or _TORCH_SHAPES.search(text)
     if _PARAMETERS.search(names) or refused:
         return FailureCause.INVALID_MODEL
     if about_values and _raised_while_building(chain[-1]):

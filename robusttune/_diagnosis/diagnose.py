@@ -101,6 +101,8 @@ def _symptom(
 ) -> tuple[Symptom | None, Exception | None]:
     """Train a shadow as it is; return how it goes wrong, and what it raises."""
     from robusttune._diagnosis.case import Case
+    from robusttune._diagnosis.data.unpaired import pairs_no_rows
+    from robusttune._diagnosis.model.forward import undefined_metrics
     from robusttune._diagnosis.model.observe import observe
     from robusttune._diagnosis.replay.optimizer import CannotReplayError
     from robusttune._diagnosis.replay.runner import ReplayRunner
@@ -123,14 +125,24 @@ def _symptom(
             return Symptom.NON_FINITE_LOSS, None
         if not case.first.gradient_finite:
             return Symptom.NON_FINITE_GRADIENT, None
-        if labels_disagree(model, trace):  # the loss may fall all the same, to no purpose
+        # The loss may fall all the same, to no purpose.
+        if labels_disagree(model, trace) or pairs_no_rows(model, case.batches[0]):
             return Symptom.STALLED, None
         try:
-            runner = ReplayRunner(case)
-            result = runner.unchanged()
+            result = ReplayRunner(case).unchanged()
         except CannotReplayError:
             return None, None
-    return (None if result is None else symptom_of(result, policy)), None
+        symptom = None if result is None else symptom_of(result, policy)
+        if symptom is not None:
+            return symptom, None
+        try:
+            undefined = undefined_metrics(model, case.batches)
+        except Exception as error:  # the user's own code, as above
+            return Symptom.EXCEPTION, error
+    if not undefined:
+        return None, None
+    trace.epoch_logs.append(undefined)
+    return Symptom.NON_FINITE_OBJECTIVE, None
 
 
 def symptom_of(result: ReplayResult, policy: Policy) -> Symptom | None:

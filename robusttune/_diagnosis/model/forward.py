@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from robusttune._compat.keras import all_layers, takes_training_argument
 from robusttune._diagnosis.trace import Batch
@@ -63,6 +65,25 @@ def compute_loss(model: Any, x: Any, batch: Batch, predictions: Any) -> Any:
         y_pred=predictions,
         sample_weight=to_tensors(batch.sample_weight),
     )
+
+
+def undefined_metrics(model: Any, batches: Sequence[Batch]) -> dict[str, float]:
+    """Return the metrics that are not finite over some batches; the model stays as it is.
+
+    Args:
+        model: A compiled, built Keras model.
+        batches: NumPy arrays.
+    """
+    with keras.StatelessScope():
+        for variable in model.metrics_variables:
+            variable.assign(keras.ops.zeros_like(variable.value))
+        logs: dict[str, Any] = {}
+        for batch in batches:
+            predictions = call_model(model, to_tensors(batch.x), training=False)
+            given = to_tensors((batch.y, batch.sample_weight))
+            logs = model.compute_metrics(batch.x, given[0], predictions, given[1])
+        means = {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
+    return {name: value for name, value in means.items() if not math.isfinite(value)}
 
 
 def penalties(model: Any) -> Any:
