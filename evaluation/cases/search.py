@@ -106,7 +106,7 @@ def searched(search: Search, side: str, folder: Path) -> tuple[Any, str]:
     return tuner, text
 
 
-def describe(search: Search, side: str, folder: Path) -> str:
+def told(search: Search, side: str, folder: Path) -> str:
     """Run a search and say how it ended."""
     return searched(search, side, folder)[1]
 
