@@ -85,7 +85,7 @@ class ErrorFinding:
     Args:
         cause: Its cause; unknown where a stored message does not settle it.
         error: Type and message on one line; "" where nothing was stored.
-        where: "file.py:12 in build", the innermost line outside installed packages; None: none.
+        where: "file.py:12 in build", the innermost line outside installed packages, or None.
     """
 
     cause: FailureCause

@@ -45,7 +45,7 @@ class TrialHost(Protocol):
         """Return records of the other trials of the search that this process knows of."""
 
     def clip_norm(self) -> float | None:
-        """Return the global clip norm that the search chose for `Policy(clip="tune")`; None: none.
+        """Return the global clip norm that the search chose for `Policy(clip="tune")`, or None.
 
         Called at most once a fit, and only for that policy: it may add a hyperparameter.
         """

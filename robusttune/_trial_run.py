@@ -168,7 +168,7 @@ class TrialRun:
         """Return the guard of the next fit.
 
         Args:
-            found: The user's own among the callbacks of the fit; None: there is none.
+            found: The user's own among the callbacks of the fit, or None.
         """
         from robusttune._guard.callback import FitGuard
 

@@ -90,7 +90,7 @@ class Undefined:
         operation: As people write it ("exp").
         happens: What has happened, as the start of a sentence ("exp(0.5 * l) overflows").
         fix: What to do about it, as an imperative.
-        where: "vae.py:14 in both", the user's own line; None: none, or of a derivative.
+        where: "vae.py:14 in both", the user's own line; None if unknown or of a derivative.
         layer: "name (Kind)" of the layer that it is in; None: in none, or not known.
     """
 

@@ -155,7 +155,7 @@ class Guidance:
         return risks
 
     def turned_away_by(self, proposal: Mapping[str, Any]) -> str | None:
-        """Return which earlier search turns a proposal away; None: none, or the search itself."""
+        """Return which earlier search rejects a proposal; None: the search itself, or none."""
         if self.failure_model.is_unstable(proposal):
             return None
         names = (n for n, one in self.earlier.items() if _turned_away(one, [proposal])[0])

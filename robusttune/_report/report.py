@@ -96,7 +96,7 @@ class Report(Contents):
             study: An optuna.Study.
 
         Raises:
-            TypeError: It is none.
+            TypeError: It is not a study.
         """
         return cls(sources.reader("optuna").read_study(study))
 

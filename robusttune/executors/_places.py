@@ -35,7 +35,7 @@ class ExecutorPlaces:
         parts: What each worker needs (see `robusttune._isolation.transport.pack`).
         stays: What stays here, and the class of what stands for it there.
         jobs: Trials that are handed over at once (>= 1).
-        folder: That all workers must see; None: none.
+        folder: A folder that all workers must see, or None.
 
     Raises:
         TypeError: It is no executor.

@@ -122,7 +122,7 @@ def _crashed(again: int | None) -> Findings:
     """Return the findings on a trial whose worker is gone.
 
     Args:
-        again: Number of the trial that repeats it; None: there is none.
+        again: Number of the trial that repeats it, or None.
     """
     next_step = (
         "study.enqueue_trial(study.trials[number].params) tries its parameters again."

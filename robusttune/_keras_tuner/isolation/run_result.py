@@ -33,7 +33,7 @@ class RunResult:
         error: What ended it; None for a run that returned.
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say; None: nothing went wrong.
-        skill: Of the trial's last fit that has one; None: none has.
+        skill: Of the trial's last fit that has one; None if no fit has.
         clipped_steps: Steps that the guards clipped; None: no fit was watched.
         why_not: What a closer look at its last fit could not tell.
         scores: Single values of its executions, as evidence.

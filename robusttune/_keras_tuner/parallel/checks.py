@@ -17,7 +17,7 @@ def check_at_once(policy: Policy, executor: Any) -> None:
 
     Args:
         policy: The tuner's.
-        executor: Its executor; None: none.
+        executor: Its executor, or None.
 
     Raises:
         TypeError: It is no executor.
