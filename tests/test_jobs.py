@@ -111,7 +111,7 @@ def test_a_kill_of_the_kernel_is_put_down_to_one_process() -> None:
     kills.begin("a")
     kills.begin("b")
     counted[0] = 6
-    killed = Ending(FailureCause.CRASHED, "it was ended by SIGKILL", {"signal": "SIGKILL"})
+    killed = Ending(FailureCause.CRASHED, "it was killed by SIGKILL", {"signal": "SIGKILL"})
     first, second = kills.explained("a", killed), kills.explained("b", killed)
     assert (first.cause, second.cause) == (FailureCause.OUT_OF_MEMORY, FailureCause.CRASHED)
     kills.begin("c")

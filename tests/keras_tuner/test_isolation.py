@@ -156,7 +156,7 @@ def test_whatever_ends_a_process_ends_one_trial(
         ("import os; os._exit(3)", ("it ended with exit code 3", {"exit_code": 3})),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
-            ("it was ended by SIGTERM", {"signal": "SIGTERM"}),
+            ("it was killed by SIGTERM", {"signal": "SIGTERM"}),
         ),
     ],
 )
