@@ -15,7 +15,7 @@ def stack(
     loss: Any = "mse",
     **compile_args: Any,
 ) -> keras.Model:
-    """A Sequential of layers."""
+    """A Sequential of layers; layers draw their seeds when they are made."""
     model = keras.Sequential([keras.Input((inputs,)), *layers])
     model.compile(optimizer, loss, **compile_args)
     return model
@@ -33,7 +33,7 @@ def hidden(
     rate: float = 0.01, optimizer: str = "SGD", loss: Any = "mse", *middle: Any, **compile_args: Any
 ) -> keras.Model:
     """A regression with one hidden layer of 16 units, always with the same initial weights."""
-    keras.utils.set_random_seed(1)  # before there is a layer: its initializers draw their seeds
+    keras.utils.set_random_seed(1)
     layers = (Dense(16, activation="relu"), *middle, Dense(1))
     by = getattr(keras.optimizers, optimizer)(rate)
     return stack(*layers, optimizer=by, loss=loss, **compile_args)
