@@ -11,7 +11,8 @@ Seconds are CPU seconds of the process; what a host does between two trials coun
     python benchmarks/short_searches.py --csv FILE [--contenders peer] [--seeds 1]
     python benchmarks/short_searches.py --csv FILE --table
 
-Searches that the file has already are not run again, so that it can be made in small pieces. "bare"
+Searches that the file has already are not run again, so that it can be made in small pieces. Keras's
+backend is that of KERAS_BACKEND: PyTorch, which traces nothing, is the quickest for such short fits. "bare"
 is robusttune without what it ships of failures (`robusttune.learning.prior`).
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import math
 import os
 import sys
@@ -290,6 +292,10 @@ def main() -> None:
                         if (tuner, contender) not in warm:  # what a process does only once
                             warm.add((tuner, contender))
                             search(problem, 0, tuner, contender, trials=1)
+                            # Keras Tuner collects garbage after each trial, and would go through
+                            # what the imports of both hosts have left.
+                            gc.collect()
+                            gc.freeze()
                         rows = search(problem, seed, tuner, contender, options.trials)
                         append(options.csv, rows)
                         bad, best = sum(r.bad for r in rows), np.nanmin([r.value for r in rows])
