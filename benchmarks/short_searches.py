@@ -11,9 +11,9 @@ Seconds are CPU seconds of the process; what a host does between two trials coun
     python benchmarks/short_searches.py --csv FILE [--contenders peer] [--seeds 1]
     python benchmarks/short_searches.py --csv FILE --table
 
-Searches that the file has already are not run again, so that it can be made in small pieces. Keras's
-backend is that of KERAS_BACKEND: PyTorch, which traces nothing, is the quickest for such short fits. "bare"
-is robusttune without what it ships of failures (`robusttune.learning.prior`).
+Searches that the file has already are not run again, so that it can be made in small pieces.
+Keras's backend is that of KERAS_BACKEND: PyTorch, which traces nothing, is the quickest for such
+short fits. "bare" is robusttune without the failure prior that it ships.
 """
 
 from __future__ import annotations

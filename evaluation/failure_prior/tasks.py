@@ -1,6 +1,6 @@
 """Synthetic tasks that the failure prior is fitted to; none is a data set, or made like one.
 
-Each family gives inputs and targets from a random generator. Inputs have up to 32 columns, on a
+Each family gives inputs and targets from a random generator. Inputs have up to 64 columns, on a
 scale that is drawn as well, from hundredths to thousands.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-ROWS, COLUMNS, OUTPUTS = 256, 32, 10
+ROWS, COLUMNS, OUTPUTS = 256, 64, 10
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ FAMILIES: dict[str, tuple[Family, bool]] = {
 def draw(name: str, rng: np.random.Generator) -> Task:
     """Return one task of a family."""
     family, classes = FAMILIES[name]
-    columns = int(rng.choice([2, 4, 8, 16, 32]))
+    columns = int(rng.choice([2, 4, 8, 16, 32, 64]))
     x, y = family(rng, columns)
     if rng.random() < 0.6:  # as measured; else as the family gives it, about 1
         x = x * 10 ** rng.uniform(-2, 3.5)

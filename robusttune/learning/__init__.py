@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robusttune.learning.earlier import EarlierSearch, Guidance
+from robusttune.learning.failure_prior import PriorAdvice, shipped
 from robusttune.learning.farthest import farthest
 from robusttune.learning.lesson import Lesson, learn
 from robusttune.learning.outcomes import Outcome, is_free, recent
@@ -13,9 +14,11 @@ __all__ = [
     "Guidance",
     "Lesson",
     "Outcome",
+    "PriorAdvice",
     "farthest",
     "first_stable",
     "is_free",
     "learn",
     "recent",
+    "shipped",
 ]

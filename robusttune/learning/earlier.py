@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,19 +9,16 @@ from typing import Any
 import numpy as np
 
 from robusttune.causes import FailureCause
+from robusttune.learning.failure_prior import LIMIT, NAME, PriorAdvice
 from robusttune.learning.lesson import Lesson, learn
 from robusttune.learning.outcomes import Outcome
 from robusttune.learning.points import Bools, Floats
+from robusttune.learning.trust import odds_of_trust
 from robusttune.space.parameters import Choice, Parameter
 from robusttune.space.roles import role_by_name
 
 # Trials of either end that are kept of an earlier search.
 _KEPT = 60
-# Odds, before any trial, that failing depends on the same things as in the earlier search. One
-# trial that succeeds where it is sure that it fails overrules it.
-_ODDS = 4.0
-# Each own trial speaks for or against an earlier search by no more than this chance of failing.
-_SUREST = 0.95
 # Of so many first proposals, every fifth is not turned away by earlier searches, so that a wrong
 # one is found out.
 _TRIED_OUT, _EVERY = 10, 5
@@ -109,14 +105,21 @@ class Guidance:
     Args:
         lesson: What was learned here.
         earlier: What each earlier search teaches, by its name.
+        prior: What the prior says that ships with the library; None: nothing.
     """
 
     lesson: Lesson
     earlier: Mapping[str, Lesson]
+    prior: PriorAdvice | None = None
 
     @classmethod
     def of(
-        cls, lesson: Lesson, earlier: Mapping[str, Lesson], outcomes: Sequence[Outcome], number: int
+        cls,
+        lesson: Lesson,
+        earlier: Mapping[str, Lesson],
+        outcomes: Sequence[Outcome],
+        number: int,
+        prior: PriorAdvice | None = None,
     ) -> Guidance:
         """Return the guidance of a proposal.
 
@@ -125,16 +128,17 @@ class Guidance:
             earlier: What each earlier search teaches, by its name.
             outcomes: The search's own finished trials.
             number: Number of the proposal, from 0.
+            prior: What the prior says that ships with the library; None: nothing.
         """
         if number < _TRIED_OUT and number % _EVERY == _EVERY - 1:
             return cls(lesson, {})
         trusted = {name: one for name, one in earlier.items() if is_trusted(one, outcomes)}
-        return cls(lesson, trusted)
+        return cls(lesson, trusted, prior if prior and prior.is_trusted(outcomes) else None)
 
     @property
     def has_any(self) -> bool:
         """Whether there is anything to turn a proposal away for."""
-        return self.lesson.taught or bool(self.earlier)
+        return self.lesson.taught or bool(self.earlier) or self.prior is not None
 
     @property
     def limit(self) -> float:
@@ -146,35 +150,36 @@ class Guidance:
         risks = self.lesson.risks(proposals)
         for lesson in self.earlier.values():
             risks = np.where(_turned_away(lesson, proposals), 1.0, risks)
+        if self.prior is not None:
+            chances, known = self.prior.chances(proposals)
+            risks = np.where(known & (chances > LIMIT), np.maximum(chances, risks), risks)
         return risks
 
     def turned_away_by(self, proposal: Mapping[str, Any]) -> str | None:
-        """Return which earlier search turns a proposal away; None: none, or the search itself."""
+        """Return which earlier search turns a proposal away, or the prior that ships.
+
+        Returns:
+            None: nothing does, or the search's own trials do.
+        """
         if self.lesson.is_unstable(proposal):
             return None
         names = (n for n, one in self.earlier.items() if _turned_away(one, [proposal])[0])
-        return next(names, None)
+        by_prior = self.prior is not None and bool(self.prior.turned_away([proposal])[0])
+        return next(names, NAME if by_prior else None)
 
 
 def is_trusted(earlier: Lesson, outcomes: Sequence[Outcome]) -> bool:
     """Whether own trials do not speak against an earlier search.
 
-    Its predictions are compared with those of a constant chance of failing, by the ratio of their
-    likelihoods.
-
     Args:
         earlier: What the earlier search teaches.
         outcomes: The search's own finished trials.
     """
-    odds = math.log(_ODDS)
-    if outcomes:
-        failed = np.array([outcome.failed for outcome in outcomes], dtype=bool)
-        share = (failed.sum() + 1) / (len(failed) + 2)
-        chances = earlier.chances([outcome.params for outcome in outcomes])
-        chances = np.clip(chances, 1 - _SUREST, _SUREST)
-        constant = np.where(failed, share, 1 - share)
-        odds += float(np.log(np.where(failed, chances, 1 - chances) / constant).sum())
-    return odds > 0
+    failed = np.array([outcome.failed for outcome in outcomes], dtype=bool)
+    chances = (
+        earlier.chances([outcome.params for outcome in outcomes]) if outcomes else failed * 0.0
+    )
+    return odds_of_trust(chances, failed) > 0
 
 
 def _turned_away(lesson: Lesson, proposals: Sequence[Mapping[str, Any]]) -> Bools:

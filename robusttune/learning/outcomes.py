@@ -25,6 +25,7 @@ class Outcome:
         cause: Why it failed; None: nothing is known. Ignored where it did not fail.
         kind: What failures of its kind have in common, see `kind_of`; "": the cause alone.
         error: Type and message of its exception on one line; "" without one.
+        skill: 1 - training loss / loss of the best constant prediction; None: not known.
     """
 
     params: Mapping[str, Any]
@@ -32,6 +33,7 @@ class Outcome:
     cause: FailureCause | None = None
     kind: str = ""
     error: str = ""
+    skill: float | None = None
 
     @classmethod
     def of_failure(cls, params: Mapping[str, Any], record: TrialRecord | None) -> Outcome:

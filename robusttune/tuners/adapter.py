@@ -32,7 +32,11 @@ from robusttune.trial_run import RecordCallback, TrialRun, checked_callbacks
 from robusttune.tuners.declarations import names_asked_for
 from robusttune.tuners.durable import DurableTuner
 from robusttune.tuners.host import TunerTrial, watched
-from robusttune.tuners.objective_check import cannot_report_objective, warn_of_missing_objective
+from robusttune.tuners.objective_check import (
+    cannot_report_objective,
+    is_keras_tuners_fit,
+    warn_of_missing_objective,
+)
 from robusttune.tuners.oracle import RobustOracle, make_robust
 from robusttune.tuners.own_arguments import own_doc, own_signature
 from robusttune.tuners.search_space import SearchSpace
@@ -85,7 +89,8 @@ class RobustBase(DurableTuner):
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
             self.oracle.hand_out_records()  # of trials that an earlier process ended
-            self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
+            own_fit = not is_keras_tuners_fit(self)
+            self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs, own_fit=own_fit)
             self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
             if not self.oracle.end_order:
                 warn_of_missing_objective(self, fit_args, fit_kwargs)

@@ -9,7 +9,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, cast
 
 import keras_tuner
@@ -118,9 +118,9 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             self.farthest_is_due = True
         return self._robust_farthest not in self.end_order
 
-    def count_turned_away(self, by: str) -> None:
-        """Count a proposal that an earlier search turned away, for the report."""
-        self.robust_space.count_turned_away(self, by)
+    def count_turned_away(self, by: str, values: Mapping[str, Any]) -> None:
+        """Count a proposal that an earlier search or the prior turned away, for the report."""
+        self.robust_space.count_turned_away(self, by, values)
 
     def _raise_if_named_as_prior(self) -> None:
         """Raise where the search is one of its own earlier searches.

@@ -2,7 +2,7 @@
 
 Mixed into the class of an oracle that exists already: they have no `__init__`, and keep nothing
 that is not in the oracle's trials and their records. Until the first failure they propose what
-Keras Tuner's classes propose, bit by bit.
+Keras Tuner's classes propose, bit by bit, but for what an earlier search or the prior turns away.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from robusttune.learning import (
     Guidance,
     Lesson,
     Outcome,
+    PriorAdvice,
     farthest,
     first_stable,
     is_free,
@@ -68,6 +69,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     robust_policy: Policy
     robust_earlier = PriorSearches(())
+    robust_prior: PriorAdvice | None = None  # of what ships with the library
     farthest_is_due = False  # whether the next trial is to be as far from the failed ones as can be
 
     def robusttune_records(self) -> Mapping[str, TrialRecord]:
@@ -76,7 +78,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
 
     def _random_values(self) -> Any:
         first = super()._random_values()
-        if first is None or not (self._any_failed() or self.robust_earlier):
+        if first is None or not (self._any_failed() or self._has_prior_knowledge()):
             return first
         if self.farthest_is_due:
             self.farthest_is_due = False
@@ -84,15 +86,22 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         guidance = self._guidance()
         if guidance is None:
             return first
-        by = guidance.turned_away_by(first)
-        if by is not None:
-            self.count_turned_away(by)
+        self._note_turned_away(guidance, first)
         more = (super(LearningOracle, self)._random_values() for _ in range(_REDRAWS))
         proposals = takewhile(lambda values: values is not None, more)
         return first_stable(guidance, chain([first], proposals))
 
-    def count_turned_away(self, by: str) -> None:
-        """Count a proposal that an earlier search turned away; the host's adapter reports it."""
+    def _has_prior_knowledge(self) -> bool:
+        return bool(self.robust_earlier) or self.robust_prior is not None
+
+    def _note_turned_away(self, guidance: Guidance, values: Mapping[str, Any]) -> None:
+        tried = without_bookkeeping(values)
+        by = guidance.turned_away_by(tried)
+        if by is not None:
+            self.count_turned_away(by, tried)
+
+    def count_turned_away(self, by: str, values: Mapping[str, Any]) -> None:
+        """Count a proposal that an earlier search or the prior turned away, for the report."""
         raise NotImplementedError
 
     def _guidance(self, learned: _Learned | None = None) -> Guidance | None:
@@ -102,7 +111,7 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             return None
         learned = learned or self._learned()
         earlier = self.robust_earlier.lessons_for(parameters_of(self.hyperparameters.space))
-        guidance = Guidance.of(learned.lesson, earlier, learned.outcomes, number)
+        guidance = Guidance.of(learned.lesson, earlier, learned.outcomes, number, self.robust_prior)
         return guidance if guidance.has_any else None
 
     def _farthest_values(self) -> dict[str, Any]:
@@ -151,7 +160,8 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             if trial.status == TrialStatus.FAILED:
                 outcomes.append(Outcome.of_failure(tried, record))
             else:
-                outcomes.append(Outcome(tried, False))
+                skill = None if record is None else record.skill
+                outcomes.append(Outcome(tried, False, skill=skill))
         return outcomes
 
 
@@ -165,15 +175,20 @@ class LearningBayesianOracle(LearningOracle):
     def populate_space(self, trial_id: str) -> Any:
         """Fill the hyperparameter space with values."""
         failed = [t for t in self.trials.values() if t.status == TrialStatus.FAILED]
-        if not failed:
+        if not failed and not self._has_prior_knowledge():
             return super().populate_space(trial_id)
         learned = self._learned()
-        response = self._populate_from(self._with_worst_scores(learned), trial_id)
+        if failed:
+            response = self._populate_from(self._with_worst_scores(learned), trial_id)
+        else:
+            response = super().populate_space(trial_id)
         values = response.get("values")
         if response["status"] != TrialStatus.RUNNING or values is None:
             return response
         guidance = self._guidance(learned)
         insists = guidance is not None and guidance.risks([values])[0] > guidance.limit
+        if guidance is not None and insists:
+            self._note_turned_away(guidance, values)
         if insists or any(self._repeats(values, trial) for trial in failed):
             return self._random_populate_space()
         return response

@@ -14,13 +14,17 @@ from typing import Any
 import keras_tuner
 
 from robusttune.errors import InstabilityWarning
+from robusttune.learning import PriorAdvice, shipped
+from robusttune.learning.failure_prior import NAME
 from robusttune.policy import Policy
 from robusttune.prior_searches import turned_away
 from robusttune.records import plain
 from robusttune.space import Adjustment
+from robusttune.space.never_trains import announce_first, never_trains
 from robusttune.stored import read_object
 from robusttune.tuners.declarations import declarations_heard
 from robusttune.tuners.files import set_aside, write_atomically
+from robusttune.tuners.fit_reader import reader_of
 from robusttune.tuners.probe import probe_learning_rates
 from robusttune.tuners.space import SpaceSanitizer, tune_clip_norm
 from robusttune.tuners.stored_names import PROJECT_FILE
@@ -111,9 +115,56 @@ class SearchSpace:
             self._busy = False
 
     def fit_to_data(
+        self,
+        oracle: keras_tuner.Oracle,
+        fit_args: Sequence[Any],
+        fit_kwargs: Mapping[str, Any],
+        *,
+        own_fit: bool,
+    ) -> None:
+        """Cap batch sizes at the rows of the data, and with `policy.probe` the learning rates.
+
+        From here on the oracle knows what it may turn away of the start, too.
+
+        Args:
+            oracle: The search's oracle.
+            fit_args: Positional arguments of `search`.
+            fit_kwargs: Its keyword arguments.
+            own_fit: Whether fits are the user's own, so that they may use other data.
+        """
+        try:
+            self._fit_to_data(oracle, fit_args, fit_kwargs)
+        finally:
+            oracle.robust_prior = self._advice(oracle, fit_args, fit_kwargs, own_fit)
+
+    def _advice(
+        self,
+        oracle: keras_tuner.Oracle,
+        fit_args: Sequence[Any],
+        fit_kwargs: Mapping[str, Any],
+        own_fit: bool,
+    ) -> PriorAdvice | None:
+        """Return what the failure prior says of this search; None where it says nothing."""
+        policy = self.policy
+        exhaustive = isinstance(oracle, keras_tuner.oracles.GridSearchOracle)
+        wanted = policy.sanitize == "fix" and policy.avoid_unstable
+        if not wanted or exhaustive or self._build is None:
+            return None
+        reader = reader_of(
+            oracle.hyperparameters,
+            self._build,
+            fit_args,
+            fit_kwargs,
+            own_fit=own_fit,
+            epochs=getattr(oracle, "max_epochs", None),
+        )
+        if reader is None or not policy.keep.isdisjoint(reader.roles):
+            return None
+        return PriorAdvice(shipped(), reader)
+
+    def _fit_to_data(
         self, oracle: keras_tuner.Oracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
     ) -> None:
-        """Cap batch sizes at the rows of the data, and with `policy.probe` the learning rates."""
         if oracle.start_order:  # the space holds for the whole search, also on other data
             return
         x = fit_args[0] if fit_args else fit_kwargs.get("x")
@@ -126,12 +177,27 @@ class SearchSpace:
             )
         self._store(oracle)
 
-    def count_turned_away(self, oracle: keras_tuner.Oracle, by: str) -> None:
-        """Count a proposal that an earlier search turned away, for the report."""
-        known = [each for each in self.adjustments if each.reason.endswith(f" turned away by {by}")]
-        count = 1 + sum(each.before for each in known)
-        self.adjustments[:] = [each for each in self.adjustments if each not in known]
-        self.adjustments.append(Adjustment.from_dict(turned_away(count, by)))
+    def count_turned_away(
+        self, oracle: keras_tuner.Oracle, by: str, values: Mapping[str, Any]
+    ) -> None:
+        """Count a proposal that an earlier search or the prior turned away, for the report.
+
+        Args:
+            oracle: The search's oracle.
+            by: The name of the earlier search, or of the prior.
+            values: The proposal.
+        """
+        if by == NAME:
+            chance = float(oracle.robust_prior.chances([values])[0][0])
+            change = never_trains(values, oracle.robust_prior.read.roles, chance)
+            announce_first(change, self.adjustments)
+            self.adjustments.append(change)
+        else:
+            ending = f" turned away by {by}"
+            known = [each for each in self.adjustments if each.reason.endswith(ending)]
+            count = 1 + sum(each.before for each in known)
+            self.adjustments[:] = [each for each in self.adjustments if each not in known]
+            self.adjustments.append(Adjustment.from_dict(turned_away(count, by)))
         if self._began:
             self._stored = -1
             self._store(oracle)
