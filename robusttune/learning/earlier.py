@@ -138,7 +138,12 @@ class Guidance:
     @property
     def has_any(self) -> bool:
         """Whether there is anything to turn a proposal away for."""
-        return self.lesson.taught or bool(self.earlier) or self.prior is not None
+        return self.has_lessons or self.prior is not None
+
+    @property
+    def has_lessons(self) -> bool:
+        """Whether trials of this or an earlier search have taught anything."""
+        return self.lesson.taught or bool(self.earlier)
 
     @property
     def limit(self) -> float:

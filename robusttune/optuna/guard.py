@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.trial import BaseTrial
+from optuna.trial import BaseTrial, Trial
 
 from robusttune.arguments import instance
 from robusttune.errors import TrialFailure
+from robusttune.optuna.fits import note_fit
 from robusttune.optuna.host import StudyRun
 from robusttune.plain_fit import Guard
 from robusttune.policy import Policy
@@ -61,6 +62,8 @@ class TrialGuard(Guard):
         run = self._study_run
         assert run is not None
         super().on_train_end(logs)
+        if isinstance(self.trial, Trial):
+            note_fit(self.trial, self.model, self.trace, self.params.get("epochs"))
         failed = self.findings is not None and self.findings.cut_short
         if self.findings is not None and run.found is not None:
             # At once: the process may not come to the end of the trial.

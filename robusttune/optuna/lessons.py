@@ -35,6 +35,7 @@ class StudyLesson:
         parameters: All parameters of the latest trials, by name.
         outcomes: How the latest trials ended.
         earlier: What earlier searches teach, by their names.
+        finished: The latest trials themselves.
     """
 
     lesson: Lesson
@@ -43,6 +44,7 @@ class StudyLesson:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     outcomes: Sequence[Outcome] = ()
     earlier: Mapping[str, Lesson] = field(default_factory=dict)
+    finished: Sequence[FrozenTrial] = ()
 
 
 def lesson_of(
@@ -75,7 +77,7 @@ def lesson_of(
     grown = [trial for trial in failures if len(trial.params) >= least]
     space = _common_distributions([*successes, *grown])
     shown = _shown(whole, successes, directions)
-    return StudyLesson(lesson, shown, space, parameters, ends)
+    return StudyLesson(lesson, shown, space, parameters, ends, finished=finished)
 
 
 class LearningView(Study):
@@ -123,7 +125,8 @@ def _failed(trial: FrozenTrial) -> bool:
 
 def _outcome(trial: FrozenTrial) -> Outcome:
     if not _failed(trial):
-        return Outcome(trial.params, False)
+        record = stored_record(trial)
+        return Outcome(trial.params, False, skill=None if record is None else record.skill)
     record = stored_record(trial)
     if record is not None and lost_its_worker(record):
         record = record.having(Findings.crashed())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
@@ -32,11 +33,17 @@ from robusttune._compat.optuna import (
     url_of,
 )
 from robusttune.arguments import instance
-from robusttune.learning import Guidance, Outcome, first_stable, is_free
+from robusttune.learning import Guidance, Outcome, PriorAdvice, first_stable, is_free
+from robusttune.learning.failure_prior import NAME
+from robusttune.optuna.distributions import parameter_of, parameters_of
+from robusttune.optuna.fits import advice_of
 from robusttune.optuna.lessons import LearningView, StudyLesson, lesson_of
 from robusttune.optuna.stored_names import TURNED_AWAY_KEY
 from robusttune.policy import Policy
 from robusttune.prior_searches import PriorSearches
+from robusttune.space.fits import roles_in
+from robusttune.space.never_trains import announce_first, never_trains
+from robusttune.space.parameters import Adjustment
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
 _EXHAUSTIVE = (GridSampler, BruteForceSampler)
@@ -51,6 +58,7 @@ _GENETIC = (
 _REDRAWS = 2
 _RANDOM_DRAWS = 100
 _RANDOM_VALUES = 20  # of one hyperparameter that only some trials have
+_NOTHING = lesson_of((), ())  # before the first failure
 
 
 class CrashAwareSampler(BaseSampler):
@@ -88,6 +96,7 @@ class CrashAwareSampler(BaseSampler):
         self._earlier = PriorSearches(self._policy.prior_searches)
         self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
         self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
+        self._told: list[Adjustment] = []  # what the failure prior turned away
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self._base})"
@@ -105,7 +114,8 @@ class CrashAwareSampler(BaseSampler):
         """Return the base sampler's space; where there is a lesson, all that trials share."""
         learned = self._lesson(study)
         space = self._base.infer_relative_search_space(self._view(study, learned), trial)
-        if learned is None or self._guidance(learned, trial) is None:
+        guidance = None if learned is None else self._guidance(learned, trial)
+        if learned is None or guidance is None or not guidance.has_lessons:
             return space
         shared = {name: drawn for name, drawn in learned.space.items() if not drawn.single()}
         return {**shared, **space}
@@ -125,11 +135,14 @@ class CrashAwareSampler(BaseSampler):
             return self._base.sample_relative(view, trial, related)
         # Whatever is proposed for what is fixed, that is what is run.
         known = {**trial.params, **self._fixed(trial)}
-        proposals = self._proposals(view, trial, related, search_space)
-        first = next(proposals)
-        by = guidance.turned_away_by({**first, **known}) if first else None
-        if by is not None:
-            note_of_trial(study, trial, TURNED_AWAY_KEY, by)
+        if guidance.has_lessons:
+            proposals = self._proposals(view, trial, related, search_space)
+            first = next(proposals)
+        else:  # then nothing is drawn that the base sampler would not draw, unless it is needed
+            first = self._base.sample_relative(view, trial, related)
+            proposals = self._proposals(view, trial, related, search_space) if first else iter(())
+        if first:
+            self._note_turned_away(study, trial, guidance, {**first, **known})
         return first_stable(guidance, chain([first], proposals), known) or {}
 
     def sample_independent(
@@ -147,13 +160,17 @@ class CrashAwareSampler(BaseSampler):
             value = sampler.sample_independent(view, trial, param_name, param_distribution)
             return {param_name: value}
 
-        guidance = None if learned is None else self._guidance(learned, trial)
+        asked = {**trial.distributions, param_name: param_distribution}
+        guidance = None if learned is None else self._guidance(learned, trial, asked)
         if guidance is None or param_name in self._fixed(trial):
             return draw(self._base)[param_name]
         anywhere = RandomSampler(seed=trial.number)
-        samplers = chain(repeat(self._base, 1 + _REDRAWS), repeat(anywhere, _RANDOM_VALUES))
+        samplers = chain(repeat(self._base, _REDRAWS), repeat(anywhere, _RANDOM_VALUES))
         known = {name: value for name, value in trial.params.items() if name != param_name}
-        values = first_stable(guidance, map(draw, samplers), known)
+        first = draw(self._base)
+        if not guidance.has_lessons:  # else what was turned away was a whole proposal
+            self._note_turned_away(study, trial, guidance, {**known, **first})
+        values = first_stable(guidance, chain([first], map(draw, samplers)), known)
         assert values is not None
         return values[param_name]
 
@@ -187,7 +204,10 @@ class CrashAwareSampler(BaseSampler):
         if all(trial.state is not TrialState.FAIL for trial in finished) and not (
             self._earlier and finished
         ):
-            return None
+            if not self._asks_prior or (finished and not _has_rate(finished[-1])):
+                return None
+            if not finished:
+                return _NOTHING
         # Finished trials do not change: what they teach depends on which they are. Hyperband's
         # brackets are one study of the storage, each with trials of its own.
         key = (*source_of(study), len(finished), finished[-1].number)
@@ -208,14 +228,57 @@ class CrashAwareSampler(BaseSampler):
             return study
         return LearningView(study, learned.shown)
 
-    def _guidance(self, learned: StudyLesson, trial: FrozenTrial) -> Guidance | None:
-        """Return what turns proposals of a trial away; None where nothing does."""
+    def _guidance(
+        self,
+        learned: StudyLesson,
+        trial: FrozenTrial,
+        asked: Mapping[str, BaseDistribution] | None = None,
+    ) -> Guidance | None:
+        """Return what turns proposals of a trial away; None where nothing does.
+
+        Args:
+            learned: What the study's trials teach.
+            trial: The trial.
+            asked: What it has asked for so far, beside what others asked for.
+        """
         policy = self._policy
         if not policy.avoid_unstable or is_free(trial.number, policy.free_share):
             return None
-        outcomes = learned.outcomes
-        guidance = Guidance.of(learned.lesson, learned.earlier, outcomes, trial.number)
+        guidance = Guidance.of(
+            learned.lesson,
+            learned.earlier,
+            learned.outcomes,
+            trial.number,
+            self._advice(learned, asked or trial.distributions) if self._asks_prior else None,
+        )
         return guidance if guidance.has_any else None
+
+    @property
+    def _asks_prior(self) -> bool:
+        """Whether the failure prior that ships with the library has a say."""
+        return self._policy.sanitize == "fix" and self._policy.avoid_unstable
+
+    def _advice(
+        self, learned: StudyLesson, asked: Mapping[str, BaseDistribution]
+    ) -> PriorAdvice | None:
+        drawn = {name: parameter_of(name, each) for name, each in asked.items()}
+        known = {**learned.parameters, **{n: p for n, p in drawn.items() if p is not None}}
+        advice = advice_of(list(known.values()), learned.finished)
+        kept = advice is not None and not self._policy.keep.isdisjoint(advice.read.roles)
+        return None if kept else advice
+
+    def _note_turned_away(
+        self, study: Study, trial: FrozenTrial, guidance: Guidance, values: Mapping[str, Any]
+    ) -> None:
+        by = guidance.turned_away_by(values)
+        if by == NAME and guidance.prior is not None:
+            chance = float(guidance.prior.chances([values])[0][0])
+            change = never_trains(values, guidance.prior.read.roles, chance)
+            announce_first(change, self._told)
+            self._told.append(change)
+            by = json.dumps(change.to_dict())
+        if by is not None:
+            note_of_trial(study, trial, TURNED_AWAY_KEY, by)
 
     def _proposals(
         self,
@@ -260,6 +323,11 @@ class CrashAwareSampler(BaseSampler):
     def _fixed(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return the parameters that the user set: of an enqueued trial, and of all trials."""
         return {**self._held, **trial.system_attrs.get("fixed_params", {})}
+
+
+def _has_rate(trial: FrozenTrial) -> bool:
+    """Whether a trial has a learning rate, of which the failure prior knows something."""
+    return "learning_rate" in roles_in(parameters_of([trial]).values()).values()
 
 
 def given_values(sampler: BaseSampler, name: str) -> Sequence[Any]:

@@ -8,8 +8,9 @@ RECORD_KEY = "robusttune:record"  # of a trial: its record, as one JSON string
 # record.
 LATER_RECORD_PREFIX = "robusttune:record:"
 ADJUSTMENTS_KEY = "robusttune:adjustments"  # of the study: a list of dicts of the five fields
+FIT_KEY = "robusttune:fit"  # of a trial: what its last fit had, as one JSON string
 # Of a trial, among Optuna's own attributes, which no retry copies: the earlier search that turned
-# its first proposal away.
+# its first proposal away, or that proposal as an adjustment in JSON where the failure prior did.
 TURNED_AWAY_KEY = "robusttune:turned_away"
 FARTHEST_KEY = "robusttune:farthest"  # of the trial that is enqueued before a study is given up
 

@@ -204,7 +204,10 @@ def _malformed(trial: FrozenTrial) -> str | None:
 
 def _turned_away(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
     names = [str(trial.system_attrs.get(TURNED_AWAY_KEY, "")) for trial in trials]
-    return [turned_away(names.count(name), name) for name in sorted({*names} - {""})]
+    by_prior = [name for name in names if name.startswith("{")]
+    searches = sorted({*names} - {"", *by_prior})
+    counted = [turned_away(names.count(name), name) for name in searches]
+    return [*counted, *map(json.loads, by_prior)]
 
 
 def _adjustments(attrs: Mapping[str, Any], problems: list[str]) -> tuple[Any, ...]:
