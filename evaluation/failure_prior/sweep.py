@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import os
 import sys
 import time
@@ -31,6 +32,7 @@ from tasks import COLUMNS, FAMILIES, OUTPUTS, ROWS, Task, draw
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu")
 LOSSES = ("mse", "mae", "bce", "cce")
+TOGETHER = 300  # fits side by side
 CHECKPOINTS = (30, 100, 300, 1000)
 # Depth, width, rows a batch, and the last checkpoint: what is large is not trained for long.
 ARCHITECTURES = (
@@ -166,6 +168,11 @@ def _train(params: Any, x: Any, y: Any, fit: Any, key: Any, batch: int, steps: i
     return jnp.stack(losses)
 
 
+@functools.cache
+def _trainer(batch: int, steps: int) -> Any:
+    return jax.jit(jax.vmap(lambda p, x, y, fit, key: _train(p, x, y, fit, key, batch, steps)))
+
+
 def _glorot(rng: np.random.Generator, shape: tuple[int, int], into: int, out: int) -> Any:
     limit = np.sqrt(6.0 / (into + out))
     return rng.uniform(-limit, limit, size=shape).astype("float32")
@@ -202,8 +209,7 @@ def run(
         "outputs": jnp.array([task.outputs for task in tasks]),
     }
     keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), fits)
-    train = jax.jit(jax.vmap(lambda p, a, b, f, k: _train(p, a, b, f, k, batch, steps)))
-    losses = np.asarray(train(params, x, y, fit, keys))
+    losses = np.asarray(_trainer(batch, steps)(params, x, y, fit, keys))
     rows = []
     for row, task in enumerate(tasks):
         about = {
@@ -226,7 +232,7 @@ def main() -> None:
     """Run the sweep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--fits", type=int, default=240, help="of each architecture")
+    parser.add_argument("--fits", type=int, default=900, help="of each architecture")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with options.csv.open("w", newline="", encoding="utf-8") as file:
@@ -235,8 +241,9 @@ def main() -> None:
         for number, architecture in enumerate(ARCHITECTURES):
             began = time.process_time()
             rng = np.random.default_rng((options.seed, number))
-            writer.writerows(run(architecture, options.fits, rng))
-            file.flush()
+            for _ in range(options.fits // TOGETHER):
+                writer.writerows(run(architecture, TOGETHER, rng))
+                file.flush()
             print(architecture, f"{time.process_time() - began:.0f} s", flush=True)
 
 

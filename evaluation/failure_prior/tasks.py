@@ -124,7 +124,7 @@ def draw(name: str, rng: np.random.Generator) -> Task:
         x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
     if not classes:
         y = (y - y.mean()) / y.std()
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             y = y + rng.uniform(0, 4)
         if rng.random() < 0.6:
             y = y * 10 ** rng.uniform(-1.5, 3.5)

@@ -26,6 +26,18 @@ NAME = "the failure prior"  # what a report calls it
 LIMIT = 0.9  # what fails with more than this chance is turned away
 _MOST_COLUMNS = 64  # more are as if there were so many, with rows of the same length
 _UNKNOWN = np.nan
+NUMBERS = (
+    "learning_rate",
+    "momentum",
+    "batch_size",
+    "depth",
+    "width",
+    "columns",
+    "input_scale",
+    "target_scale",
+    "target_offset",
+    "steps",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,16 +50,14 @@ class FailurePrior:
     (mean, in standard deviations) and "steps".
 
     Args:
-        numbers: Names of the numbers, in the order of the columns.
         choices: The texts that are known of each choice.
         longest: Steps of the longest fit of the sweep.
-        centre: Mean of each column, shape (columns,).
+        centre: Mean of each input of the networks, shape (inputs,).
         scale: Its standard deviation.
         reference: Fits of the sweep, which stand in for what is not known, shape (n, columns).
         networks: Weights and biases of each network, whose chances are averaged.
     """
 
-    numbers: tuple[str, ...]
     choices: Mapping[str, tuple[str, ...]]
     longest: float
     centre: Floats
@@ -63,7 +73,6 @@ class FailurePrior:
             for network in stored["networks"]
         )
         return cls(
-            tuple(stored["numbers"]),
             {name: tuple(values) for name, values in stored["choices"].items()},
             float(stored["longest"]),
             np.array(stored["centre"]),
@@ -89,8 +98,7 @@ class FailurePrior:
         return chances
 
     def _averaged(self, fits: Sequence[Mapping[str, Any]]) -> Floats:
-        columns = encode(fits, self.numbers, self.choices, self.longest)
-        columns = (columns - self.centre) / self.scale
+        columns = encode(fits, self.choices, self.longest)
         unknown = np.isnan(columns)
         averaged = np.zeros(len(fits))
         # Fits of which the same is unknown are looked at together; with nothing unknown, once.
@@ -105,9 +113,10 @@ class FailurePrior:
         return averaged
 
     def _forward(self, columns: Floats) -> Floats:
+        inputs = (with_products(columns) - self.centre) / self.scale
         total = np.zeros(len(columns))
         for network in self.networks:
-            h = columns
+            h = inputs
             for weights, bias in network[:-1]:
                 h = np.maximum(h @ weights + bias, 0.0)
             weights, bias = network[-1]
@@ -126,28 +135,52 @@ def shipped() -> FailurePrior:
 
 def encode(
     fits: Sequence[Mapping[str, Any]],
-    numbers: Sequence[str],
     choices: Mapping[str, Sequence[str]],
     longest: float = math.inf,
 ) -> Floats:
-    """Return fits as columns: numbers, and one column for each text; NaN is not known.
+    """Return fits as columns: `NUMBERS`, and one column for each text; NaN is not known.
 
     Args:
         fits: What is known of each.
-        numbers: Names of the numbers.
         choices: The texts of each choice.
         longest: Most steps; more are as these.
     """
     names = [(name, value) for name, values in choices.items() for value in values]
-    columns = np.full((len(fits), len(numbers) + len(names)), _UNKNOWN)
+    columns = np.full((len(fits), len(NUMBERS) + len(names)), _UNKNOWN)
     for row, fit in enumerate(fits):
         known = _scaled(fit, longest)
-        for column, name in enumerate(numbers):
+        for column, name in enumerate(NUMBERS):
             columns[row, column] = known.get(name, _UNKNOWN)
-        for column, (name, value) in enumerate(names, len(numbers)):
+        for column, (name, value) in enumerate(names, len(NUMBERS)):
             if name in fit:
                 columns[row, column] = float(fit[name] == value)
     return columns
+
+
+def with_products(columns: Floats) -> Floats:
+    """Return the columns, and products on which failing is known to depend: sums of logarithms.
+
+    The way that the weights can go, also in momentum; what it is beside the targets; and the
+    steepest step that a quadratic loss allows (rate times squared length of the inputs).
+    """
+    rate, slow, count, inputs, target, offset, steps = (
+        columns[:, NUMBERS.index(name)]
+        for name in (
+            *("learning_rate", "momentum", "columns", "input_scale"),
+            *("target_scale", "target_offset", "steps"),
+        )
+    )
+    away = np.log10(1.0 + offset)
+    effective = rate - slow
+    products = [
+        rate + steps,
+        effective,
+        effective + steps,
+        effective + 2.0 * inputs + count,
+        rate + steps - target - away,
+        away,
+    ]
+    return np.column_stack([columns, *products])
 
 
 def _scaled(fit: Mapping[str, Any], longest: float) -> dict[str, float]:

@@ -70,7 +70,7 @@ def _shared(fits: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
     known = [fit for fit in fits if fit is not None]
     shared: dict[str, Any] = {}
     for name in known[0] if known else ():
-        values = [fit.get(name) for fit in known]
+        values: list[Any] = [fit.get(name) for fit in known]
         if all(value == values[0] for value in values):
             shared[name] = values[0]
         elif name.endswith("scale") and _are_alike(values):

@@ -98,7 +98,7 @@ def reader_of(
     fixed.setdefault("batch_size", fit_kwargs.get("batch_size") or _BATCH)
     if epochs is None and not any("epoch" in hp.name.lower() for hp in hyperparameters.space):
         epochs = fit_kwargs.get("epochs")
-    rows = len(x) if "columns" in fixed else None
+    rows = len(x) if x is not None and "columns" in fixed else None
     return FitReader(roles, fixed, by_choice, rows, epochs, besides)
 
 
