@@ -25,9 +25,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1")
@@ -48,6 +50,7 @@ from peers.log import SearchLog
 from peers.short_problems import SHORT_PROBLEMS, SOUND
 
 import robusttune
+from robusttune.learning.failure_prior import FailurePrior
 from robusttune.optuna import TrialGuard
 
 TRIALS, EPOCHS, SEEDS = 30, 6, (1, 2, 3)
@@ -165,6 +168,16 @@ def append(path: Path, rows: Sequence[Row]) -> None:
 
 def search(problem: Any, seed: int, tuner: str, contender: str, trials: int) -> list[Row]:
     """Run one search."""
+    bare = contender == "bare"
+    with mock.patch.object(FailurePrior, "chances", _nothing) if bare else nullcontext():
+        return _search(problem, seed, tuner, contender, trials)
+
+
+def _nothing(prior: FailurePrior, fits: Sequence[Any]) -> Any:
+    return np.zeros(len(fits))
+
+
+def _search(problem: Any, seed: int, tuner: str, contender: str, trials: int) -> list[Row]:
     way = SEARCHES[tuner]["peer" if contender == "peer" else "ours"]
     result = run(Contender(tuner, "", way), problem, seed, Budget(trials, EPOCHS))
     constant = problem.constant(problem.data(seed).y)

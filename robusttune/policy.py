@@ -71,7 +71,9 @@ class Policy:
         worker_silence: Seconds without a sign of life after which a worker of Keras Tuner's
             chief/worker mode counts as dead (>= 1), and its trial goes to another one.
         sanitize: What is done about a search space that asks for failing trials: "fix" changes it
-            and warns, "warn" only warns, "off" does nothing.
+            and warns, "warn" only warns, "off" does nothing. With "fix" and `avoid_unstable`
+            proposals of multilayer perceptrons that practically never train are turned away too,
+            until the search's own trials say otherwise; the report lists each.
         keep: Full names of hyperparameters that are never changed (e.g. {"lr"}).
         probe: Whether a learning-rate range test on the user's own data narrows the learning rates
             before the first trial.
