@@ -50,7 +50,7 @@ from peers.log import SearchLog
 from peers.short_problems import SHORT_PROBLEMS, SOUND
 
 import robusttune
-from robusttune.learning.failure_prior import FailurePrior
+from robusttune._learning.failure_prior import FailurePrior
 from robusttune.optuna import TrialGuard
 
 TRIALS, EPOCHS, SEEDS = 30, 6, (1, 2, 3)

@@ -12,10 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from peers.problems import Array, Data, Problem, Space
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
-
-from peers.problems import Array, Data, Problem, Space
 
 _DIGITS = 600  # rows of 1,797, for the sake of time
 SOUND = "wine, sound"

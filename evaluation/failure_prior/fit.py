@@ -27,8 +27,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import robusttune.learning
-from robusttune.learning.failure_prior import FILE, NUMBERS, FailurePrior, encode, with_products
+import robusttune._learning
+from robusttune._learning.failure_prior import FILE, NUMBERS, FailurePrior, encode, with_products
 
 CHOICES = {
     "optimizer": ("sgd", "adam", "rmsprop"),
@@ -176,7 +176,7 @@ def main() -> None:
             show(name, every[name], y, families)
     if options.write:
         body = stored(x, y, families, every["networks"])
-        path = Path(robusttune.learning.__file__).with_name(FILE)
+        path = Path(robusttune._learning.__file__).with_name(FILE)
         text = json.dumps(body, separators=(",", ":"))
         path.write_text(text + "\n", encoding="utf-8")
         prior, rows = FailurePrior.of(body), pd.read_csv(options.csv).to_dict("records")[:500]
