@@ -8,8 +8,8 @@ space, data, seeds, trials and epochs. A fit is *bad* where its last epoch has a
 finite, or a validation loss above that of the best constant prediction, or where it has no epoch.
 Seconds are CPU seconds of the process; what a host does between two trials counts.
 
-    python benchmarks/short_searches.py --csv FILE [--contenders peer] [--seeds 1]
-    python benchmarks/short_searches.py --csv FILE --table
+    python -m benchmarks.short_searches --csv FILE [--contenders peer] [--seeds 1]
+    python -m benchmarks.short_searches --csv FILE --table
 
 Searches that the file has already are not run again, so that it can be made in small pieces.
 Keras's backend is that of KERAS_BACKEND: PyTorch, which traces nothing, is the quickest for such
@@ -23,7 +23,6 @@ import csv
 import gc
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
@@ -33,12 +32,13 @@ from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import keras_tuner
 import numpy as np
 from optuna_integration import KerasPruningCallback
-from peers.contenders import (
+
+import robusttune
+from benchmarks.peers.contenders import (
     Budget,
     Contender,
     hardened,
@@ -46,10 +46,8 @@ from peers.contenders import (
     optuna_search,
     run,
 )
-from peers.log import SearchLog
-from peers.short_problems import SHORT_PROBLEMS, SOUND
-
-import robusttune
+from benchmarks.peers.log import SearchLog
+from benchmarks.peers.short_problems import SHORT_PROBLEMS, SOUND
 from robusttune._learning.failure_prior import FailurePrior
 from robusttune.optuna import TrialGuard
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from peers.problems import Array, Data, Problem, Space
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
+
+from benchmarks.peers.problems import Array, Data, Problem, Space
 
 _DIGITS = 600  # rows of 1,797, for the sake of time
 SOUND = "wine, sound"
