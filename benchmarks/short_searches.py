@@ -5,7 +5,8 @@ they are written first; in one of them nothing fails. The peers are Keras Tuner'
 Bayesian optimization and Hyperband with TerminateOnNaN and no limit of failures, and Optuna's TPE
 with TerminateOnNaN and the median pruner; beside each, the same with robusttune. All get the same
 space, data, seeds, trials and epochs. A fit is *bad* where its last epoch has a loss that is not
-finite, or a validation loss above that of the best constant prediction, or where it has no epoch.
+finite, or a validation loss above that of the best constant prediction, or where it has no epoch;
+one that a pruner ended early is bad only where its loss is not finite.
 Seconds are CPU seconds of the process; what a host does between two trials counts.
 
     python -m benchmarks.short_searches --csv FILE [--contenders peer] [--seeds 1]
@@ -106,6 +107,7 @@ class Row:
     end: float
     epochs: int
     value: float  # objective; NaN: none
+    pruned: int
     bad: int
 
 
@@ -116,7 +118,9 @@ def rows_of(
     rows = []
     for number, trial in enumerate(log.trials):
         last = trial.epochs[-1] if trial.epochs else None
-        good = last is not None and math.isfinite(last.loss) and last.value <= constant
+        good = last is not None and math.isfinite(last.loss) and math.isfinite(last.value)
+        if last is not None and not trial.pruned:
+            good = good and last.value <= constant
         value = math.nan if trial.value is None else trial.value
         rows.append(
             Row(
@@ -129,6 +133,7 @@ def rows_of(
                 round(trial.end.cpu, 3),
                 len(trial.epochs),
                 value,
+                int(trial.pruned),
                 int(not good),
             )
         )

@@ -3,7 +3,7 @@
 Each family of tasks is left out in turn. Compared are a logistic regression with hinges and
 products, boosted trees, and the small networks that are shipped.
 
-    python evaluation/failure_prior/fit.py --csv sweep.csv [--compare] [--write]
+    python -m evaluation.failure_prior.fit --csv sweep.csv [--compare] [--write]
 
 --write puts the model into robusttune/learning/failure_prior.json.
 """

@@ -5,7 +5,7 @@ learning rate, momentum and activation of its own. Losses on all rows are taken 
 steps; a fit has failed there where its loss is not finite, or not below that of the best constant
 prediction.
 
-    python evaluation/failure_prior/sweep.py --csv sweep.csv
+    python -m evaluation.failure_prior.sweep --csv sweep.csv
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import csv
 import functools
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 os.environ["JAX_PLATFORMS"] = "cpu"
-sys.path.insert(0, str(Path(__file__).parent))
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tasks import COLUMNS, FAMILIES, OUTPUTS, ROWS, Task, draw
+
+from evaluation.failure_prior.tasks import COLUMNS, FAMILIES, OUTPUTS, ROWS, Task, draw
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
-import sys
 import warnings
 from pathlib import Path
 
@@ -17,14 +15,15 @@ import pytest
 
 import robusttune
 import robusttune._learning.failure_prior as module
+from evaluation.failure_prior import tasks
 from robusttune import Policy, Report, SearchSpaceWarning
 from robusttune._learning import Guidance, Outcome, PriorAdvice, learn, shipped
 from robusttune._space import Choice, Float, Int
 from robusttune._space.fits import FitReader, fit_of_data, fit_of_model, roles_in
 from robusttune.optuna import CrashAwareSampler, robust
 from robusttune.optuna._stored_names import FIT_KEY
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILE = Path(module.__file__).with_name(module.FILE)
 STANDARD = {
     "loss": "cce",
@@ -442,9 +441,6 @@ def test_the_sweep_knows_no_data_set_of_a_benchmark():
     """Its tasks come from a random generator alone, and none has the name of a data set in use."""
     folder = ROOT / "evaluation" / "failure_prior"
     spec = importlib.util.spec_from_file_location("failure_prior_tasks", folder / "tasks.py")
-    tasks = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = tasks
-    spec.loader.exec_module(tasks)
     used = set()
     for path in [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "evaluation").rglob("*.py")]:
         used |= set(re.findall(r"\b(?:load|make|fetch)_(\w+)\(", path.read_text(encoding="utf-8")))

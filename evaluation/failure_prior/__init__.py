@@ -1,0 +1,1 @@
+"""The failure prior: a sweep over synthetic tasks, and the model that is fitted to it."""
