@@ -440,7 +440,6 @@ def test_where_it_turns_nothing_away_proposals_are_the_base_samplers(base):
 def test_the_sweep_knows_no_data_set_of_a_benchmark():
     """Its tasks come from a random generator alone, and none has the name of a data set in use."""
     folder = ROOT / "evaluation" / "failure_prior"
-    spec = importlib.util.spec_from_file_location("failure_prior_tasks", folder / "tasks.py")
     used = set()
     for path in [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "evaluation").rglob("*.py")]:
         used |= set(re.findall(r"\b(?:load|make|fetch)_(\w+)\(", path.read_text(encoding="utf-8")))
