@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from robusttune._learning.outcomes import Outcome
 from robusttune._learning.points import Bools, Floats
 from robusttune._learning.trust import odds_of_trust
+from robusttune._space.fits import FitReader
 
 FILE = "failure_prior.json"
 NAME = "the failure prior"  # what a report calls it
@@ -218,7 +219,7 @@ class PriorAdvice:
     """
 
     prior: FailurePrior
-    read: Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+    read: FitReader
 
     def turned_away(self, proposals: Sequence[Mapping[str, Any]]) -> Bools:
         """Return which proposals never train with more than 90 % chance, shape (n,)."""
