@@ -3,7 +3,7 @@
 Each family of tasks is left out in turn. Compared are a logistic regression with hinges and
 products, boosted trees, and the small networks that are shipped.
 
-    python -m evaluation.failure_prior.fit --csv sweep.csv [--compare] [--write]
+    python -m evaluation.failure_prior.fit --csv sweep.csv clipped.csv [--compare] [--write]
 
 --write puts the model into robusttune/learning/failure_prior.json.
 """
@@ -14,7 +14,7 @@ import argparse
 import itertools
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from robusttune._learning.failure_prior import FILE, NUMBERS, FailurePrior, enco
 CHOICES = {
     "optimizer": ("sgd", "adam", "rmsprop"),
     "activation": ("relu", "tanh", "sigmoid", "elu"),
-    "loss": ("mse", "mae", "bce", "cce"),
+    "loss": ("mse", "mae", "bce", "cce", "bce clipped", "cce clipped"),
 }
 _HIDDEN, _NETWORKS, _REFERENCE = (32, 16), 5, 48
 _EDGES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -91,9 +91,9 @@ MODELS: dict[str, tuple[Callable[[Array], Array], Callable[[], Any]]] = {
 }
 
 
-def read(path: Path) -> tuple[Array, Array, Array]:
+def read(paths: Sequence[Path]) -> tuple[Array, Array, Array]:
     """Return columns, which fits failed, and their families."""
-    frame = pd.read_csv(path)
+    frame = pd.concat([pd.read_csv(path) for path in paths])
     x = encode(frame.to_dict("records"), CHOICES)
     return x, (~(frame["ratio"] < 1.0)).to_numpy(), frame["family"].to_numpy()
 
@@ -163,7 +163,7 @@ def stored(x: Array, y: Array, families: Array, chances: Array) -> dict[str, Any
 def main() -> None:
     """Fit, show and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--csv", type=Path, nargs="+", required=True)
     parser.add_argument("--compare", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
@@ -179,7 +179,7 @@ def main() -> None:
         path = Path(robusttune._learning.__file__).with_name(FILE)
         text = json.dumps(body, separators=(",", ":"))
         path.write_text(text + "\n", encoding="utf-8")
-        prior, rows = FailurePrior.of(body), pd.read_csv(options.csv).to_dict("records")[:500]
+        prior, rows = FailurePrior.of(body), pd.read_csv(options.csv[0]).to_dict("records")[:500]
         brier = np.mean((prior.chances(rows) - y[:500]) ** 2)
         print(f"written: {len(text) / 1000:.0f} kB; Brier of the first 500 as stored {brier:.4f}")
 

@@ -6,6 +6,7 @@ steps; a fit has failed there where its loss is not finite, or not below that of
 prediction.
 
     python -m evaluation.failure_prior.sweep --csv sweep.csv
+    python -m evaluation.failure_prior.sweep --csv clipped.csv --clipped --fits 300 --seed 1
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import csv
 import functools
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,8 @@ from evaluation.failure_prior.tasks import COLUMNS, FAMILIES, OUTPUTS, ROWS, Tas
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu")
-LOSSES = ("mse", "mae", "bce", "cce")
+LOSSES = ("mse", "mae", "bce", "cce", "bce clipped", "cce clipped")
+_EPSILON = 1e-7  # keras.config.epsilon()
 TOGETHER = 300  # fits side by side
 CHECKPOINTS = (30, 100, 300, 1000)
 # Depth, width, rows a batch, and the last checkpoint: what is large is not trained for long.
@@ -121,7 +124,12 @@ def _loss(params: Any, x: Any, y: Any, fit: Any) -> Any:
     cce = jax.nn.logsumexp(logits, axis=1) - jnp.take_along_axis(out, target[:, None], 1)[:, 0]
     label = jnp.clip(y, 0, 1)
     bce = jax.nn.softplus(out[:, 0]) - label * out[:, 0]
-    each = jnp.stack([gap**2, jnp.abs(gap), bce, cce])
+    # From clipped probabilities, as Keras has them on PyTorch and JAX: no gradient beyond.
+    chances = jnp.clip(jax.nn.softmax(logits, axis=1), _EPSILON, 1 - _EPSILON)
+    cce_clipped = -jnp.log(jnp.take_along_axis(chances, target[:, None], 1)[:, 0])
+    chance = jnp.clip(jax.nn.sigmoid(out[:, 0]), _EPSILON, 1 - _EPSILON)
+    bce_clipped = -(label * jnp.log(chance) + (1 - label) * jnp.log(1 - chance))
+    each = jnp.stack([gap**2, jnp.abs(gap), bce, cce, bce_clipped, cce_clipped])
     return each[fit["loss"]].mean()
 
 
@@ -178,12 +186,19 @@ def _glorot(rng: np.random.Generator, shape: tuple[int, int], into: int, out: in
 
 
 def run(
-    architecture: tuple[int, int, int, int], fits: int, rng: np.random.Generator
+    architecture: tuple[int, int, int, int],
+    fits: int,
+    rng: np.random.Generator,
+    *,
+    clipped: bool = False,
 ) -> list[list[Any]]:
     """Return the rows of so many fits of one architecture."""
     depth, width, batch, steps = architecture
-    names = [str(name) for name in rng.choice(list(FAMILIES), size=fits)]
+    families = [name for name, (_, classes) in FAMILIES.items() if classes or not clipped]
+    names = [str(name) for name in rng.choice(families, size=fits)]
     tasks = [draw(name, rng) for name in names]
+    if clipped:
+        tasks = [replace(task, loss=f"{task.loss} clipped") for task in tasks]
     configurations = [configuration(rng) for _ in range(fits)]
     x = np.zeros((fits, ROWS, COLUMNS), dtype="float32")
     for row, task in enumerate(tasks):
@@ -232,6 +247,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--fits", type=int, default=900, help="of each architecture")
+    parser.add_argument(
+        "--clipped", action="store_true", help="only cross-entropies of clipped probabilities"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with options.csv.open("w", newline="", encoding="utf-8") as file:
@@ -241,7 +259,7 @@ def main() -> None:
             began = time.process_time()
             rng = np.random.default_rng((options.seed, number))
             for _ in range(options.fits // TOGETHER):
-                writer.writerows(run(architecture, TOGETHER, rng))
+                writer.writerows(run(architecture, TOGETHER, rng, clipped=options.clipped))
                 file.flush()
             print(architecture, f"{time.process_time() - began:.0f} s", flush=True)
 

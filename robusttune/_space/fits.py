@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,14 +160,14 @@ def fit_of_data(x: Any, y: Any, loss: str | None) -> Fit:
     Args:
         x: Inputs, shape (rows, ...).
         y: Targets; their scale counts for regression.
-        loss: "mse", "mae", "bce" or "cce"; None: not known.
+        loss: As in the fit; None: not known.
     """
     inputs, targets = _numbers(x), _numbers(y)
     if inputs is None or inputs.ndim < 2:
         return {}
     rows = inputs.reshape(len(inputs), -1)
     fit: Fit = {"columns": rows.shape[1], "input_scale": float(np.sqrt(np.mean(rows**2)))}
-    if loss in ("bce", "cce"):
+    if loss is not None and loss.startswith(("bce", "cce")):
         fit |= {"target_scale": 1.0, "target_offset": 0.0}
     elif targets is not None and loss is not None:
         columns = targets.reshape(len(targets), -1)
@@ -229,14 +230,29 @@ def _optimizer_of(model: Any) -> Fit | None:
 
 
 def _loss_of(model: Any) -> str | None:
+    """Return the loss; "bce clipped" and "cce clipped" are those of clipped probabilities.
+
+    Keras finds the logits behind a softmax or a sigmoid on TensorFlow only. On the other backends
+    probabilities are clipped, and a saturated one has no gradient.
+    """
     loss = getattr(model, "loss", None)
-    if isinstance(loss, str):
-        return _LOSSES.get(_plain(loss))
-    home = getattr(loss, "__module__", None) or ""
-    if home.partition(".")[0] != "keras":  # a loss of the user's own may be anything
+    name = loss
+    if not isinstance(loss, str):
+        home = getattr(loss, "__module__", None) or ""
+        if home.partition(".")[0] != "keras":  # a loss of the user's own may be anything
+            return None
+        name = getattr(loss, "name", None) or getattr(loss, "__name__", None)
+    kind = _LOSSES.get(_plain(name)) if isinstance(name, str) else None
+    if kind not in ("bce", "cce"):
+        return kind
+    last = model.layers[-1]
+    head = _name_of(getattr(last, "activation", None))
+    if getattr(loss, "from_logits", False):
+        return kind if head == "linear" else None
+    if head not in ("softmax", "sigmoid"):
         return None
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", None)
-    return _LOSSES.get(_plain(name)) if isinstance(name, str) else None
+    backend = sys.modules["keras"].backend.backend() if "keras" in sys.modules else "tensorflow"
+    return kind if backend == "tensorflow" else f"{kind} clipped"
 
 
 def _name_of(activation: Any) -> str:
