@@ -208,7 +208,11 @@ def _layers_of(model: Any) -> Fit | None:
     if len(units) < 2:
         return None
     inside = {name for name in activations if name not in ("linear", "softmax")}
-    head = {"sigmoid"} if _name_of(model.layers[-1].activation) == "sigmoid" else set()
+    head = (
+        {"sigmoid"}
+        if _name_of(getattr(model.layers[-1], "activation", None)) == "sigmoid"
+        else set()
+    )
     hidden = {_ACTIVATIONS.get(name) for name in inside - head} or {"sigmoid" if head else None}
     if len(hidden) != 1 or None in hidden:
         return None

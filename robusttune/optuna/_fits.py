@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +13,12 @@ from optuna.trial import BaseTrial, FrozenTrial
 
 from robusttune._diagnosis.trace import FitTrace
 from robusttune._learning import PriorAdvice, shipped
-from robusttune._space.fits import FitReader, fit_of_data, fit_of_model, roles_in
+from robusttune._records import one_line
+from robusttune._space.fits import Fit, FitReader, fit_of_data, fit_of_model, roles_in
 from robusttune._space.parameters import Parameter
 from robusttune.optuna._stored_names import FIT_KEY
+
+_log = logging.getLogger("robusttune.optuna")
 
 _LATEST = 5  # fits that are looked at
 _ALIKE = 1.5  # numbers of several fits, of other batches, are the same up to this ratio
@@ -22,6 +26,15 @@ _ALIKE = 1.5  # numbers of several fits, of other batches, are the same up to th
 
 def note_fit(trial: BaseTrial, model: Any, trace: FitTrace | None, epochs: int | None) -> None:
     """Store with a trial what its fit has; null where that is of another kind than is known."""
+    try:
+        fit = _fit_of(model, trace, epochs)
+    except Exception as error:  # a model of the user's own that does not say what it is made of
+        _log.debug("what a fit has cannot be read: %s", one_line(repr(error)))
+        fit = None
+    trial.set_user_attr(FIT_KEY, json.dumps(fit))
+
+
+def _fit_of(model: Any, trace: FitTrace | None, epochs: int | None) -> Fit | None:
     fit = fit_of_model(model)
     if fit is not None and trace is not None and trace.first_batches:
         fit.pop("rate")
@@ -33,7 +46,7 @@ def note_fit(trial: BaseTrial, model: Any, trace: FitTrace | None, epochs: int |
             fit["batch_size"] = len(batches[0].x)
             if epochs and trace.steps_per_epoch:
                 fit |= {"epochs": epochs, "steps_per_epoch": trace.steps_per_epoch}
-    trial.set_user_attr(FIT_KEY, json.dumps(fit))
+    return fit
 
 
 def advice_of(parameters: Sequence[Parameter], trials: Sequence[FrozenTrial]) -> PriorAdvice | None:

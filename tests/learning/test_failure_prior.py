@@ -146,6 +146,28 @@ def test_other_kinds_of_fits_are_not_known(model):
     assert fit_of_model(model(keras.layers.Dense)) is None
 
 
+@pytest.mark.parametrize(
+    ("head", "loss", "kind"),
+    [
+        ("softmax", "sparse_categorical_crossentropy", "cce"),
+        ("linear", keras.losses.SparseCategoricalCrossentropy(from_logits=True), "logits"),
+        ("linear", "sparse_categorical_crossentropy", None),
+        ("sigmoid", keras.losses.BinaryCrossentropy(), "bce"),
+    ],
+)
+def test_probabilities_are_clipped_on_some_backends(head, loss, kind):
+    """Keras finds the logits behind a softmax on TensorFlow only."""
+    dense = keras.layers.Dense
+    fit = fit_of_model(network(dense(8, "relu"), dense(3, head), loss=loss))
+    if kind is None:
+        assert fit is None
+    elif kind == "logits":
+        assert fit["loss"] == "cce"
+    else:
+        clipped = "" if keras.backend.backend() == "tensorflow" else " clipped"
+        assert fit["loss"] == kind + clipped
+
+
 def test_data_are_measured():
     """Columns, scale of the inputs, scale and offset of the targets."""
     x = np.array([[3.0, 4.0], [-3.0, 4.0]] * 5)
