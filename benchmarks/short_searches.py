@@ -68,29 +68,34 @@ def limited(hyperband: Any) -> Any:
     return Limited
 
 
-def _of_keras_tuner(peer: Any, ours: Any) -> dict[str, Callable[..., None]]:
-    options = {"max_consecutive_failed_trials": None}
-    return {
-        "peer": keras_tuner_search(peer, hardened, **options),
-        "ours": keras_tuner_search(ours),
-    }
+TUNERS = {
+    "random": (keras_tuner.RandomSearch, robusttune.RandomSearch),
+    "bayesian": (keras_tuner.BayesianOptimization, robusttune.BayesianOptimization),
+    "hyperband": (limited(keras_tuner.Hyperband), limited(robusttune.Hyperband)),
+    "tpe": None,
+}
 
 
-SEARCHES: dict[str, dict[str, Callable[..., None]]] = {
-    "random": _of_keras_tuner(keras_tuner.RandomSearch, robusttune.RandomSearch),
-    "bayesian": _of_keras_tuner(keras_tuner.BayesianOptimization, robusttune.BayesianOptimization),
-    "hyperband": _of_keras_tuner(limited(keras_tuner.Hyperband), limited(robusttune.Hyperband)),
-    "tpe": {
-        "peer": optuna_search(
-            lambda trial, name: [*hardened(), KerasPruningCallback(trial, name)], prunes=True
-        ),
-        "ours": optuna_search(
+def way_of(tuner: str, contender: str, diagnosis: str) -> Callable[..., None]:
+    """Return how a contender searches."""
+    policy = robusttune.Policy(diagnosis=diagnosis)
+    classes = TUNERS[tuner]
+    if classes is not None:
+        if contender != "peer":
+            return keras_tuner_search(classes[1], policy=policy)
+        return keras_tuner_search(classes[0], hardened, max_consecutive_failed_trials=None)
+    if contender != "peer":
+        return optuna_search(
             lambda trial, name: [TrialGuard(trial), KerasPruningCallback(trial, name)],
             prunes=True,
             crash_aware=True,
-        ),
-    },
-}
+            policy=policy,
+        )
+    return optuna_search(
+        lambda trial, name: [*hardened(), KerasPruningCallback(trial, name)], prunes=True
+    )
+
+
 CONTENDERS = ("peer", "ours", "bare")
 
 
@@ -169,19 +174,23 @@ def append(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
-def search(problem: Any, seed: int, tuner: str, contender: str, trials: int) -> list[Row]:
+def search(
+    problem: Any, seed: int, tuner: str, contender: str, trials: int, diagnosis: str
+) -> list[Row]:
     """Run one search."""
     bare = contender == "bare"
     with mock.patch.object(FailurePrior, "chances", _nothing) if bare else nullcontext():
-        return _search(problem, seed, tuner, contender, trials)
+        return _search(problem, seed, tuner, contender, trials, diagnosis)
 
 
 def _nothing(prior: FailurePrior, fits: Sequence[Any]) -> Any:
     return np.zeros(len(fits))
 
 
-def _search(problem: Any, seed: int, tuner: str, contender: str, trials: int) -> list[Row]:
-    way = SEARCHES[tuner]["peer" if contender == "peer" else "ours"]
+def _search(
+    problem: Any, seed: int, tuner: str, contender: str, trials: int, diagnosis: str
+) -> list[Row]:
+    way = way_of(tuner, contender, diagnosis)
     result = run(Contender(tuner, "", way), problem, seed, Budget(trials, EPOCHS))
     constant = problem.constant(problem.data(seed).y)
     return rows_of(result.log, constant, problem.name, seed, tuner, contender)
@@ -269,7 +278,7 @@ def table(searches: dict[Key, list[Row]], contender: str) -> list[str]:
         *((name, [p for p in pairs if p.problem == name]) for name in NAMES),
         *(
             (tuner, [p for p in pairs if p.tuner == tuner and p.problem != SOUND])
-            for tuner in SEARCHES
+            for tuner in TUNERS
         ),
     ]
     for name, chosen in groups:
@@ -292,9 +301,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True, help="results; more are added to it")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["peer", "ours"])
     parser.add_argument("--problems", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--tuners", nargs="+", choices=SEARCHES, default=list(SEARCHES))
+    parser.add_argument("--tuners", nargs="+", choices=TUNERS, default=list(TUNERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument(
+        "--diagnosis", choices=("trial_end", "search_end", "off"), default="trial_end"
+    )
     parser.add_argument("--table", action="store_true", help="print the tables and run nothing")
     options = parser.parse_args()
     if not options.table:
@@ -307,12 +319,14 @@ def main() -> None:
                             continue
                         if (tuner, contender) not in warm:  # what a process does only once
                             warm.add((tuner, contender))
-                            search(problem, 0, tuner, contender, trials=1)
+                            search(problem, 0, tuner, contender, 1, options.diagnosis)
                             # Keras Tuner collects garbage after each trial, and would go through
                             # what the imports of both hosts have left.
                             gc.collect()
                             gc.freeze()
-                        rows = search(problem, seed, tuner, contender, options.trials)
+                        rows = search(
+                            problem, seed, tuner, contender, options.trials, options.diagnosis
+                        )
                         append(options.csv, rows)
                         bad, best = sum(r.bad for r in rows), np.nanmin([r.value for r in rows])
                         shown = (

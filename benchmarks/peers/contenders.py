@@ -160,6 +160,7 @@ def optuna_search(
     *,
     prunes: bool = False,
     crash_aware: bool = False,
+    policy: robusttune.Policy | None = None,
 ) -> Callable[[Problem, Data, int, Budget, SearchLog], None]:
     """Return a search with TPE, with or without median pruning and robusttune."""
 
@@ -184,10 +185,11 @@ def optuna_search(
         sampler = optuna.samplers.TPESampler(seed=seed)
         pruner = optuna.pruners.MedianPruner() if prunes else optuna.pruners.NopPruner()
         study = optuna.create_study(
-            sampler=CrashAwareSampler(sampler) if crash_aware else sampler, pruner=pruner
+            sampler=CrashAwareSampler(sampler, policy=policy) if crash_aware else sampler,
+            pruner=pruner,
         )
         study.optimize(
-            robust(objective) if crash_aware else objective,
+            robust(objective, policy=policy) if crash_aware else objective,
             n_trials=budget.trials,
             callbacks=[note],
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from robusttune._causes import FailureCause
 from robusttune._learning.failure_model import Lesson, learn
-from robusttune._learning.failure_prior import LIMIT, NAME, PriorAdvice
+from robusttune._learning.failure_prior import NAME, PriorAdvice
 from robusttune._learning.outcomes import Outcome
 from robusttune._learning.points import Bools, Floats
 from robusttune._learning.trust import odds_of_trust
@@ -133,7 +133,7 @@ class Guidance:
         if number < _TRIED_OUT and number % _EVERY == _EVERY - 1:
             return cls(lesson, {})
         trusted = {name: one for name, one in earlier.items() if is_trusted(one, outcomes)}
-        return cls(lesson, trusted, prior if prior and prior.is_trusted(outcomes) else None)
+        return cls(lesson, trusted, replace(prior, outcomes=outcomes) if prior else None)
 
     @property
     def has_any(self) -> bool:
@@ -156,8 +156,7 @@ class Guidance:
         for lesson in self.earlier.values():
             risks = np.where(_turned_away(lesson, proposals), 1.0, risks)
         if self.prior is not None:
-            chances, known = self.prior.chances(proposals)
-            risks = np.where(known & (chances > LIMIT), np.maximum(chances, risks), risks)
+            risks = np.maximum(risks, self.prior.risks(proposals))
         return risks
 
     def turned_away_by(self, proposal: Mapping[str, Any]) -> str | None:
@@ -169,7 +168,7 @@ class Guidance:
         if self.lesson.is_unstable(proposal):
             return None
         names = (n for n, one in self.earlier.items() if _turned_away(one, [proposal])[0])
-        by_prior = self.prior is not None and bool(self.prior.turned_away([proposal])[0])
+        by_prior = self.prior is not None and bool(self.prior.risks([proposal])[0] > 0)
         return next(names, NAME if by_prior else None)
 
 

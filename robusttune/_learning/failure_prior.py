@@ -25,6 +25,7 @@ from robusttune._space.fits import FitReader
 FILE = "failure_prior.json"
 NAME = "the failure prior"  # what a report calls it
 LIMIT = 0.9  # what fails with more than this chance is turned away
+_LATEST = 40  # own trials that speak for or against it: a bound on what a proposal costs
 _MOST_COLUMNS = 64  # more are as if there were so many, with rows of the same length
 _UNKNOWN = np.nan
 NUMBERS = (
@@ -209,23 +210,28 @@ def _rate(fit: Mapping[str, Any]) -> float:
     return float(fit.get("learning_rate", math.nan))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PriorAdvice:
     """What a prior says of the proposals of one search, until its own trials know better.
 
     Args:
         prior: The model.
         read: Says of hyperparameter values what their fit has; None: a fit that is not known.
+        outcomes: The search's own finished trials.
     """
 
     prior: FailurePrior
     read: FitReader
+    outcomes: Sequence[Outcome] = ()
 
-    def turned_away(self, proposals: Sequence[Mapping[str, Any]]) -> Bools:
-        """Return which proposals never train with more than 90 % chance, shape (n,)."""
+    def risks(self, proposals: Sequence[Mapping[str, Any]]) -> Floats:
+        """Return the chance never to train of what is turned away, 0 of all else, shape (n,)."""
         chances, known = self.chances(proposals)
-        turned_away: Bools = known & (chances > LIMIT)
-        return turned_away
+        sure = known & (chances > LIMIT)
+        if not sure.any() or not self.is_trusted:
+            return np.zeros(len(proposals))
+        risks: Floats = np.where(sure, chances, 0.0)
+        return risks
 
     def chances(self, proposals: Sequence[Mapping[str, Any]]) -> tuple[Floats, Bools]:
         """Return the chance of each to fail, and of which something is known, shapes (n,)."""
@@ -237,12 +243,13 @@ class PriorAdvice:
             chances[known] = self.prior.chances(looked_at)
         return chances, known
 
-    def is_trusted(self, outcomes: Sequence[Outcome]) -> bool:
+    @functools.cached_property
+    def is_trusted(self) -> bool:
         """Whether own trials do not speak against it; one that ended worse than a constant failed.
 
         Exceptions say nothing of it.
         """
-        told = [outcome for outcome in outcomes if not outcome.error]
+        told = [outcome for outcome in self.outcomes if not outcome.error][-_LATEST:]
         chances, known = self.chances([outcome.params for outcome in told])
         failed = np.array([o.failed or (o.skill is not None and o.skill <= 0) for o in told])
         return odds_of_trust(chances[known], failed[known].astype(bool)) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -44,6 +45,11 @@ def advice(**fixed):
     """Return the shipped prior's advice for a rate and an optimizer."""
     roles = {"lr": "learning_rate", "optimizer": "optimizer", "momentum": "momentum"}
     return PriorAdvice(shipped(), FitReader(roles, {**STANDARD, **fixed}))
+
+
+def trusted(outcomes):
+    """Whether the prior is trusted after these trials."""
+    return replace(advice(), outcomes=outcomes).is_trusted
 
 
 # The model
@@ -220,29 +226,27 @@ def test_what_is_outside_of_its_knowledge_is_not_turned_away():
         {"lr": 20.0, "optimizer": "lion", "norm": False},
         {"optimizer": "sgd", "norm": False},
     ]
-    assert says.turned_away(proposals).tolist() == [True, False, False, False]
+    assert (says.risks(proposals) > 0).tolist() == [True, False, False, False]
 
 
 def test_own_trials_overrule_it_within_ten():
     """Two of ten that succeed where it is sure of failing are enough; so are failures elsewhere."""
-    says = advice()
     good = Outcome({"lr": 3e-3, "optimizer": "adam"}, False, skill=0.5)
     sure = Outcome({"lr": 5.0, "optimizer": "adam"}, False, skill=0.5)
     bad = Outcome({"lr": 3e-3, "optimizer": "adam"}, True)
-    assert says.is_trusted([])
-    assert says.is_trusted([good] * 8)
-    assert not says.is_trusted([*[good] * 8, sure, sure])
-    assert not says.is_trusted([good, *[bad] * 4, *[good] * 4])
+    assert trusted([])
+    assert trusted([good] * 8)
+    assert not trusted([*[good] * 8, sure, sure])
+    assert not trusted([good, *[bad] * 4, *[good] * 4])
 
 
 def test_trials_that_ended_worse_than_a_constant_speak_for_it():
     """A trial that completes without having trained is foreseen; an exception says nothing."""
-    says = advice()
     good = [Outcome({"lr": 3e-3, "optimizer": "adam"}, False, skill=0.5)] * 4
     useless = Outcome({"lr": 5.0, "optimizer": "adam"}, False, skill=-9.0)
     raised = Outcome({"lr": 3e-3, "optimizer": "adam"}, True, error="OSError: no")
-    assert says.is_trusted([*good, *[useless] * 4])
-    assert says.is_trusted([*good, *[raised] * 8])
+    assert trusted([*good, *[useless] * 4])
+    assert trusted([*good, *[raised] * 8])
 
 
 def test_every_fifth_of_the_first_proposals_is_tried_out():
@@ -338,7 +342,7 @@ def test_proposals_of_tuners_are_turned_away_and_listed(kind, tmp_path):
     assert "learning_rate=" in listed[0].before
     says = tuner.oracle.robust_prior
     if kind != "Hyperband":  # whose rounds repeat what was tried
-        rejected = says.turned_away(proposed)
+        rejected = says.risks(proposed) > 0
         assert not rejected[[n for n in range(12) if n not in (4, 9)]].any()
     again = proposals(tmp_path / "b", kind=kind)[1]
     drop = "tuner/trial_id"
@@ -393,8 +397,8 @@ def test_a_search_that_is_wrong_for_it_gets_rid_of_it(tmp_path):
     """Where all that it is sure of trains, those that are tried out tell; then all is proposed."""
     tuner, proposed = proposals(tmp_path / "a", count=30, limit_of_training=np.inf)
     says = tuner.oracle.robust_prior
-    assert not says.is_trusted(tuner.oracle._learned().outcomes)
-    sure = says.turned_away(proposed)
+    assert not replace(says, outcomes=tuner.oracle._learned().outcomes).is_trusted
+    sure = says.risks(proposed) > 0
     assert sure[:11].any()
     assert sure[11:].sum() >= 2
 
