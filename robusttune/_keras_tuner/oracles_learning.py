@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 
-from robusttune._keras_tuner.parameters import parameters_of, without_bookkeeping
+from robusttune._keras_tuner.parameters import EPOCHS, parameters_of, without_bookkeeping
 from robusttune._learning import (
     Guidance,
     Lesson,
@@ -160,6 +160,8 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             if trial.status == TrialStatus.FAILED:
                 outcomes.append(Outcome.of_failure(tried, record))
             else:
+                if EPOCHS in trial.hyperparameters.values:  # of use to the failure prior only
+                    tried = {**tried, EPOCHS: trial.hyperparameters.values[EPOCHS]}
                 skill = None if record is None else record.skill
                 outcomes.append(Outcome(tried, False, skill=skill))
         return outcomes

@@ -14,6 +14,7 @@ from robusttune._space.parameters import Choice, Condition, Float, Int, Paramete
 _FAMILIES = frozenset({"Boolean", "Choice", "Fixed", "Float", "Int"})
 # Hyperband keeps its own bookkeeping among the hyperparameter values.
 _BOOKKEEPING = "tuner/"
+EPOCHS = "tuner/epochs"  # of the trial
 
 
 def without_bookkeeping(values: Mapping[Any, Any]) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class FitReader:
         rows: Rows of training data, for the steps; None: not known.
         epochs: Epochs of a fit; None: not known.
         layers_besides: Hidden layers beside those that a hyperparameter counts.
+        epochs_name: What a tuner that gives trials epochs of their own keeps these under, among a
+            trial's values; "": nothing.
     """
 
     roles: Mapping[str, str]
@@ -79,6 +81,7 @@ class FitReader:
     rows: int | None = None
     epochs: int | None = None
     layers_besides: int = 0
+    epochs_name: str = ""
 
     def __call__(self, params: Mapping[str, Any]) -> Fit | None:
         """Return what a fit has with these values, as far as known; None: it is of another kind."""
@@ -100,8 +103,9 @@ class FitReader:
             fit[role] = value
         if fit.get("optimizer", "sgd") != "sgd":
             fit["momentum"] = 0.0
-        if self.rows and self.epochs and "batch_size" in fit:
-            fit["steps"] = math.ceil(self.rows / fit["batch_size"]) * self.epochs
+        epochs = params.get(self.epochs_name, self.epochs)
+        if self.rows and epochs and "batch_size" in fit:
+            fit["steps"] = math.ceil(self.rows / fit["batch_size"]) * epochs
         return fit
 
     def _value(self, role: str, values: Sequence[Any]) -> Any:

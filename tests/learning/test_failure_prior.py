@@ -209,6 +209,13 @@ def test_roles_are_read_from_names_and_choices():
     }
 
 
+def test_epochs_of_a_trials_own_are_counted():
+    """Hyperband gives each trial its own; a proposal has those of the longest."""
+    reader = FitReader({}, {"batch_size": 32}, rows=64, epochs=9, epochs_name="tuner/epochs")
+    assert reader({})["steps"] == 18
+    assert reader({"tuner/epochs": 2})["steps"] == 4
+
+
 # What is turned away
 
 

@@ -10,7 +10,7 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
 from robusttune._keras_tuner.isolated_state import aside
-from robusttune._keras_tuner.parameters import parameters_of
+from robusttune._keras_tuner.parameters import EPOCHS, parameters_of
 from robusttune._keras_tuner.space.build_probe import point
 from robusttune._records import one_line
 from robusttune._space.fits import (
@@ -99,7 +99,7 @@ def reader_of(
     if epochs is None and not any("epoch" in hp.name.lower() for hp in hyperparameters.space):
         epochs = fit_kwargs.get("epochs")
     rows = len(x) if x is not None and "columns" in fixed else None
-    return FitReader(roles, fixed, by_choice, rows, epochs, besides)
+    return FitReader(roles, fixed, by_choice, rows, epochs, besides, EPOCHS)
 
 
 def _differing(fit: Fit, usual: Fit) -> Fit:
