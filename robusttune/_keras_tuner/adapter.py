@@ -28,7 +28,7 @@ from robusttune._keras_tuner.host import TunerTrial, watched
 from robusttune._keras_tuner.hp_hooks import names_asked_for
 from robusttune._keras_tuner.objective_check import (
     cannot_report_objective,
-    is_keras_tuners_fit,
+    fits_as_keras_tuner,
     warn_of_missing_objective,
 )
 from robusttune._keras_tuner.oracle import RobustOracle, make_robust
@@ -89,7 +89,7 @@ class RobustBase(DurableTuner):
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
             self.oracle.hand_out_records()  # of trials that an earlier process ended
-            own_fit = not is_keras_tuners_fit(self)
+            own_fit = not fits_as_keras_tuner(self)
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs, own_fit=own_fit)
             self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
             if not self.oracle.end_order:

@@ -116,6 +116,14 @@ def is_keras_tuners_fit(tuner: Any) -> bool:
     return plain and getattr(type(hypermodel), "fit", None) is keras_tuner.HyperModel.fit
 
 
+def fits_as_keras_tuner(tuner: Any) -> bool:
+    """Whether a class of Keras Tuner's fits, on the data that `search` got; Hyperband's, too."""
+    home = getattr(getattr(type(tuner), "run_trial", None), "__module__", "")
+    hypermodel: Any = getattr(tuner, "hypermodel", None)
+    own = getattr(type(hypermodel), "fit", None) is not keras_tuner.HyperModel.fit
+    return home.partition(".")[0] == "keras_tuner" and not own
+
+
 def cannot_report_objective(tuner: Any) -> bool:
     """Whether no hyperparameter changes what is reported: two far-apart builds compile alike."""
     if not is_keras_tuners_fit(tuner):
