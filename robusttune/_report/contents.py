@@ -153,6 +153,10 @@ class Contents:
 
         Regions whose failures no hyperparameter can avoid (broken data or code) give none.
         """
+        return list(self._suggestions)
+
+    @cached_property
+    def _suggestions(self) -> list[Suggestion]:
         return suggest(self.find_regions(), self.records, self.axes, self._search.space)
 
     @property
