@@ -1,6 +1,8 @@
 # Every target sets up what it needs: a virtual environment in .venv with this package and its tools.
 # Another Python has another one: `make test PYTHON=python3.13` makes .venv-python3.13.
+# EXTRA=test leaves out PyTorch, JAX and the linters, some GB: tests that need them are skipped.
 PYTHON ?= python3
+EXTRA ?= dev
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -23,9 +25,9 @@ test: $(STAMP)
 test-full: $(STAMP)
 	$(BIN)/python $(PYTEST) -m full --timeout 1200
 
-# The same tests with the lowest versions that pyproject.toml allows.
+# The tests of `make test` with the lowest versions that pyproject.toml allows.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python $(PYTEST)
+	$(OLDEST)/bin/python $(PYTEST) -m "not full"
 
 # What the tests run of the package, in their child processes too, but for those that are killed.
 coverage: $(STAMP)
@@ -79,7 +81,7 @@ clean:
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[$(EXTRA)]'
 	touch $(STAMP)
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
