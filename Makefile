@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-full test-oldest coverage lint docs wheel bench bench-full clean
+.PHONY: demo test test-full test-oldest coverage lint docs links wheel bench bench-full clean
 
 demo: $(STAMP)
 	$(BIN)/robusttune demo
@@ -48,6 +48,10 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
+
+# External links: which ones their hosts do not have. The tests check those inside the repository.
+links: $(STAMP)
+	$(BIN)/python docs/links.py
 
 # The wheel, installed into an empty environment, runs the demo and reports on it from elsewhere.
 wheel: $(STAMP)
