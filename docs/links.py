@@ -2,8 +2,8 @@
 
     python docs/links.py [FILE ...]       # without files: the pages and the package
 
-A redirect counts as an answer: where a DOI leads, publishers turn programs away. So does any other
-refusal: it is said, and the link is not checked. A host that cannot be reached, as without a
+A redirect counts as there: where a DOI leads, publishers turn programs away. Any other refusal is
+said, and leaves the link unchecked. A host that cannot be reached, as without a
 network, says nothing about a link. Only a link that its host does not have is an error.
 """
 
