@@ -13,7 +13,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-full test-oldest coverage lint docs links wheel bench bench-full clean
 
-demo: $(STAMP)
+demo: $(VENV)/.package
 	$(BIN)/robusttune demo
 
 PYTEST := -m pytest -n 2 --dist worksteal
@@ -83,10 +83,15 @@ bench-full: $(STAMP)
 clean:
 	rm -rf .venv .venv-* build dist
 
-$(STAMP): pyproject.toml constraints.txt
+# The package alone, which is all that the demo needs, and then the tools.
+$(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
+	touch $@
+
+$(STAMP): $(VENV)/.package
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[$(EXTRA)]'
-	touch $(STAMP)
+	touch $@
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
