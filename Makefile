@@ -64,21 +64,21 @@ wheel: $(STAMP)
 
 # Searches beside Keras Tuner and Optuna, and what the guard costs: some minutes.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/overhead.py --rounds 5 --only "tiny MLP"
+	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.overhead --rounds 5 --only "tiny MLP"
 
 # Every benchmark in full: some hours.
 bench-full: $(STAMP)
-	$(BIN)/python benchmarks/bench.py --full
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/diagnosis.py
-	$(BIN)/python benchmarks/parallel.py
-	$(BIN)/python benchmarks/healthy.py
-	$(BIN)/python benchmarks/regions.py
-	$(BIN)/python benchmarks/sanitize.py search
-	$(BIN)/python benchmarks/trap.py
-	$(BIN)/python benchmarks/learning_rate_caps.py
-	$(BIN)/python benchmarks/with_and_without.py
+	$(BIN)/python -m benchmarks.bench --full
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m evaluation.diagnosis
+	$(BIN)/python -m benchmarks.parallel
+	$(BIN)/python -m evaluation.healthy
+	$(BIN)/python -m benchmarks.regions
+	$(BIN)/python -m benchmarks.sanitize search
+	$(BIN)/python -m benchmarks.trap
+	$(BIN)/python -m benchmarks.learning_rate_caps
+	$(BIN)/python -m evaluation.with_and_without
 
 clean:
 	rm -rf .venv .venv-* build dist

@@ -7,8 +7,8 @@ turns in one process (`peers/contenders.py`). What counts as failed and as waste
 one thread for computing: those of the wall clock on a quiet machine, and still about those on a
 busy one.
 
-    python benchmarks/bench.py              # quick
-    python benchmarks/bench.py --full       # more seeds, longer trials
+    python -m benchmarks.bench              # quick
+    python -m benchmarks.bench --full       # more seeds, longer trials
 
 Prints the tables and writes trials.csv, searches.csv, comparisons.csv, machine.csv and chart.svg
 into benchmarks/results/quick, or benchmarks/results/full.
@@ -23,7 +23,6 @@ import multiprocessing
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -34,12 +33,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1")
-sys.path.insert(0, str(Path(__file__).parent))
 
-from peers.chart import chart
-from peers.contenders import CONTENDERS, Budget, run
-from peers.problems import PROBLEMS
-from peers.summary import (
+from benchmarks.peers.chart import chart
+from benchmarks.peers.contenders import CONTENDERS, Budget, run
+from benchmarks.peers.problems import PROBLEMS
+from benchmarks.peers.summary import (
     Comparison,
     SearchRow,
     TrialRow,

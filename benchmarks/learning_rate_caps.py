@@ -1,11 +1,11 @@
 """Up to which learning rate does anything train at all, per optimizer?
 
-The caps of robusttune.space may only cut what practically never trains. Each optimizer fits six
+The caps of robusttune._space may only cut what practically never trains. Each optimizer fits six
 small models on real data that comes with scikit-learn, for some seeds, at learning rates from 0.03
 to 100. Printed is the share of the fits that train: their validation loss ends at least 10 % below
 that of the best constant prediction.
 
-Usage: python benchmarks/learning_rate_caps.py [--seeds N] [--epochs N] [--optimizers adam,sgd]
+Usage: python -m benchmarks.learning_rate_caps [--seeds N] [--epochs N] [--optimizers adam,sgd]
 """
 
 from __future__ import annotations

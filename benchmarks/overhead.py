@@ -10,7 +10,7 @@ A round gives one ratio guard/keras and one guard/bare, in wall and in CPU time 
 medians over the rounds are printed, with their quartiles. The first epoch of a fit, which traces
 the graph, is timed on its own.
 
-    python benchmarks/overhead.py [--rounds 15] [--only tiny]
+    python -m benchmarks.overhead [--rounds 15] [--only tiny]
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each row is one search in a process of its own. "start" is what passes until the
 child processes import TensorFlow. "trials" is the rest. The speed-up is that of the trials, and in
 brackets of the whole search, against one child at a time.
 
-    python benchmarks/parallel.py [--only sleep,training,cost,many] [--quick]
+    python -m benchmarks.parallel [--only sleep,training,cost,many] [--quick]
 
 - sleep: trials that sleep, so that cores do not matter;
 - training: trials that train a small network on the cores that there are;
@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -48,7 +47,7 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
     import psutil
 
     import robusttune
-    from robusttune.processes import own_memory
+    from robusttune._processes import own_memory
 
     began = time.perf_counter()
     started: list[float] = []
@@ -126,12 +125,10 @@ def search(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[st
 
 def measured(what: str, n_jobs: int | None, trials: int, amount: float) -> dict[str, Any]:
     """Return what `search` returns, in a process of its own."""
-    call = f"import parallel, json; print(json.dumps(parallel.search({what!r}, {n_jobs}, "
-    call += f"{trials}, {amount})))"
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    call = "import json; from benchmarks import parallel; "
+    call += f"print(json.dumps(parallel.search({what!r}, {n_jobs}, {trials}, {amount})))"
     done = subprocess.run(
         [sys.executable, "-c", call],
-        env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -8,7 +8,7 @@ written for.
 
 from __future__ import annotations
 
-from spaces.keras_tuner import KERAS_TUNER
-from spaces.optuna import OPTUNA
+from benchmarks.spaces.keras_tuner import KERAS_TUNER
+from benchmarks.spaces.optuna import OPTUNA
 
 SPACES = (*KERAS_TUNER, *OPTUNA)

@@ -1,7 +1,7 @@
 """How well regions are found: planted shapes, noise, and time, beside a plain decision tree.
 
-    python benchmarks/regions.py                 about ten minutes
-    python benchmarks/regions.py --repeats 5 --noise-studies 50
+    python -m benchmarks.regions                 about ten minutes
+    python -m benchmarks.regions --repeats 5 --noise-studies 50
 
 A search space of seven hyperparameters is sampled at random; trials fail in a planted shape, whose
 borders are no round numbers (the rules that are found prefer those). IoU is measured on 4,000 fresh
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
-from robusttune.regions import Axis, find_regions
+from robusttune._regions import Axis, find_regions
 
 Sample = dict[str, Any]
 OPTIMIZERS = ("sgd", "adam", "rmsprop")

@@ -1,7 +1,7 @@
 """What sanitizing does to the search spaces that people publish, and to a search in a bad one.
 
-    python benchmarks/sanitize.py spaces [--csv FILE]
-    python benchmarks/sanitize.py search [--rates linear|log] [--data digits,diabetes]
+    python -m benchmarks.sanitize spaces [--csv FILE]
+    python -m benchmarks.sanitize search [--rates linear|log] [--data digits,diabetes]
                                          [--seeds N] [--trials N] [--epochs N]
 
 `spaces` prints what becomes of each space in public_spaces.py: its source, and for each changed
@@ -32,16 +32,16 @@ import keras
 import keras_tuner
 import numpy as np
 import optuna
-from public_spaces import SPACES
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from spaces.space import Space
 
+from benchmarks.public_spaces import SPACES
+from benchmarks.spaces.space import Space
 from robusttune import Policy, SearchSpaceWarning
-from robusttune.optuna.space import sanitize_trial
-from robusttune.space import Choice, Float, Int, Parameter
-from robusttune.tuners.space import SpaceSanitizer, neutral
+from robusttune._keras_tuner.space.sanitizer import SpaceSanitizer, neutral
+from robusttune._space import Choice, Float, Int, Parameter
+from robusttune.optuna._space import sanitize_trial
 
 
 def declare(hp: keras_tuner.HyperParameters, parameter: Parameter) -> Any:

@@ -7,7 +7,7 @@ optimum, 0 is perfect), as means over the seeds with their standard errors, and 
 latter with its 95 % interval (bootstrap over the seeds). In the controls nothing fails, or one
 trial in ten fails wherever it is: with NaN ("random"), or with an exception ("stray").
 
-Usage: python benchmarks/trap.py [--seeds N] [--trials N] [--samplers tpe,gp] [--shapes third,none]
+Usage: python -m benchmarks.trap [--seeds N] [--trials N] [--samplers tpe,gp] [--shapes third,none]
        [--dimensions 2,6] [--causes] [--csv FILE]
 
 --causes gives the trials that fail with NaN a record with their cause, as a guarded Keras fit does;
@@ -32,8 +32,8 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from trap_raising import RAISING
 
+from benchmarks.trap_raising import RAISING
 from robusttune import FailureCause, TrialRecord
 from robusttune.optuna import CrashAwareSampler, robust
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from example import write_report
 from sphinx.application import Sphinx
 
 import robusttune
+from docs.example import write_report
 
 project = "robusttune"
 author = "the robusttune authors"

@@ -1,10 +1,10 @@
 """How often a training that does not learn is named, and how often a healthy one is left alone.
 
-    python evaluation/stall.py --out open.jsonl            # the open half
-    python evaluation/stall.py --only xor                  # programs whose name has that text
-    python evaluation/stall.py --diagnose                  # also what robusttune.diagnose says
-    python evaluation/stall.py --sealed --out sealed.jsonl # the other half: once, at the end
-    python evaluation/stall.py --show open.jsonl           # the table of an earlier run
+    python -m evaluation.stall --out open.jsonl            # the open half
+    python -m evaluation.stall --only xor                  # programs whose name has that text
+    python -m evaluation.stall --diagnose                  # also what robusttune.diagnose says
+    python -m evaluation.stall --sealed --out sealed.jsonl # the other half: once, at the end
+    python -m evaluation.stall --show open.jsonl           # the table of an earlier run
 
 A program that fails is right where the cause is one of its labels; `top-1` counts the cause alone,
 silence counts as wrong. A healthy program is right where nothing is said.
@@ -16,13 +16,11 @@ import argparse
 import collections
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent))
 
 SEED = 1
 
@@ -50,7 +48,7 @@ def _read(path: Path | None) -> list[dict[str, Any]]:
 
 
 def _run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    from stall_corpus import is_sealed, programs
+    from evaluation.stall_corpus import is_sealed, programs
 
     rows = _read(arguments.out)
     misses = {row["name"] for row in _read(arguments.misses) if not _is_right(row)}

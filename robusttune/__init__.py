@@ -7,95 +7,70 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from robusttune._deprecation import find_moved_modules
 from robusttune._lazy import lazy_names
 from robusttune._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from robusttune.causes import FailureCause, Symptom
-    from robusttune.data import DataFinding, check_data
-    from robusttune.diagnosis import diagnose
+    from robusttune._causes import FailureCause as FailureCause, Symptom as Symptom
+    from robusttune._data import DataFinding as DataFinding, check_data as check_data
+    from robusttune._diagnosis import diagnose as diagnose
+    from robusttune._keras_tuner import (
+        BayesianOptimization as BayesianOptimization,
+        GridSearch as GridSearch,
+        Hyperband as Hyperband,
+        RandomSearch as RandomSearch,
+        SklearnTuner as SklearnTuner,
+        robust as robust,
+    )
+    from robusttune._plain_fit import Guard as Guard
+    from robusttune._policy import Policy as Policy
+    from robusttune._records import TrialRecord as TrialRecord
+    from robusttune._regions import Region as Region
+    from robusttune._report import Report as Report, Suggestion as Suggestion
     from robusttune.errors import (
-        DataError,
-        HopelessSearchError,
-        InstabilityWarning,
-        RobustTuneError,
-        RobustTuneWarning,
-        SearchSpaceWarning,
-        StoreError,
-        TrialFailure,
-    )
-    from robusttune.plain_fit import Guard
-    from robusttune.policy import Policy
-    from robusttune.records import TrialRecord
-    from robusttune.regions import Region
-    from robusttune.report import Report, Suggestion
-    from robusttune.tuners import (
-        BayesianOptimization,
-        GridSearch,
-        Hyperband,
-        RandomSearch,
-        SklearnTuner,
-        robust,
+        DataError as DataError,
+        HopelessSearchError as HopelessSearchError,
+        InstabilityWarning as InstabilityWarning,
+        RobustTuneError as RobustTuneError,
+        RobustTuneWarning as RobustTuneWarning,
+        SearchSpaceWarning as SearchSpaceWarning,
+        StoreError as StoreError,
+        TrialFailure as TrialFailure,
     )
 
 
-# Public name -> the module that defines it.
+# The list of public names, each with the module that defines it.
 _HOMES = {
-    "BayesianOptimization": "tuners",
+    "BayesianOptimization": "_keras_tuner",
     "DataError": "errors",
-    "DataFinding": "data",
-    "FailureCause": "causes",
-    "GridSearch": "tuners",
-    "Guard": "plain_fit",
+    "DataFinding": "_data",
+    "FailureCause": "_causes",
+    "GridSearch": "_keras_tuner",
+    "Guard": "_plain_fit",
     "HopelessSearchError": "errors",
-    "Hyperband": "tuners",
+    "Hyperband": "_keras_tuner",
     "InstabilityWarning": "errors",
-    "Policy": "policy",
-    "RandomSearch": "tuners",
-    "Region": "regions",
-    "Report": "report",
+    "Policy": "_policy",
+    "RandomSearch": "_keras_tuner",
+    "Region": "_regions",
+    "Report": "_report",
     "RobustTuneError": "errors",
     "RobustTuneWarning": "errors",
     "SearchSpaceWarning": "errors",
-    "SklearnTuner": "tuners",
+    "SklearnTuner": "_keras_tuner",
     "StoreError": "errors",
-    "Suggestion": "report",
-    "Symptom": "causes",
+    "Suggestion": "_report",
+    "Symptom": "_causes",
     "TrialFailure": "errors",
-    "TrialRecord": "records",
-    "check_data": "data",
-    "diagnose": "diagnosis",
-    "robust": "tuners",
+    "TrialRecord": "_records",
+    "check_data": "_data",
+    "diagnose": "_diagnosis",
+    "robust": "_keras_tuner",
 }
 
-__all__ = [
-    "BayesianOptimization",
-    "DataError",
-    "DataFinding",
-    "FailureCause",
-    "GridSearch",
-    "Guard",
-    "HopelessSearchError",
-    "Hyperband",
-    "InstabilityWarning",
-    "Policy",
-    "RandomSearch",
-    "Region",
-    "Report",
-    "RobustTuneError",
-    "RobustTuneWarning",
-    "SearchSpaceWarning",
-    "SklearnTuner",
-    "StoreError",
-    "Suggestion",
-    "Symptom",
-    "TrialFailure",
-    "TrialRecord",
-    "check_data",
-    "diagnose",
-    "robust",
-]
-
-
 if not TYPE_CHECKING:
+    __all__ = sorted(_HOMES)
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)
+
+find_moved_modules()

@@ -1,12 +1,10 @@
 """Old names that still work: each use warns, with the new name and the version that ends the old.
 
-A renamed thing is one line where it used to be::
-
-    # a module that moved: all that is left in the old file
-    __getattr__ = moved("robusttune.guard.trace", to="robusttune.diagnosis.trace", until="0.3")
+A module that moved is one line of the table in `robusttune._moved`. Other renamed things are one
+line where they used to be::
 
     # names that moved out of a module that stays
-    __getattr__ = moved(__name__, {"Axis": "robusttune.space.Axis"}, until="0.3")
+    __getattr__ = moved(__name__, {"Old": "robusttune.New"}, until="0.3")
 
     # an argument
     @renamed_argument("colour", "color", until="0.3")
@@ -17,10 +15,16 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from robusttune._moved import MOVED_MODULES, MOVED_NAMES
 from robusttune.errors import RobustTuneDeprecationWarning
 
 P = ParamSpec("P")
@@ -54,7 +58,7 @@ def moved(
             if name == "__all__":  # `from old import *`, which asks for each of them next
                 home = importlib.import_module(to)
                 return getattr(home, name, [n for n in vars(home) if not n.startswith("_")])
-            new = f"{to}.{name}"
+            new = _public(to, name) or f"{to}.{name}"
         if new is None:
             if others is not None:
                 return others(name)
@@ -97,6 +101,63 @@ def renamed_argument(
         return call
 
     return decorate
+
+
+class MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules by the names that they had in 0.1.
+
+    It is asked last, for modules that do not exist, so that it costs other imports nothing.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return a module whose names are those of the new one; None for any other name."""
+        new = _new_module(fullname)
+        try:
+            if new is None or importlib.util.find_spec(new) is None:
+                return None
+        except ModuleNotFoundError:  # what it would lie in is no package
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Give it the names of the new module; touching one warns."""
+        old = module.__name__
+        names = MOVED_NAMES.get(old.partition(".")[2])
+        vars(module)["__getattr__"] = moved(old, names, to=_new_module(old), until="0.3")
+
+
+def find_moved_modules() -> None:
+    """Let old names of modules be imported."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(MovedModules())
+
+
+def _new_module(old: str) -> str | None:
+    """Return the module that an old name stands for now; None: the name is none of ours."""
+    package, _, name = old.partition(".")
+    head, rest = name, ""
+    while package == "robusttune" and head:
+        if head in MOVED_MODULES:
+            return f"robusttune.{MOVED_MODULES[head]}{rest}"
+        head, _, last = head.rpartition(".")
+        rest = f".{last}{rest}"
+    return None
+
+
+def _public(module: str, name: str) -> str | None:
+    """Return the public name of what a module defines; None: it has none."""
+    parts = module.split(".")
+    for i in range(1, len(parts)):
+        package = ".".join(parts[:i])
+        homes = getattr(sys.modules.get(package), "_HOMES", {})
+        if name in homes and f"{module}.".startswith(f"{package}.{homes[name]}."):
+            return f"{package}.{name}"
+    return None
 
 
 def _named(path: str) -> Any:

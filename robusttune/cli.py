@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robusttune._validation import path
 from robusttune._version import __version__
-from robusttune.arguments import path
 
 if TYPE_CHECKING:
-    from robusttune.report import Report
+    from robusttune._report import Report
+
+__all__ = ["main"]
 
 OK = 0
 GATE_FAILED = 1
@@ -101,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from robusttune.demo import TRIALS
+    from robusttune._demo import TRIALS
 
     parser = argparse.ArgumentParser(prog="robusttune", description=__doc__)
     parser.add_argument("--version", action="version", version=f"robusttune {__version__}")
@@ -145,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from robusttune import demo
+    from robusttune import _demo as demo
 
     directory = path("DIR", arguments.directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -174,7 +176,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from robusttune.report.live import LivePage, LiveServer
+    from robusttune._report.live import LivePage, LiveServer
 
     page = LivePage(arguments.source, arguments.study, planned=arguments.trials)
     with LiveServer(page, arguments.port) as server:
@@ -219,8 +221,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(report: Report, target: Path) -> Path:
-    from robusttune.files import write_output
-    from robusttune.report.bundle import contents_of, listed, zipped
+    from robusttune._files import write_output
+    from robusttune._report.bundle import contents_of, listed, zipped
 
     files = contents_of(report)
     print(f"In {target}, for a bug report:\n{listed(files)}")  # noqa: T201
@@ -229,8 +231,8 @@ def _bundle(report: Report, target: Path) -> Path:
 
 
 def _read(source: str, study: str | None) -> Report:
-    from robusttune.report import Report
-    from robusttune.report.sources import read
+    from robusttune._report import Report
+    from robusttune._report.sources import read
 
     return Report(read(source, study))
 

@@ -19,8 +19,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from robusttune.findings import Findings
-    from robusttune.records import TrialRecord
+    from robusttune._findings import Findings
+    from robusttune._records import TrialRecord
+
+__all__ = [
+    "DataError",
+    "HopelessSearchError",
+    "InstabilityWarning",
+    "OtherProjectError",
+    "RobustTuneDeprecationWarning",
+    "RobustTuneError",
+    "RobustTuneWarning",
+    "SearchSpaceWarning",
+    "StoreError",
+    "TrialFailure",
+]
 
 
 class RobustTuneError(Exception):

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from robusttune.arguments import collection, instance, require
-from robusttune.records import TrialRecord
-from robusttune.regions import Axis, Condition, Region
-from robusttune.regions.axes import is_number
-from robusttune.report import Report
-from robusttune.report.marks import (
+from robusttune._records import TrialRecord
+from robusttune._regions import Axis, Condition, Region
+from robusttune._regions.axes import is_number
+from robusttune._report import Report
+from robusttune._report.marks import (
     LIGHT,
     Mark,
     Marks,
@@ -23,7 +22,8 @@ from robusttune.report.marks import (
     plane_of,
     slanted_area,
 )
-from robusttune.report.search import objective_of
+from robusttune._report.search_data import objective_of
+from robusttune._validation import collection, instance, require
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -1,7 +1,7 @@
 """A further host, as its author would write it: a loop that samples, trains and keeps a JSON file.
 
-It knows robusttune by the seam alone: `TrialHost` and `TrialRun` for a trial, and for a report
-what `robusttune.report.sources.register` asks for.
+It knows robusttune by `robusttune.hosts` alone: `TrialHost` and `TrialRun` for a trial, and for a
+report what `register` asks for.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from robusttune import Policy, Report, TrialRecord
-from robusttune.records import text_of
-from robusttune.report.search import Search
-from robusttune.report.space_change import Narrowing, SpaceChange
-from robusttune.space import Choice, Float, Parameter, sanitize
-from robusttune.space.roles import role_by_name
-from robusttune.trial_run import NoObjectiveError, RecordCallback, TrialRun, hand_out
+from robusttune.hosts import (
+    Choice,
+    Float,
+    Narrowing,
+    NoObjectiveError,
+    Parameter,
+    RecordCallback,
+    Search,
+    SpaceChange,
+    TrialRun,
+    hand_out,
+    role_by_name,
+    sanitize,
+)
 
 Objective = Callable[[Mapping[str, Any]], float]
 
@@ -50,7 +58,7 @@ class LoopTrial:
 
     def error_text(self, error: Exception) -> str:
         """As everywhere."""
-        return text_of(error)
+        return f"{type(error).__name__}: {error}"
 
     def read(self) -> TrialRecord | None:
         """What this process has stored."""

@@ -6,18 +6,15 @@ import csv
 import math
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from benchmarks.peers.chart import chart
+from benchmarks.peers.log import Epoch, Moment, SearchLog, Trial
+from benchmarks.peers.summary import compare, search_row, trial_rows
+from tests import ROOT
 
-from peers.chart import chart
-from peers.log import Epoch, Moment, SearchLog, Trial
-from peers.summary import compare, search_row, trial_rows
-
-BENCH = Path(__file__).parents[1] / "benchmarks" / "bench.py"
 CONSTANT = 1.0
 
 
@@ -100,10 +97,11 @@ def test_the_benchmark_runs(tmp_path):
     """All contenders run all their trials, and every result is written."""
     subprocess.run(
         [
-            *(sys.executable, str(BENCH)),
+            *(sys.executable, "-m", "benchmarks.bench"),
             *("--problems", "wine", "--trials", "1", "--epochs", "1", "--seeds", "1"),
             *("--jobs", "1", "--results", str(tmp_path)),
         ],
+        cwd=ROOT,
         check=True,
         capture_output=True,
     )

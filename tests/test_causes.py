@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from robusttune.causes import FailureCause, Treatment
-from robusttune.diagnosis.replay.intervention import Intervention
+from robusttune._causes import FailureCause, Treatment
+from robusttune._diagnosis.replay.intervention import Intervention
 
 INDEPENDENT = {"non_finite_data", "code_error", "crashed"}
 OPEN = {"label_mismatch", "unsafe_metric", "out_of_memory", "timeout", "unknown"}

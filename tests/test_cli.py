@@ -173,7 +173,7 @@ def test_command_loads_no_tensorflow(project):
 
 def test_help_of_the_demo_says_how_many_trials_it_runs(capsys):
     """As many as it runs."""
-    from robusttune.demo import TRIALS
+    from robusttune._demo import TRIALS
 
     with pytest.raises(SystemExit):
         main(["demo", "--help"])

@@ -23,10 +23,12 @@ import pytest
 import tensorflow as tf
 
 import robusttune
-from robusttune._compat import keras as keras_api
-from robusttune._compat import keras_tuner as keras_tuner_api
-from robusttune._compat import optuna as optuna_api
-from robusttune._compat import tensorflow as tensorflow_api
+from robusttune._compat import (
+    keras as keras_api,
+    keras_tuner as keras_tuner_api,
+    optuna as optuna_api,
+    tensorflow as tensorflow_api,
+)
 
 PACKAGE = Path(robusttune.__file__).parent
 COMPAT = PACKAGE / "_compat"
@@ -135,7 +137,7 @@ def test_import_is_light(module: str, hosts: tuple[str, ...]) -> None:
 
 
 def test_the_loss_tracker_is_of_the_model() -> None:
-    """Keras's train steps update it; tests/guard_checks.py has more of PyTorch and JAX."""
+    """Keras's train steps update it; tests/guard/guard_checks.py has more of PyTorch and JAX."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     assert keras_api.loss_tracker_of(model) is None
     model.compile("sgd", "mse")

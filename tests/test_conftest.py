@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import skipped_lines
+from tests.conftest import skipped_lines
 
 
 def test_skipped_tests_are_counted_with_the_way_to_run_them() -> None:

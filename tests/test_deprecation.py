@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -15,6 +17,7 @@ import pytest
 
 from robusttune import Report, RobustTuneWarning, TrialRecord
 from robusttune._deprecation import moved, renamed_argument
+from robusttune._moved import MOVED_MODULES, MOVED_NAMES
 from robusttune.errors import RobustTuneDeprecationWarning
 
 
@@ -71,12 +74,10 @@ def test_renamed_argument_keeps_the_function() -> None:
 
 def test_guard_trace_has_moved() -> None:
     """Every old way to import from it works, and says where the new place is."""
-    from robusttune.diagnosis import trace
+    from robusttune._diagnosis import trace
 
     old: Any = importlib.import_module("robusttune.guard.trace")
-    text = (
-        r"robusttune\.guard\.trace\.FitTrace is now robusttune\.diagnosis\.trace\.FitTrace; .* 0\.3"
-    )
+    text = r"\.guard\.trace\.FitTrace is now robusttune\._diagnosis\.trace\.FitTrace; .* 0\.3"
     with pytest.warns(RobustTuneDeprecationWarning, match=text) as caught:
         from robusttune.guard.trace import FitTrace
     assert FitTrace is trace.FitTrace
@@ -85,6 +86,70 @@ def test_guard_trace_has_moved() -> None:
         assert old.Batch is trace.Batch
     with pytest.raises(AttributeError, match=r"robusttune\.guard\.trace.* no attribute 'NoSuch'"):
         _ = old.NoSuch
+
+
+# Modules that need an extra, and so cannot be imported everywhere.
+EXTRAS = ("executors.", "trackers.", "optuna.dashboard")
+
+
+@pytest.mark.parametrize("old", sorted(MOVED_MODULES))
+def test_modules_of_old_names_are_those_of_the_new_ones(old: str) -> None:
+    """What the new module defines has the old name too, with a warning that says where it is."""
+    new = f"robusttune.{MOVED_MODULES[old]}"
+    if old.startswith(EXTRAS):
+        assert importlib.util.find_spec(new) is not None
+        assert importlib.util.find_spec(f"robusttune.{old}") is not None
+        return
+    home = importlib.import_module(new)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module: Any = importlib.import_module(f"robusttune.{old}")
+    name = next((name for name in dir(home) if not name.startswith("__")), None)
+    if name is None:  # a package with nothing but modules in it
+        assert home.__path__
+        return
+    with pytest.warns(RobustTuneDeprecationWarning, match=rf"\.{old}\.{name} is now .*\.{name};"):
+        assert getattr(module, name) is getattr(home, name)
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "new"),
+    [
+        ("policy", "Policy", "robusttune.Policy"),
+        ("tuners", "RandomSearch", "robusttune.RandomSearch"),
+        ("tuners.adapter", "robust", "robusttune.robust"),
+        ("guard", "Guard", "robusttune.Guard"),
+        ("report.report", "Report", "robusttune.Report"),
+        ("optuna.sampler", "CrashAwareSampler", "robusttune.optuna.CrashAwareSampler"),
+        *(
+            (module, name, full)
+            for module, names in MOVED_NAMES.items()
+            for name, full in names.items()
+        ),
+    ],
+)
+def test_a_public_name_is_told_where_there_is_one(old: str, name: str, new: str) -> None:
+    """Rather than the private module that defines it."""
+    module: Any = importlib.import_module(f"robusttune.{old}")
+    home, _, public = new.rpartition(".")
+    with pytest.warns(RobustTuneDeprecationWarning, match=rf"{old}\.{name} is now {new};"):
+        assert getattr(module, name) is getattr(importlib.import_module(home), public)
+
+
+def test_modules_that_never_were_are_not_found() -> None:
+    """As any others."""
+    for name in ("robusttune.no_such", "robusttune.diagnosis.no_such", "robusttune.tuners.a.b"):
+        with pytest.raises(ImportError, match="No module named"):
+            importlib.import_module(name)
+
+
+def test_what_was_pickled_by_an_old_name_is_read() -> None:
+    """Samplers are kept so between the runs of a study."""
+    from robusttune.optuna import CrashAwareSampler
+
+    with pytest.warns(RobustTuneDeprecationWarning):
+        read = pickle.loads(b"crobusttune.optuna.sampler\nCrashAwareSampler\n.")
+    assert read is CrashAwareSampler
 
 
 def test_star_import_of_a_moved_module_works(old: types.ModuleType) -> None:

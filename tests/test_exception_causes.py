@@ -19,7 +19,7 @@ from keras import layers
 from sklearn import ensemble, linear_model, metrics, model_selection, neighbors, preprocessing, svm
 from sklearn.decomposition import PCA
 
-from robusttune.exception_causes import classify_error, classify_message
+from robusttune._exception_causes import classify_error, classify_message
 
 X, Y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
 HOLES = np.where(X == 5, np.nan, X)
@@ -441,3 +441,47 @@ def test_reading_messages_takes_time_in_proportion_to_their_length() -> None:
         classify_message(text)
         classify_message(f"Traceback (most recent call last):\n{text}")
         assert time.perf_counter() - began < 5
+
+
+def _torch_refuses(name: str) -> BaseException:
+    """Return what PyTorch raises."""
+    import torch
+    from torch.nn import functional as nn
+
+    ones = torch.ones
+    refused = {
+        "label": lambda: nn.cross_entropy(ones(2, 4), torch.tensor([1, 4])),
+        "negative label": lambda: nn.nll_loss(ones(2, 4), torch.tensor([1, -1])),
+        "category": lambda: nn.embedding(torch.tensor([7]), ones(5, 3)),
+        "matrices": lambda: ones(2, 3) @ ones(4, 2),
+        "sum": lambda: ones(2, 3) + ones(2, 4),
+        "reshape": lambda: ones(6).reshape(4, 2),
+        "joined": lambda: torch.cat([ones(2, 3), ones(3, 4)], 1),
+        "channels": lambda: nn.conv2d(ones(1, 3, 8, 8), ones(4, 1, 3, 3)),
+        "kernel": lambda: nn.conv2d(ones(1, 1, 2, 2), ones(4, 1, 3, 3)),
+        "list": lambda: [1, 2][3],
+    }
+    with pytest.raises((RuntimeError, IndexError)) as raised:
+        refused[name]()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("label", "label_mismatch"),
+        ("negative label", "label_mismatch"),
+        *((n, "invalid_model") for n in ("category", "matrices", "sum", "reshape", "joined")),
+        ("channels", "invalid_model"),
+        ("kernel", "invalid_model"),
+        ("list", "code_error"),
+    ],
+)
+def test_pytorchs_words_for_labels_and_shapes(name: str, cause: str) -> None:
+    """Its RuntimeError and IndexError say the same as TensorFlow's InvalidArgumentError."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    error = _torch_refuses(name)
+    found = classify_error(error)
+    assert found is not None
+    assert str(found.cause) == cause
+    assert str(classify_message("".join(traceback.format_exception(error))).cause) == cause

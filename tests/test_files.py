@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from robusttune import Report, TrialRecord
-from robusttune.files import write_output
-from robusttune.tuners.files import write_atomically
+from robusttune._files import write_output
+from robusttune._keras_tuner.project.files import write_atomically
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_report_goes_where_a_link_leads(report: Report, tmp_path: Path) -> Non
 def test_a_report_goes_into_a_pipe(report: Report) -> None:
     """/dev/stdout and the like are written to, and stay what they are."""
     code = (
-        "from pathlib import Path; from robusttune.files import write_output;"
+        "from pathlib import Path; from robusttune._files import write_output;"
         "write_output(Path('/dev/stdout'), b'page')"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 
 import robusttune
 from robusttune import HopelessSearchError, Policy, TrialRecord
-from robusttune.hopeless import why_hopeless
+from robusttune._hopeless import why_hopeless
 
 
 def failed(cause: str, error: str | None = None) -> TrialRecord:

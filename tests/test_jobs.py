@@ -12,10 +12,10 @@ from sklearn.linear_model import Ridge
 
 import robusttune
 from robusttune import Policy
-from robusttune.causes import FailureCause
-from robusttune.isolation.ending import Ending, KernelKills
-from robusttune.jobs import jobs_here, jobs_on_executor
-from robusttune.machine import cgroup_quota, share_of, usable_cores
+from robusttune._causes import FailureCause
+from robusttune._isolation.ending import Ending, KernelKills
+from robusttune._jobs import jobs_here, jobs_on_executor
+from robusttune._machine import cgroup_quota, share_of, usable_cores
 
 
 @pytest.mark.parametrize("n_jobs", [0, True, False, -2, 1.0, "all", [2]])
@@ -41,7 +41,7 @@ def test_jobs_here(
     n_jobs: Any, gpus: int, cores: int, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One a GPU, or by the cores that this process may use."""
-    monkeypatch.setattr("robusttune.jobs.usable_cores", lambda: cores)
+    monkeypatch.setattr("robusttune._jobs.usable_cores", lambda: cores)
     assert jobs_here(n_jobs, [str(n) for n in range(gpus)]) == jobs
 
 
@@ -88,13 +88,13 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatc
     """By its affinity and by its cgroup, and never none."""
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1, 5, 7}, raising=False)
     for quota, cores in ((None, 3), (2.5, 2), (0.5, 1), (16.0, 3)):
-        monkeypatch.setattr("robusttune.machine.cgroup_quota", lambda q=quota: q)
+        monkeypatch.setattr("robusttune._machine.cgroup_quota", lambda q=quota: q)
         assert usable_cores() == cores
 
 
 def test_a_process_gets_its_share_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads and a GPU, but for what the user has set himself."""
-    monkeypatch.setattr("robusttune.machine.usable_cores", lambda: 8)
+    monkeypatch.setattr("robusttune._machine.usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
     share = share_of(1, 3, ["GPU-a", "GPU-b", "GPU-c"])

@@ -11,23 +11,23 @@ import keras
 import pytest
 
 from robusttune import Policy
+from robusttune._report import sources
+from robusttune._space import Choice, Float
 from robusttune.cli import main
-from robusttune.report import sources
-from robusttune.space import Choice, Float
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of the host, registered for one test."""
     monkeypatch.setattr(sources, "_HOSTS", dict(sources._HOSTS))
-    import loop_host
+    from tests import loop_host
 
     sources.register(
         sources.Host(
             name="loop",
             title="The Loop",
-            reader="loop_host",
-            code="loop_host",
+            reader="tests.loop_host",
+            code="tests.loop_host",
             reads=lambda source: source.endswith(".loop"),
         )
     )

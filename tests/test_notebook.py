@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from robusttune import Policy, TrialRecord
-from robusttune.report.words import count_of_causes
+from robusttune._report.words import count_of_causes
 
 SEARCH = """
 import keras

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import robusttune
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGE = ("report.html.jinja", "style.css", "page.js")
 
 
@@ -38,7 +38,7 @@ def test_wheel_has_all_that_is_needed(wheel: Path) -> None:
     info = f"robusttune-{robusttune.__version__}.dist-info"
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "robusttune").rglob("*.py")}
-    page = {f"robusttune/report/page/{name}" for name in PAGE}
+    page = {f"robusttune/_report/page/{name}" for name in PAGE}
     assert modules | page | {"robusttune/py.typed", f"{info}/licenses/LICENSE"} <= names
     assert {name.split("/")[0] for name in names} == {"robusttune", info}
     assert not any(name.endswith((".pyc", ".csv")) for name in names)

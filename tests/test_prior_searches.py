@@ -12,14 +12,14 @@ import pytest
 from keras_tuner import oracles
 
 from robusttune import FailureCause, Policy, Report, TrialRecord
+from robusttune._keras_tuner.oracle import RobustOracle, make_robust
+from robusttune._keras_tuner.oracles_learning import learning_mixin
+from robusttune._learning import EarlierSearch, Guidance, Outcome, learn
+from robusttune._learning.earlier import is_trusted
+from robusttune._prior_searches import PriorSearches
+from robusttune._space import Choice, Float
 from robusttune.errors import SearchSpaceWarning, StoreError
-from robusttune.learning import EarlierSearch, Guidance, Outcome, learn
-from robusttune.learning.earlier import is_trusted
 from robusttune.optuna import CrashAwareSampler, robust
-from robusttune.prior_searches import PriorSearches
-from robusttune.space import Choice, Float
-from robusttune.tuners.oracle import RobustOracle, make_robust
-from robusttune.tuners.oracles_learning import learning_mixin
 
 RATE = Float("learning_rate", 1e-5, 1.0, log=True)
 SPACE = {"learning_rate": RATE, "optimizer": Choice("optimizer", ("sgd", "adam"))}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from robusttune import FailureCause, TrialRecord, diagnose
-from robusttune.privacy import EVIDENCE, LEFT_OUT, shareable
+from robusttune._privacy import EVIDENCE, LEFT_OUT, shareable
 
 SECRET = "swordfish"
 
@@ -72,7 +72,7 @@ def test_a_hyperparameter_that_names_the_machine_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is one word too."""
-    from robusttune import privacy
+    from robusttune import _privacy as privacy
 
     monkeypatch.setattr(platform, "node", lambda: "Render-17.example.org")
     privacy._names_of_this_machine.cache_clear()

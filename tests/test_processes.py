@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from robusttune import processes
-from robusttune.processes import is_gone, out_of_memory_kills, own_memory, this_process
+from robusttune import _processes as processes
+from robusttune._processes import is_gone, out_of_memory_kills, own_memory, this_process
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-NOTE = "import json; from robusttune.processes import this_process as n; print(json.dumps(n()));"
+NOTE = "import json; from robusttune._processes import this_process as n; print(json.dumps(n()));"
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import robusttune
+from tests import ROOT
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -100,7 +100,7 @@ PROMISES = ["no code runs", "127.0.0.1", "--bundle", "content-security-policy", 
 
 @pytest.mark.parametrize("promise", PROMISES)
 def test_security_page_has_its_promises(promise: str) -> None:
-    """What tests/test_security.py and others hold."""
+    """What tests/keras_tuner/test_security.py and others hold."""
     assert promise in (ROOT / "SECURITY.md").read_text(encoding="utf-8").lower()
 
 

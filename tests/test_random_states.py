@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from robusttune._compat.keras import global_state_apart
-from robusttune.random_states import (
+from robusttune._random_states import (
     capture_random_states,
     restore_random_states,
     untouched_keras_generator,
@@ -118,7 +118,7 @@ def test_global_state_apart_leaves_no_trace() -> None:
 def test_random_states_load_neither_tensorflow_nor_keras() -> None:
     """They are captured where they are loaded, and nothing is loaded for that."""
     code = (
-        "import sys; from robusttune.random_states import untouched_randomness\n"
+        "import sys; from robusttune._random_states import untouched_randomness\n"
         "with untouched_randomness(): pass\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )

@@ -16,15 +16,10 @@ import pytest
 import robusttune
 from robusttune import Guard, Policy, TrialRecord
 from robusttune.optuna import TrialGuard, records_of, robust
+from tests import ROOT
+from tests.zoo import linear
 
 Seen = list[tuple[Any, TrialRecord]]
-
-
-def model_of(rate: float) -> keras.Model:
-    """A linear model."""
-    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(rate), "mse")
-    return model
 
 
 class Lottery(keras_tuner.RandomSearch):
@@ -88,7 +83,7 @@ def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
     """It may hold what cannot be sent, and need not know of the child."""
     seen: list[int] = []
     tuner = robusttune.RandomSearch(
-        lambda hp: model_of(hp.Float("rate", 1e-3, 1e-2)),
+        lambda hp: linear(hp.Float("rate", 1e-3, 1e-2)),
         objective="loss",
         max_trials=2,
         directory=str(tmp_path),
@@ -102,8 +97,7 @@ def test_tuner_a_callback_stays_in_the_searchs_process(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-sys.path.insert(0, {tests!r})
-from test_record_callbacks import lottery
+from tests.test_record_callbacks import lottery
 def note(trial, record):
     with open({log!r}, "a") as file:
         file.write(trial.trial_id + " ")
@@ -119,10 +113,10 @@ tuner.search()
 @pytest.mark.full
 def test_tuner_a_call_that_ends_the_process_is_not_made_again(tmp_path: Path) -> None:
     """Killed in the middle of a callback, a search goes on with the next trial's."""
-    log, tests = tmp_path / "log", str(Path(__file__).parent)
+    log = tmp_path / "log"
     for kill in (True, False):
-        code = KILLED.format(tests=tests, log=str(log), folder=str(tmp_path), kill=kill)
-        subprocess.run([sys.executable, "-c", code], check=not kill, capture_output=True)
+        code = KILLED.format(log=str(log), folder=str(tmp_path), kill=kill)
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=not kill, capture_output=True)
     assert log.read_text().split() == ["0", "1", "2", "3", "4"]
 
 
@@ -166,12 +160,12 @@ def test_guard_each_plain_fit_once(regression: Any) -> None:
     note = [lambda trial, record: seen.append((trial, record))]
     guard = Guard(record_callbacks=note)
     for rate in (1e-3, 1e6):
-        model_of(rate).fit(*regression, epochs=2, verbose=0, callbacks=[guard])
+        linear(rate).fit(*regression, epochs=2, verbose=0, callbacks=[guard])
     assert [(trial, record.unstable) for trial, record in seen] == [(None, False), (None, True)]
     assert seen[-1][1] == guard.record
 
     def objective(trial: Any) -> float:
-        fit = model_of(1e-3).fit(*regression, verbose=0, callbacks=[TrialGuard(trial)])
+        fit = linear(1e-3).fit(*regression, verbose=0, callbacks=[TrialGuard(trial)])
         return float(fit.history["loss"][-1])
 
     optuna.create_study().optimize(robust(objective, record_callbacks=note), n_trials=1)

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import robusttune
 from robusttune import FailureCause, TrialRecord
-from robusttune.records import MAX_BYTES
+from robusttune._records import MAX_BYTES
 
 JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure, TrialRecord
-from robusttune.diagnosis.trace import FitTrace
-from robusttune.findings import Findings
-from robusttune.trial_run import NoObjectiveError, TrialRun, hand_out
+from robusttune._diagnosis.trace import FitTrace
+from robusttune._findings import Findings
+from robusttune._trial_run import NoObjectiveError, TrialRun, hand_out
 
 DEAD = Findings(symptom=Symptom.STALLED, cause=FailureCause.DEAD_RELU, cut_short=False)
 LATE = Findings(symptom=Symptom.DIVERGED, cause=FailureCause.UNSCALED_DATA, cut_short=False)

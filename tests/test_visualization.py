@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from test_report_html import search
 
-from robusttune import Report, TrialRecord
-from robusttune import visualization as plots
+from robusttune import Report, TrialRecord, visualization as plots
+from tests.report.test_html import search
 
 FUNCTIONS = [plots.plot_regions, plots.plot_marginals, plots.plot_timeline, plots.plot_causes]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from peers.summary import SearchRow
-from robusttune.report.draw import Drawing, Scale
+from benchmarks.peers.summary import SearchRow
+from robusttune._report.svg import Drawing, Scale
 
 _WIDTH = 760.0
 _STYLE = (

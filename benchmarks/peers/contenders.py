@@ -22,8 +22,8 @@ import optuna
 from optuna_integration import KerasPruningCallback
 
 import robusttune
-from peers.log import EpochLog, SearchLog
-from peers.problems import Data, Problem
+from benchmarks.peers.log import EpochLog, SearchLog
+from benchmarks.peers.problems import Data, Problem
 from robusttune.optuna import CrashAwareSampler, TrialGuard, robust
 
 

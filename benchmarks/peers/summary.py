@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from peers.log import Epoch, SearchLog, Trial
+from benchmarks.peers.log import Epoch, SearchLog, Trial
 
 _FAR_WORSE = 10.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from robusttune.space import Choice, Float, Int, Parameter
-from spaces.space import Space
+from benchmarks.spaces.space import Space
+from robusttune._space import Choice, Float, Int, Parameter
 
 _TUNER = "keras-tuner "
 

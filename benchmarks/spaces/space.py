@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from robusttune.space import Parameter
+from robusttune._space import Parameter
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import hashlib
 from importlib import import_module
 from pathlib import Path
 
-from stall_corpus.program import Program
+from evaluation.stall_corpus.program import Program
 
 _MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*_[0-9].py"))
 
@@ -24,7 +24,7 @@ def programs() -> list[Program]:
     found = [
         program
         for module in _MODULES
-        for program in import_module(f"stall_corpus.{module}").PROGRAMS
+        for program in import_module(f"evaluation.stall_corpus.{module}").PROGRAMS
     ]
     names = [program.name for program in found]
     assert len(set(names)) == len(names), "names are unique"

@@ -17,7 +17,7 @@ from sklearn.datasets import (
 )
 from sklearn.preprocessing import MinMaxScaler, scale
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

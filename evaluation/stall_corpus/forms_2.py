@@ -8,8 +8,17 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from stall_corpus._forms_data import bars, digits, discs, prices, recall, reviews, tags, waves
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus._forms_data import (
+    bars,
+    digits,
+    discs,
+    prices,
+    recall,
+    reviews,
+    tags,
+    waves,
+)
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

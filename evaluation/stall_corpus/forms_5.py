@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import layers, ops, regularizers
 
-from stall_corpus._forms_data import bars, digits, discs, recall, reviews, tags, waves
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus._forms_data import bars, digits, discs, recall, reviews, tags, waves
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

@@ -10,7 +10,7 @@ from keras.models import Sequential
 from sklearn import datasets
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

@@ -9,7 +9,7 @@ from keras import callbacks, layers, optimizers
 from keras.optimizers import schedules
 from sklearn import datasets
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 from sklearn import datasets
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

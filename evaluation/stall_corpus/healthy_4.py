@@ -9,7 +9,7 @@ from keras import Input, Model, Sequential, layers, ops
 from keras.optimizers import SGD, Adam, RMSprop
 from sklearn import datasets
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

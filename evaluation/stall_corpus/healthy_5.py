@@ -11,7 +11,7 @@ from keras.optimizers import SGD, Adam
 from sklearn import datasets
 from sklearn.preprocessing import PolynomialFeatures
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

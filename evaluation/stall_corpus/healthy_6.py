@@ -10,7 +10,7 @@ from keras import Model, Sequential, layers, ops
 from keras.optimizers import SGD, Adam
 from sklearn import datasets
 
-from stall_corpus.program import Programs, Setup
+from evaluation.stall_corpus.program import Programs, Setup
 
 PROGRAMS = Programs()
 

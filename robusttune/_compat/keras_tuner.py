@@ -34,8 +34,7 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.distribute.oracle_client import TIMEOUT as CHIEF_SECONDS
-from keras_tuner.src.distribute.oracle_client import OracleClient
+from keras_tuner.src.distribute.oracle_client import TIMEOUT as CHIEF_SECONDS, OracleClient
 from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
 from keras_tuner.src.engine import oracle as oracle_module
 from keras_tuner.src.engine.metrics_tracking import MetricsTracker

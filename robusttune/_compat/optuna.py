@@ -20,8 +20,7 @@ from optuna.progress_bar import _ProgressBar
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
 from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
-from optuna.study import Study
-from optuna.study import study as study_module
+from optuna.study import Study, study as study_module
 from optuna.trial import FixedTrial, FrozenTrial
 from sqlalchemy import event
 

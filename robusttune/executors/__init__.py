@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 from robusttune._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from robusttune.executors.loky import LokyExecutor
-    from robusttune.executors.ray import RayExecutor
-    from robusttune.executors.slurm import SlurmExecutor
+    from robusttune.executors._loky import LokyExecutor as LokyExecutor
+    from robusttune.executors._ray import RayExecutor as RayExecutor
+    from robusttune.executors._slurm import SlurmExecutor as SlurmExecutor
 
-# Public name -> the module of this package that defines it.
-_HOMES = {"LokyExecutor": "loky", "RayExecutor": "ray", "SlurmExecutor": "slurm"}
-
-__all__ = ["LokyExecutor", "RayExecutor", "SlurmExecutor"]
-
+# The list of public names, each with the module that defines it.
+_HOMES = {"LokyExecutor": "_loky", "RayExecutor": "_ray", "SlurmExecutor": "_slurm"}
 
 if not TYPE_CHECKING:
+    __all__ = sorted(_HOMES)
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -10,38 +10,27 @@ from typing import TYPE_CHECKING
 from robusttune._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from robusttune.optuna.callback import FailureReportCallback
-    from robusttune.optuna.dashboard import publish_to_dashboard
-    from robusttune.optuna.guard import TrialGuard
-    from robusttune.optuna.objective import robust
-    from robusttune.optuna.optimize import optimize
-    from robusttune.optuna.records import records_of
-    from robusttune.optuna.sampler import CrashAwareSampler
-    from robusttune.optuna.space import sanitize_trial
+    from robusttune.optuna._callback import FailureReportCallback as FailureReportCallback
+    from robusttune.optuna._dashboard import publish_to_dashboard as publish_to_dashboard
+    from robusttune.optuna._guard import TrialGuard as TrialGuard
+    from robusttune.optuna._objective import robust as robust
+    from robusttune.optuna._optimize import optimize as optimize
+    from robusttune.optuna._records import records_of as records_of
+    from robusttune.optuna._sampler import CrashAwareSampler as CrashAwareSampler
+    from robusttune.optuna._space import sanitize_trial as sanitize_trial
 
-# Public name -> the module of this package that defines it.
+# The list of public names, each with the module that defines it.
 _HOMES = {
-    "CrashAwareSampler": "sampler",
-    "FailureReportCallback": "callback",
-    "TrialGuard": "guard",
-    "optimize": "optimize",
-    "publish_to_dashboard": "dashboard",
-    "records_of": "records",
-    "robust": "objective",
-    "sanitize_trial": "space",
+    "CrashAwareSampler": "_sampler",
+    "FailureReportCallback": "_callback",
+    "TrialGuard": "_guard",
+    "optimize": "_optimize",
+    "publish_to_dashboard": "_dashboard",
+    "records_of": "_records",
+    "robust": "_objective",
+    "sanitize_trial": "_space",
 }
 
-__all__ = [
-    "CrashAwareSampler",
-    "FailureReportCallback",
-    "TrialGuard",
-    "optimize",
-    "publish_to_dashboard",
-    "records_of",
-    "robust",
-    "sanitize_trial",
-]
-
-
 if not TYPE_CHECKING:
+    __all__ = sorted(_HOMES)
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

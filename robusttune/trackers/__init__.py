@@ -8,16 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robusttune._lazy import lazy_names
+from robusttune._privacy import shareable as shareable
 
 if TYPE_CHECKING:
-    from robusttune.trackers.mlflow import MLflowTracker
-    from robusttune.trackers.wandb import WandbTracker
+    from robusttune.trackers._mlflow import MLflowTracker as MLflowTracker
+    from robusttune.trackers._wandb import WandbTracker as WandbTracker
 
-# Public name -> the module of this package that defines it.
-_HOMES = {"MLflowTracker": "mlflow", "WandbTracker": "wandb"}
-
-__all__ = ["MLflowTracker", "WandbTracker"]
-
+# The list of public names, each with the module that defines it.
+_HOMES = {"MLflowTracker": "_mlflow", "WandbTracker": "_wandb"}
 
 if not TYPE_CHECKING:
+    __all__ = sorted(["shareable", *_HOMES])
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

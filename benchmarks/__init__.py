@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured, each a module with a command line."""

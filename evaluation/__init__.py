@@ -1,0 +1,1 @@
+"""Labelled programs, and how often the diagnosis is right on them."""

@@ -1,0 +1,1 @@
+"""References to compare a fit with: constant predictions and small models."""

@@ -1,0 +1,1 @@
+"""Stalls: fits that raise no alarm and learn nothing, and why."""

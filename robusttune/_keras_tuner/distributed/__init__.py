@@ -1,0 +1,1 @@
+"""Keras Tuner's chief and workers."""

@@ -1,0 +1,1 @@
+"""Isolation: a search's trials in a child process."""

@@ -1,0 +1,1 @@
+"""Parallel trials: in child processes or on an executor."""

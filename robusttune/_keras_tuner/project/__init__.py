@@ -1,0 +1,1 @@
+"""The project folder: its files, how they are read back, and how a search resumes."""

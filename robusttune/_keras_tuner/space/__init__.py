@@ -1,0 +1,1 @@
+"""The search space: sanitized once, and kept so for the whole search."""

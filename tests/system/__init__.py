@@ -1,0 +1,1 @@
+"""Searches that are killed: programs of their own, each with a command line."""
