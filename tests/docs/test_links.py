@@ -12,7 +12,9 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "docs" / "links.py"
+from tests import ROOT
+
+SCRIPT = ROOT / "docs" / "links.py"
 
 
 @pytest.fixture(scope="module")
