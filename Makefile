@@ -1,6 +1,8 @@
 # Every target sets up what it needs: a virtual environment in .venv with this package and its tools.
 # Another Python has another one: `make test PYTHON=python3.13` makes .venv-python3.13.
+# EXTRA=test leaves out PyTorch, JAX and the linters, some GB: tests that need them are skipped.
 PYTHON ?= python3
+EXTRA ?= dev
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -9,9 +11,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 OLDEST := .venv-oldest
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-full test-oldest coverage lint docs wheel bench bench-full clean
+.PHONY: demo test test-full test-oldest coverage lint docs links wheel bench bench-full clean
 
-demo: $(STAMP)
+demo: $(VENV)/.package
 	$(BIN)/robusttune demo
 
 PYTEST := -m pytest -n 2 --dist worksteal
@@ -23,9 +25,9 @@ test: $(STAMP)
 test-full: $(STAMP)
 	$(BIN)/python $(PYTEST) -m full --timeout 1200
 
-# The same tests with the lowest versions that pyproject.toml allows.
+# The tests of `make test` with the lowest versions that pyproject.toml allows.
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python $(PYTEST)
+	$(OLDEST)/bin/python $(PYTEST) -m "not full"
 
 # What the tests run of the package, in their child processes too, but for those that are killed.
 coverage: $(STAMP)
@@ -46,6 +48,10 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
+
+# External links: which ones their hosts do not have. The tests check those inside the repository.
+links: $(STAMP)
+	$(BIN)/python docs/links.py
 
 # The wheel, installed into an empty environment, runs the demo and reports on it from elsewhere.
 wheel: $(STAMP)
@@ -77,10 +83,15 @@ bench-full: $(STAMP)
 clean:
 	rm -rf .venv .venv-* build dist
 
-$(STAMP): pyproject.toml constraints.txt
+# The package alone, which is all that the demo needs, and then the tools.
+$(VENV)/.package: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
-	touch $(STAMP)
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
+	touch $@
+
+$(STAMP): $(VENV)/.package
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[$(EXTRA)]'
+	touch $@
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

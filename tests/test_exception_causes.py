@@ -92,7 +92,7 @@ KERAS: dict[str, tuple[Callable[[], Any], str | None]] = {
     "units": (lambda: built(layers.Dense(-3)), "invalid_model"),
     "dropout": (lambda: built(layers.Dropout(1.5)), "invalid_model"),
     "no sequence": (lambda: built(layers.LSTM(4)), "invalid_model"),
-    "kernel": (lambda: built(layers.Conv2D(4, 9), shape=(8, 8, 1)), "invalid_model"),
+    "kernel": (lambda: built(layers.Conv2D(4, 10), shape=(8, 8, 1)), "invalid_model"),
     "reshape": (lambda: built(layers.Reshape((3, 4))), "invalid_model"),
     "sizes": (joined, "invalid_model"),
     "width": (lambda: built(layers.Dense(1))(np.zeros((2, 12))), "invalid_model"),
@@ -187,7 +187,7 @@ PYTHON: dict[str, tuple[Callable[[], Any], str | None]] = {
     "memory": (lambda: [0] * 2**62, "out_of_memory"),
     "key": (lambda: {}["units"], "code_error"),
     "division": (lambda: 1 // int(np.sum(0)), "code_error"),
-    "attribute": (lambda: np.Inf, "code_error"),
+    "attribute": (lambda: np.float, "code_error"),
     "import": (lambda: importlib.import_module("no_such_module"), "code_error"),
     "type": (lambda: "64" + 1, "code_error"),  # type: ignore[operator]
     "values": (raised(TypeError("must be positive rank")), "code_error"),

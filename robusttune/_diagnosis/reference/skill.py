@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -68,26 +70,31 @@ def _penalty(model: Any, trace: FitTrace) -> float | None:
         return None
     end = weight_penalty(model)
     if end is None:
-        return _penalty_in_a_step(model, trace.first_batches[0])
+        return _penalty_in_steps(model, trace.first_batches)
     return end if trace.penalty_before is None else (trace.penalty_before + end) / 2
 
 
-def _penalty_in_a_step(model: Any, batch: Batch) -> float | None:
-    """Return the penalties of one forward pass; nothing of the model changes."""
-    import keras
-
+def _penalty_in_steps(model: Any, batches: Sequence[Batch]) -> float | None:
+    """Return the mean of the penalties over forward passes; nothing of the model changes."""
     try:
-        x = keras.tree.map_structure(
-            lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), batch.x
-        )
-        knows = takes_training_argument(model)
-        state = [(variable, variable.value) for variable in model.variables]
-        with keras.StatelessScope(state, collect_losses=True):
-            model(x, **({"training": True} if knows else {}))
-            return float(sum(float(keras.ops.sum(loss)) for loss in model.losses))
+        return fmean(_penalty_in_a_step(model, batch) for batch in batches)
     except Exception:  # the user's code, outside of its own step
         _log.debug("the penalties of a step are not known", exc_info=True)
         return None
+
+
+def _penalty_in_a_step(model: Any, batch: Batch) -> float:
+    """Return the penalties of one forward pass."""
+    import keras
+
+    x = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else keras.ops.convert_to_tensor(leaf), batch.x
+    )
+    knows = takes_training_argument(model)
+    state = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(state, collect_losses=True):
+        model(x, **({"training": True} if knows else {}))
+        return float(sum(float(keras.ops.sum(loss)) for loss in model.losses))
 
 
 def _rows(batch: Batch) -> int:
