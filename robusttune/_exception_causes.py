@@ -54,11 +54,15 @@ _SHAPES = re.compile(
     r"|output_shape|must be divisible|divisible by|cannot be (divided|built)|shapes? must be",
     re.IGNORECASE,
 )
-# PyTorch raises RuntimeError and IndexError for these, which elsewhere may be about anything.
-_TORCH_SHAPES = re.compile(
+# PyTorch and JAX raise RuntimeError, IndexError and TypeError for these, which elsewhere may be
+# about anything.
+_BACKEND_SHAPES = re.compile(
     r"mat1 and mat2 shapes cannot be multiplied|size of tensor a \(\d+\) must match"
     r"|Sizes of tensors must match|(expected|to have) \d+ channels"
     r"|Kernel size can't be greater|is invalid for input of size|index out of range in self"
+    r"|got incompatible shapes for broadcasting|requires contracting dimensions"
+    r"|cannot reshape array of shape|Cannot concatenate arrays with shapes|conv_general_dilated"
+    r"|arrays must have the same shape|Incompatible types for broadcasting"
 )
 # How scikit-learn and boosting libraries refuse values, and combinations of them.
 _REFUSED = re.compile(
@@ -194,7 +198,7 @@ def _cause(chain: Sequence[_ChainedError], kinds: str = "") -> FailureCause | No
         return FailureCause.LABEL_MISMATCH
     about_values = any(link.is_about_values for link in chain)
     refused = about_values and (_SHAPES.search(text) or _REFUSED.search(text))
-    refused = refused or _TORCH_SHAPES.search(text)
+    refused = refused or _BACKEND_SHAPES.search(text)
     if _PARAMETERS.search(names) or refused:
         return FailureCause.INVALID_MODEL
     if about_values and _raised_while_building(chain[-1]):

@@ -485,3 +485,38 @@ def test_pytorchs_words_for_labels_and_shapes(name: str, cause: str) -> None:
     assert found is not None
     assert str(found.cause) == cause
     assert str(classify_message("".join(traceback.format_exception(error))).cause) == cause
+
+
+def _jax_refuses(name: str) -> BaseException:
+    """Return what JAX raises."""
+    import jax
+    from jax import numpy as jnp
+
+    ones = jnp.ones
+    refused = {
+        "matrices": lambda: ones((2, 3)) @ ones((4, 2)),
+        "sum": lambda: ones((2, 3)) + ones((2, 4)),
+        "reshape": lambda: ones(6).reshape(4, 2),
+        "joined": lambda: jnp.concatenate([ones((2, 3)), ones((3, 4))], 1),
+        "stacked": lambda: jnp.stack([ones(2), ones(3)]),
+        "broadcast": lambda: jnp.broadcast_to(ones(3), (2, 4)),
+        "channels": lambda: jax.lax.conv(ones((1, 3, 8, 8)), ones((4, 1, 3, 3)), (1, 1), "SAME"),
+        "call": lambda: ones(3)(2),
+    }
+    with pytest.raises((TypeError, ValueError)) as raised:
+        refused[name]()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    "name", ["matrices", "sum", "reshape", "joined", "stacked", "broadcast", "channels", "call"]
+)
+def test_jaxs_words_for_shapes(name: str) -> None:
+    """Its TypeError says the same; one of another kind is a fault of the code."""
+    pytest.importorskip("jax", reason="JAX is not installed")
+    error = _jax_refuses(name)
+    cause = "code_error" if name == "call" else "invalid_model"
+    found = classify_error(error)
+    assert found is not None
+    assert str(found.cause) == cause
+    assert str(classify_message("".join(traceback.format_exception(error))).cause) == cause

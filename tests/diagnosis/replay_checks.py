@@ -216,3 +216,18 @@ def test_an_unstable_rate_is_above_what_the_curvature_allows():
         runner = _runner(_compiled(model, SGD(factor * 2 / largest)))
         losses = runner.unchanged(steps=40).losses[0]
         assert bool(losses[-1] < losses[0]) is falls
+
+
+@pytest.mark.parametrize("layer", ["SimpleRNN", "LSTM", "GRU"])
+def test_a_recurrent_step_is_looked_at(layer):
+    """What goes on in its cell, step by step, is known inside of the loop alone."""
+    from robusttune._diagnosis.model.observe import observe
+
+    model = keras.Sequential(
+        [keras.Input((5, 3)), getattr(keras.layers, layer)(8), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    rows = Batch(np.ones((4, 5, 3), "float32"), np.ones((4, 1), "float32"))
+    seen = observe(model, None, rows)
+    assert seen.finite
+    assert {"Dense", layer} <= {view.kind for view in seen.layers}

@@ -340,7 +340,10 @@ def _is_one_of(value: Any, arrays: Sequence[Array]) -> bool:
 def _numpy(value: Any) -> Array | None:
     if not isinstance(value, np.ndarray) and not keras.ops.is_tensor(value):
         return None
-    array = np.asarray(keras.ops.convert_to_numpy(value))
+    try:
+        array = np.asarray(keras.ops.convert_to_numpy(value))
+    except TypeError:  # within a scan of JAX's, as the cell of a recurrent layer is: no numbers yet
+        return None
     return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
 
 
