@@ -142,7 +142,8 @@ def holds(scenario: Scenario, verdict: Verdict) -> bool | None:
 def diagnosed(scenario: Scenario) -> str | None:
     """Return the cause that `robusttune.diagnose` names without a fit; "-" where it is silent.
 
-    None where it cannot be asked: the data come with arguments of `fit` that it does not take.
+    None where it cannot be asked: the data come with arguments of `fit` that it does not take, or
+    are a generator that raises.
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(SEED)
@@ -153,11 +154,11 @@ def diagnosed(scenario: Scenario) -> str | None:
     options = dict(setup.fit)
     given = {key: options.pop(key, None) for key in ("sample_weight", "batch_size")}
     given = {key: value for key, value in given.items() if value is not None}
-    if set(options) - {"validation_data", "validation_split", "epochs", "verbose"}:
+    if set(options) - {"epochs", "verbose"}:
         return None
     try:
         record = robusttune.diagnose(setup.model, setup.x, setup.y, **given)
-    except robusttune.DataError:
+    except Exception:  # of the scenario's own generator, or DataError
         return None
     return "-" if record.cause is None else str(record.cause)
 

@@ -129,9 +129,13 @@ def _symptom(
         if labels_disagree(model, trace) or pairs_no_rows(model, case.batches[0]):
             return Symptom.STALLED, None
         try:
-            result = ReplayRunner(case).unchanged()
+            runner = ReplayRunner(case)
+            result = runner.unchanged()
+            failed = None if result is None else runner.before_failure(result)
         except CannotReplayError:
             return None, None
+        if failed is not None:  # as the guard would have kept them
+            trace.weights, trace.failing_batch = failed
         symptom = None if result is None else symptom_of(result, policy)
         if symptom is not None:
             return symptom, None
@@ -197,6 +201,8 @@ def _sampled(x: Any, y: Any, sample_weight: Any, size: int) -> tuple[list[Batch]
     bad = [
         row for found in check_data(x, y) if found.kind == "non_finite" for row in found.first_rows
     ]
+    for _, array in leaves(sample_weight):
+        bad += [int(row) for row in np.flatnonzero(~np.isfinite(array))[:_BATCHES]]
     failing = [np.concatenate([np.array(bad), picks[0]])[:size]] if bad and picks else []
 
     def batch(index: Array) -> Batch:

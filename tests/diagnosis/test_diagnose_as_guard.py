@@ -66,6 +66,34 @@ def test_diagnose_agrees_with_guard(arguments: dict[str, Any], cause: str | None
         np.testing.assert_array_equal(history[name], values)
 
 
+def log_of_a_difference(y: Any, p: Any) -> Any:
+    """Return a loss that is undefined once a prediction comes near enough."""
+    return keras.ops.mean(keras.ops.square(y - p) - keras.ops.log(keras.ops.abs(y - p) - 1e-3))
+
+
+def test_a_loss_that_fails_in_a_later_step_is_unsafe() -> None:
+    """The shadow's last good weights and its failing batch are looked at, as the guard's are."""
+    guard = Guard()
+    compiled(log_of_a_difference).fit(X, Y, epochs=10, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    record = robusttune.diagnose(compiled(log_of_a_difference), X, Y)
+    assert record.cause == guard.record.cause == "unsafe_loss"
+
+
+@pytest.mark.parametrize("form", ["arrays", "generator"])
+def test_weights_of_rows_that_are_not_finite_are_bad_data(form: str) -> None:
+    """Wherever they come from, and late as they may come."""
+    weights = np.ones(len(X), "float32")
+    weights[200] = np.nan
+    model = compiled()
+    if form == "arrays":
+        record = robusttune.diagnose(model, X, Y, sample_weight=weights)
+    else:
+        rows = [slice(i, i + 32) for i in range(0, len(X), 32)]
+        record = robusttune.diagnose(model, ((X[r], Y[r], weights[r]) for r in rows))
+    assert record.cause == "non_finite_data"
+
+
 def test_a_metric_that_raises_is_the_users_own_code() -> None:
     """What it raises is the finding."""
 

@@ -144,6 +144,33 @@ class ReplayRunner:
         """Return how many of so many steps one replay can have, of what work is left."""
         return max(min(steps, self.budget.left(self._work)), self.steps)
 
+    def before_failure(self, result: ReplayResult) -> tuple[list[Array], Batch] | None:
+        """Return the weights before the first step that is not finite, and the batch of that step.
+
+        Args:
+            result: Of the replay without any change.
+
+        Returns:
+            Weights in the order of model.get_weights(); None where all steps are finite, or where
+            the program of a train_step of the model's own does not tell them.
+        """
+        change = result.intervention
+        finite = np.isfinite(result.losses[0])
+        program = self._program(change)
+        if finite.all() or not isinstance(program, TrainingProgram):
+            return None
+        run, data = self._run(change, 0), self._stacked(change)
+        weights, step = list(run.weights), 0
+        # A gradient that is not finite shows in the loss of the step after it.
+        for step in range(int(finite.argmin()), max(int(finite.argmin()) - 2, 0), -1):
+            _, ends = program.run([run], data, change.step_inputs, step)
+            weights = program.weights(ends[0])
+            if all(np.isfinite(w).all() for w in weights if w.dtype.kind == "f"):
+                break
+        else:
+            weights, step = list(run.weights), 0
+        return weights, self._batches[run.order[step % len(run.order)]]
+
     def unchanged(self, steps: int | None = None) -> ReplayResult | None:
         """Replay the trial as it is: within its own number of steps, say, and longer."""
         return self.run(Intervention(), steps=steps)
