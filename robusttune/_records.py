@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, get_args
@@ -118,29 +118,18 @@ class TrialRecord:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in _TYPES.items():
-            _check_type(name, getattr(self, name), kind)
-        one_of("status", self.status, get_args(Status))
-        for name in ("number", "clipped_steps", "execution"):
-            if (value := getattr(self, name)) is not None:
-                integer(name, value, least=0)
-        if self.confidence is not None:
-            share("confidence", self.confidence)
-        put = object.__setattr__
-        if self.symptom is not None:
-            put(self, "symptom", _member("symptom", self.symptom, Symptom))
-        if self.cause is not None:
-            put(self, "cause", _member("cause", self.cause, FailureCause))
-        others = tuple(_member("other_causes", cause, FailureCause) for cause in self.other_causes)
-        put(self, "other_causes", others)
-        for name in ("value", "seconds", "seconds_saved", "skill"):
-            number = getattr(self, name)
-            usable = number is not None and math.isfinite(number)
-            put(self, name, float(number) if usable else None)
-        put(self, "advice", None if self.advice is None else one_line(self.advice))
-        put(self, "error", None if self.error is None else error_line(self.error))
-        put(self, "evidence", plain(self.evidence))
-        put(self, "params", plain(self.params))
+        self._check(_NAMES)
+
+    def _check(self, names: Iterable[str]) -> None:
+        """Refuse what a record cannot have in these fields, and store it as JSON has it."""
+        for name in names:
+            value = getattr(self, name)
+            if value is None and name not in _NEVER_NONE:
+                continue
+            if name in _TYPES:
+                _check_type(name, value, _TYPES[name])
+            if name in _MADE:
+                object.__setattr__(self, name, _MADE[name](name, value))
 
     @classmethod
     def of(cls, found: Findings | None, **trial: Any) -> TrialRecord:
@@ -168,7 +157,15 @@ class TrialRecord:
 
     def replace(self, **changes: Any) -> TrialRecord:
         """Return a copy with some fields changed."""
-        return replace(self, **changes)
+        unknown = changes.keys() - set(_NAMES)
+        if unknown:
+            raise TypeError(f"A record has no field {sorted(unknown)[0]!r}.")
+        copy = object.__new__(type(self))
+        for name in _NAMES:
+            value = changes[name] if name in changes else getattr(self, name)
+            object.__setattr__(copy, name, value)
+        copy._check(changes)
+        return copy
 
     def having(self, found: Findings, **changes: Any) -> TrialRecord:
         """Return the record of the same trial with other findings, its evidence kept."""
@@ -287,7 +284,8 @@ _TYPES: dict[str, tuple[Any, str]] = {
 }
 # What a record has where nothing was told.
 _UNTOLD = {"unstable": False, "other_causes": (), "evidence": {}, "params": {}}
-_NEVER_NONE = frozenset({"trial_id", "unstable", "other_causes", "evidence", "params"})
+_NEVER_NONE = frozenset({"trial_id", "status", "unstable", "other_causes", "evidence", "params"})
+_NAMES = tuple(f.name for f in fields(TrialRecord))
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -322,17 +320,56 @@ def _understood(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_type(name: str, value: Any, kind: tuple[Any, str]) -> None:
     classes, rule = kind
-    if name not in _NEVER_NONE:
-        if value is None:
-            return
-        rule += " or None"
-    fits = isinstance(value, classes) and (classes is bool or not isinstance(value, bool))
-    require(fits, name, rule, value, error=TypeError)
+    if not isinstance(value, classes) or (classes is not bool and isinstance(value, bool)):
+        rule += "" if name in _NEVER_NONE else " or None"
+        require(False, name, rule, value, error=TypeError)
 
 
-def _member(name: str, value: Any, kind: type[_Member]) -> _Member:
-    require(value in list(kind), name, f"a {kind.__name__}", value, f"list({kind.__name__}) helps.")
-    return kind(value)
+def _member(kind: type[_Member]) -> Callable[[str, Any], _Member]:
+    known = frozenset(kind)
+
+    def member(name: str, value: Any) -> _Member:
+        rule, way_out = f"a {kind.__name__}", f"list({kind.__name__}) helps."
+        require(value in known, name, rule, value, way_out)
+        return kind(value)
+
+    return member
+
+
+def _status(name: str, value: Any) -> Any:
+    one_of(name, value, get_args(Status))
+    return value
+
+
+def _count(name: str, value: Any) -> Any:
+    integer(name, value, least=0)
+    return value
+
+
+def _fraction(name: str, value: Any) -> Any:
+    share(name, value)
+    return value
+
+
+def _number(name: str, value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+_cause = _member(FailureCause)
+
+# What a field's value is made into, or refused by.
+_MADE: dict[str, Callable[[str, Any], Any]] = {
+    "status": _status,
+    **dict.fromkeys(("number", "clipped_steps", "execution"), _count),
+    "confidence": _fraction,
+    "symptom": _member(Symptom),
+    "cause": _cause,
+    "other_causes": lambda name, value: tuple(_cause(name, cause) for cause in value),
+    **dict.fromkeys(("value", "seconds", "seconds_saved", "skill"), _number),
+    "advice": lambda name, value: one_line(value),
+    "error": lambda name, value: error_line(value),
+    **dict.fromkeys(("evidence", "params"), lambda name, value: plain(value)),
+}
 
 
 # What error_line leaves out of a text with folded white space. A match never reaches past the place
@@ -381,7 +418,8 @@ def plain(value: Any) -> Any:
     NumPy scalars and arrays become numbers and lists, non-finite floats the strings "nan", "inf"
     and "-inf", tuples and sets lists, anything else its `str`.
     """
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if value is None or kind is bool or kind is int:
         return value
     if isinstance(value, str):
         return _utf8(value)
@@ -389,8 +427,10 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {_utf8(str(key)): plain(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
@@ -402,7 +442,7 @@ def plain(value: Any) -> Any:
 
 def _utf8(text: str) -> str:
     """UTF-8 has no lone surrogates, which file names may have."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _fitted(body: dict[str, Any], max_bytes: int) -> str:

@@ -13,12 +13,9 @@ def stack(
     inputs: int = 10,
     optimizer: Any = "adam",
     loss: Any = "mse",
-    seed: int | None = None,
     **compile_args: Any,
 ) -> keras.Model:
-    """A Sequential of layers; with a seed its initial weights are always the same."""
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
+    """A Sequential of layers; layers draw their seeds when they are made."""
     model = keras.Sequential([keras.Input((inputs,)), *layers])
     model.compile(optimizer, loss, **compile_args)
     return model
@@ -36,6 +33,7 @@ def hidden(
     rate: float = 0.01, optimizer: str = "SGD", loss: Any = "mse", *middle: Any, **compile_args: Any
 ) -> keras.Model:
     """A regression with one hidden layer of 16 units, always with the same initial weights."""
+    keras.utils.set_random_seed(1)
     layers = (Dense(16, activation="relu"), *middle, Dense(1))
     by = getattr(keras.optimizers, optimizer)(rate)
-    return stack(*layers, optimizer=by, loss=loss, seed=1, **compile_args)
+    return stack(*layers, optimizer=by, loss=loss, **compile_args)

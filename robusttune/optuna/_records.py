@@ -65,14 +65,23 @@ def lost_its_worker(failed: TrialRecord) -> bool:
     return failed.status == "running" and failed.evidence.get("recorded") is True
 
 
-def stored_record(trial: FrozenTrial | BaseTrial) -> TrialRecord | None:
-    """Return the trial's own record, or the note that it began; None without one to read."""
+def stored_record(
+    trial: FrozenTrial | BaseTrial, problems: list[str] | None = None
+) -> TrialRecord | None:
+    """Return the trial's own record, or the note that it began; None without one to read.
+
+    Args:
+        trial: Of any study.
+        problems: Gets a line where something is stored that is no record.
+    """
     text = trial.user_attrs.get(RECORD_KEY)
-    if not isinstance(text, str):
+    if text is None:
         return None
     try:
-        record = TrialRecord.from_json(text)
-    except ValueError:
+        record = TrialRecord.from_json(text if isinstance(text, str) else "")
+    except ValueError as error:
+        if problems is not None:
+            problems.append(f"trial {trial.number}: {error}")
         return None
     return record if _is_own(record, trial) else None
 
@@ -88,7 +97,7 @@ def _is_own(record: TrialRecord, trial: FrozenTrial | BaseTrial) -> bool:
     return record.number in (None, trial.number) or "fixed_params" not in attrs
 
 
-def records_of(study: Study) -> list[TrialRecord]:
+def records_of(study: Study, problems: list[str] | None = None) -> list[TrialRecord]:
     """Return one record for each trial that was started, in the order of their numbers.
 
     State, value and parameters are Optuna's; the rest is what was recorded. A failed trial without
@@ -97,6 +106,7 @@ def records_of(study: Study) -> list[TrialRecord]:
 
     Args:
         study: Any study; it need not have been watched.
+        problems: Gets a line for each stored record that cannot be read.
     """
     instance("study", study, Study, "an Optuna study")
     stale = stale_trial_ids(study)
@@ -105,7 +115,10 @@ def records_of(study: Study) -> list[TrialRecord]:
     again = {number: trial.number for trial in trials for number in _repeated_by(trial)}
     return [
         _record_of(
-            trial, id_of(trial) in stale, again.get(trial.number), later.get(str(trial.number))
+            trial,
+            later.get(str(trial.number)) or stored_record(trial, problems),
+            id_of(trial) in stale,
+            again.get(trial.number),
         )
         for trial in trials
         if trial.state in _STATUS
@@ -137,7 +150,7 @@ def _crashed(again: int | None) -> Findings:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return the record of one trial that was started."""
-    return _record_of(trial, stale=False)
+    return _record_of(trial, stored_record(trial), stale=False)
 
 
 def later_records(study: Study) -> dict[str, TrialRecord]:
@@ -152,9 +165,8 @@ def later_records(study: Study) -> dict[str, TrialRecord]:
 
 
 def _record_of(
-    trial: FrozenTrial, stale: bool, again: int | None = None, later: TrialRecord | None = None
+    trial: FrozenTrial, stored: TrialRecord | None, stale: bool, again: int | None = None
 ) -> TrialRecord:
-    stored = later or stored_record(trial)
     left_running = stored is not None and stored.status == "running"
     record = TrialRecord.of(None, trial_id="", skill=None if stored is None else stored.skill)
     record = record if stored is None or left_running else stored

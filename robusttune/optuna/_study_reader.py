@@ -25,12 +25,12 @@ from sqlalchemy.exc import ArgumentError
 
 from robusttune import _validation as arguments
 from robusttune._prior_searches import turned_away
-from robusttune._records import TrialRecord, one_line
+from robusttune._records import one_line
 from robusttune._report.search_data import Search
 from robusttune._report.sources import without_password
 from robusttune.optuna._distributions import parameters_of
 from robusttune.optuna._records import records_of
-from robusttune.optuna._stored_names import ADJUSTMENTS_KEY, RECORD_KEY, TURNED_AWAY_KEY
+from robusttune.optuna._stored_names import ADJUSTMENTS_KEY, TURNED_AWAY_KEY
 
 _log = logging.getLogger("robusttune.optuna")
 
@@ -56,9 +56,9 @@ def read_study(study: Study) -> Search:
     Args:
         study: Any Optuna study, watched by robusttune or not.
     """
-    records = records_of(study)
+    problems: list[str] = []
+    records = records_of(study, problems)
     trials = study.get_trials(deepcopy=False)
-    problems = [problem for trial in trials if (problem := _malformed(trial))]
     return Search.of(
         records,
         name=study.study_name,
@@ -188,18 +188,6 @@ def _check_tables(path: Path) -> None:
         connection.close()
     if not count:
         raise ValueError(f"{path} is no Optuna storage: it has no table 'studies'.")
-
-
-def _malformed(trial: FrozenTrial) -> str | None:
-    """Return a line that says why a stored record cannot be read; None where it can, or is none."""
-    text = trial.user_attrs.get(RECORD_KEY)
-    if text is None:
-        return None
-    try:
-        TrialRecord.from_json(text if isinstance(text, str) else "")
-    except ValueError as error:
-        return f"trial {trial.number}: {error}"
-    return None
 
 
 def _turned_away(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ Y = (X[:, :1] * 3 + 2).astype("float32")
 
 def compiled(*layers: Any, loss: Any = "mse", rate: float = 0.01) -> keras.Model:
     """A small model."""
-    return stack(*layers, inputs=4, optimizer=keras.optimizers.Adam(rate), loss=loss, seed=1)
+    keras.utils.set_random_seed(1)
+    return stack(*layers, inputs=4, optimizer=keras.optimizers.Adam(rate), loss=loss)
 
 
 def fitted(model: keras.Model, x: Any = X, y: Any = Y, **fit: Any) -> tuple[TrialRecord, float]:
