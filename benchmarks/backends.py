@@ -20,11 +20,9 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 BACKENDS = ("tensorflow", "torch", "jax")
-HERE = Path(__file__).parent
 
 # Rate, optimizer, epochs, scale of the inputs, loss, clip.
 CASES: dict[str, dict[str, Any]] = {

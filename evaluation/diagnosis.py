@@ -30,7 +30,7 @@ import robusttune
 from evaluation.diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
 from evaluation.diagnosis_corpus.scenario import Scenario, Setup
 from robusttune import FailureCause, Guard, Policy, Symptom
-from robusttune._diagnosis import Verdict, judge
+from robusttune._diagnosis import Verdict, diagnose_failure
 
 SEED = 11
 
@@ -80,7 +80,9 @@ def run(scenario: Scenario) -> Result:
         )
     except Exception as error:
         began = time.perf_counter()
-        verdict = judge(Symptom.EXCEPTION, model=setup and setup.model, error=error, policy=policy)
+        verdict = diagnose_failure(
+            Symptom.EXCEPTION, model=setup and setup.model, error=error, policy=policy
+        )
         guard.release()
         return Result(scenario, "exception", verdict, time.perf_counter() - began)
     record, trace = guard.record, guard.trace
@@ -104,7 +106,9 @@ def run(scenario: Scenario) -> Result:
         )
     if trace.epoch_logs and not np.isfinite(list(trace.epoch_logs[-1].values())).all():
         began = time.perf_counter()
-        verdict = judge(Symptom.NON_FINITE_OBJECTIVE, model=setup.model, trace=trace, policy=policy)
+        verdict = diagnose_failure(
+            Symptom.NON_FINITE_OBJECTIVE, model=setup.model, trace=trace, policy=policy
+        )
         return Result(scenario, "non_finite_objective", verdict, time.perf_counter() - began)
     return Result(scenario, None, None, 0.0)
 

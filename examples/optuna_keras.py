@@ -17,7 +17,7 @@ It takes a minute at most, leaves failures.csv in the current folder, and prints
     unstable region              failed      p  cause
     units_0 * learning_rate > 7  3 of 5  0.025  divergent_learning_rate
 
-    To leave out units_0 * learning_rate > 7
+    To exclude units_0 * learning_rate > 7
     learning_rate = trial.suggest_float('learning_rate', 0.0001, min(10, 7 / units_0), log=True)
 
     Adjusted in the search space: learning_rate (high 1000.0 -> 10.0).

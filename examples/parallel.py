@@ -4,7 +4,7 @@
 down, as a segmentation fault would, and is the only one that fails. It takes half a minute and
 prints:
 
-    1 of 8 trials failed: crashed. Look for the system's reason (out of memory, a signal) before
+    1 of 8 trials failed: crashed. Find out why the process died (out of memory, a signal) before
     you run the trial again.
     trial 2: failed, The trial's process: it ended with exit code 139.
     2 processes and more ran the trials, and the search's own was none of them: True

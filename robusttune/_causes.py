@@ -25,7 +25,7 @@ class Symptom(StrEnum):
 
 
 class Treatment(StrEnum):
-    """What a replay of a failing trial may do differently."""
+    """A kind of change that a replay of a failing trial may make."""
 
     LOWER_RATE = "lower learning rate"
     HIGHER_RATE = "higher learning rate"
@@ -90,7 +90,7 @@ class FailureCause(StrEnum):
     UNSAFE_LOSS = (
         "unsafe_loss",
         _Traits(
-            "Bound the loss, and what layers compute, away from where it is undefined: add an"
+            "Keep the loss and the layers away from where they are undefined: add an"
             " epsilon to divisors and to the arguments of log and sqrt, or use a built-in loss.",
             depends_on_parameters=True,
             proven_by=Treatment.PLAIN_LOSS,
@@ -218,8 +218,8 @@ class FailureCause(StrEnum):
     CODE_ERROR = (
         "code_error",
         _Traits(
-            "Fix the exception that the trial's error names; where hyperparameters only do"
-            " not go together, leave that combination out of the search space.",
+            "Fix the exception that the trial's error names; if only this combination"
+            " of hyperparameters fails, exclude it from the search space.",
             depends_on_parameters=False,
             ends_search="code",
         ),
@@ -234,16 +234,15 @@ class FailureCause(StrEnum):
     CRASHED = (
         "crashed",
         _Traits(
-            "Look for the system's reason (out of memory, a signal) before you run the"
-            " trial again.",
+            "Find out why the process died (out of memory, a signal) before you run the trial"
+            " again.",
             depends_on_parameters=False,
         ),
     )
     UNKNOWN = (
         "unknown",
         _Traits(
-            "No cause could be shown: re-run the trial with robusttune.Guard and look"
-            " at its evidence.",
+            "No cause was found: re-run the trial with robusttune.Guard and look at its evidence.",
             narrowing=True,
         ),
     )
@@ -270,9 +269,9 @@ class FailureCause(StrEnum):
 
     @property
     def ends_search(self) -> Literal["data", "code"] | None:
-        """What makes every trial fail, whatever its hyperparameters.
+        """The reason for which every trial must fail, whatever its hyperparameters.
 
-        "data": the data, "code": the code, where the exception is always the same; None: nothing.
+        "data", "code" (where the exception is always the same), or None: other trials may succeed.
         """
         return self._traits.ends_search
 

@@ -1,4 +1,4 @@
-"""What errors of several trials have in common, and what they say of the hyperparameters."""
+"""Errors of several trials: what they have in common, and which hyperparameter values they name."""
 
 from __future__ import annotations
 

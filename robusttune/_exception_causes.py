@@ -80,12 +80,12 @@ _BUILDING = frozenset({"layers", "models", "ops", "operations"})
 
 @dataclass(frozen=True, slots=True)
 class ErrorFinding:
-    """What an exception says of a trial.
+    """The cause of an exception, and its evidence.
 
     Args:
         cause: Its cause; unknown where a stored message does not settle it.
         error: Type and message on one line; "" where nothing was stored.
-        where: "file.py:12 in build", the innermost line outside installed packages; None: none.
+        where: "file.py:12 in build", the innermost line outside installed packages, or None.
     """
 
     cause: FailureCause
@@ -137,7 +137,7 @@ def classify_message(message: str | None) -> ErrorFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class _ChainedError:
     """One exception of a chain, as a traceback tells of it.
 
     Args:
@@ -172,7 +172,7 @@ class _Link:
         return self.name == "InvalidArgumentError" or not self.kind.startswith("tensorflow.")
 
 
-def _cause(chain: Sequence[_Link], kinds: str = "") -> FailureCause | None:
+def _cause(chain: Sequence[_ChainedError], kinds: str = "") -> FailureCause | None:
     """Return the cause that the first conclusive pattern gives, or else that the code is wrong.
 
     None for what only reports a number that is not finite, and for what robusttune raised itself:
@@ -202,7 +202,7 @@ def _cause(chain: Sequence[_Link], kinds: str = "") -> FailureCause | None:
     return None if any(map(_speaks_of_nan, chain)) else FailureCause.CODE_ERROR
 
 
-def _speaks_of_nan(link: _Link) -> bool:
+def _speaks_of_nan(link: _ChainedError) -> bool:
     """Whether code refused a number that is not finite, and does not only have a name like it."""
     refuses = link.name in ("AssertionError", "Exception", "RuntimeError") or link.is_about_values
     return refuses and _NON_FINITE.search(link.text) is not None
@@ -242,12 +242,12 @@ _MARGIN = re.compile(r"^  [|+] ?", re.MULTILINE)
 _NO_TEXT = "<exception str() failed>"  # as Python writes it
 
 
-def _chain(text: str) -> list[_Link]:
+def _chain(text: str) -> list[_ChainedError]:
     """Read the exceptions out of a traceback or a message, the last one that was raised first."""
     return [_link(part) for part in reversed(_BETWEEN.split(text.strip("\n"))) if part.strip()]
 
 
-def _link(part: str) -> _Link:
+def _link(part: str) -> _ChainedError:
     part = part.strip("\n")
     if part.startswith(_GROUP):
         part = _MARGIN.sub("", part).removeprefix("Exception Group ")
@@ -262,8 +262,8 @@ def _link(part: str) -> _Link:
     message = "\n".join(lines).strip()
     found = _KIND.match(message)
     if found is None or not (frames or _looks_like_a_kind(found[1])):
-        return _Link("", message, frames)
-    return _Link(found[1], (found[2] or "").replace(_NO_TEXT, "").strip(), frames)
+        return _ChainedError("", message, frames)
+    return _ChainedError(found[1], (found[2] or "").replace(_NO_TEXT, "").strip(), frames)
 
 
 def _looks_like_a_kind(word: str) -> bool:
@@ -276,7 +276,7 @@ def _shown(message: str) -> str:
     return error_line(message).removesuffix(":")
 
 
-def _user_line(chain: Sequence[_Link]) -> str | None:
+def _user_line(chain: Sequence[_ChainedError]) -> str | None:
     for link in chain:
         for file, line, function in reversed(link.frames):
             if is_users_file(file):
@@ -291,7 +291,7 @@ def is_users_file(file: str) -> bool:
     return bool(parts[-1]) and not foreign and "robusttune" not in parts[-4:-1]
 
 
-def _raised_while_building(link: _Link) -> bool:
+def _raised_while_building(link: _ChainedError) -> bool:
     """Whether Keras itself refused the value, in the construction or call of a layer."""
     if not link.frames:
         return False

@@ -11,7 +11,7 @@ from robusttune._causes import FailureCause, Symptom
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What the guards, the diagnosis and the end of a trial say of a failure.
+    """A failure, as the guards, the diagnosis and the end of a trial report it.
 
     `TrialRecord.of` makes a record of them, together with what the host knows of the trial.
 

@@ -10,7 +10,7 @@ from robusttune._records import TrialRecord, one_line
 # What user code raises to say that these hyperparameters will not do, and that others may.
 _DECLARED = "FailedTrialError"
 _MAX_ERROR = 300  # characters of an exception
-_WAY_OUT = "Policy(hopeless_after=None) goes on all the same."
+_WAY_OUT = "Policy(hopeless_after=None) continues regardless."
 
 
 def why_hopeless(records: Sequence[TrialRecord], after: int | None) -> str | None:

@@ -36,16 +36,16 @@ class TrialHost(Protocol):
 
     @property
     def unwatched_advice(self) -> str | None:
-        """What to do where an objective is not finite and no fit was watched.
+        """Advice for a non-finite objective of a trial without a guarded fit.
 
         None: the general advice.
         """
 
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Return records of the other trials of the search that this process knows of."""
 
     def clip_norm(self) -> float | None:
-        """Return the global clip norm that the search chose for `Policy(clip="tune")`; None: none.
+        """Return the global clip norm that the search chose for `Policy(clip="tune")`, or None.
 
         Called at most once a fit, and only for that policy: it may add a hyperparameter.
         """

@@ -1,4 +1,4 @@
-"""What of this machine a search may use: its cores and its GPUs."""
+"""Cores and GPUs of this machine that a search may use."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 from robusttune._guard.callback import FitGuard
 from robusttune._policy import Policy
 from robusttune._records import TrialRecord, text_of
-from robusttune._trial_run import RecordCallback, TrialRun, checked_callbacks, hand_out
+from robusttune._trial_run import RecordCallback, TrialRun, checked_callbacks, notify_callbacks
 
 
 class Guard(FitGuard):
@@ -74,7 +74,7 @@ class Guard(FitGuard):
         assert run is not None
         record = run.store(found, "failed" if found and found.cut_short else "completed")
         if self.context is run:
-            hand_out(self.record_callbacks, None, record)
+            notify_callbacks(self.record_callbacks, None, record)
 
 
 class _PlainFit:
@@ -90,7 +90,7 @@ class _PlainFit:
         self._guard = guard
         self.params: Mapping[str, Any] = {}
 
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         return ()
 
     def clip_norm(self) -> float | None:

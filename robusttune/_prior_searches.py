@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robusttune._causes import FailureCause
-from robusttune._learning import EarlierSearch, Lesson, Outcome
+from robusttune._learning import EarlierSearch, FailureModel, Outcome
 from robusttune._regions.axes import infer_axis
 from robusttune._report.search_data import Search
 from robusttune._report.sources import read, without_password
@@ -34,13 +34,13 @@ class PriorSearches:
 
     def __init__(self, sources: Sequence[str]) -> None:
         self.searches: tuple[EarlierSearch, ...] = tuple(map(_read, sources))
-        self._told: set[str] = set()  # warnings that were given
-        self._known: tuple[Mapping[str, Parameter], dict[str, Lesson]] | None = None
+        self._warned: set[str] = set()  # warnings that were given
+        self._known: tuple[Mapping[str, Parameter], dict[str, FailureModel]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.searches)
 
-    def lessons_for(self, space: Mapping[str, Parameter]) -> Mapping[str, Lesson]:
+    def failure_models_for(self, space: Mapping[str, Parameter]) -> Mapping[str, FailureModel]:
         """Return what each search teaches of a space, by its name; what it cannot, is a warning.
 
         Args:
@@ -50,18 +50,18 @@ class PriorSearches:
             self._known = dict(space), self._learn(space)
         return self._known[1]
 
-    def _learn(self, space: Mapping[str, Parameter]) -> dict[str, Lesson]:
-        lessons = {}
+    def _learn(self, space: Mapping[str, Parameter]) -> dict[str, FailureModel]:
+        failure_models = {}
         for search in self.searches:
-            lesson, problems = search.lesson_for(space.values())
+            failure_model, problems = search.failure_model_for(space.values())
             for problem in problems:
-                text = f"Of the prior search {search.name!r} not all is used: {problem}."
-                if text not in self._told:
-                    self._told.add(text)
+                text = f"The prior search {search.name!r} is used in part only: {problem}."
+                if text not in self._warned:
+                    self._warned.add(text)
                     warnings.warn(text, SearchSpaceWarning, stacklevel=2)
-            if lesson is not None:
-                lessons[search.name] = lesson
-        return lessons
+            if failure_model is not None:
+                failure_models[search.name] = failure_model
+        return failure_models
 
 
 def turned_away(count: int, by: str) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def _read(source: str) -> EarlierSearch:
         raise StoreError(f"prior_searches: {shown!r} cannot be read: {error}") from error
     if search.problems:
         warnings.warn(
-            f"Of the prior search {shown!r} not all can be read: {'; '.join(search.problems[:5])}",
+            f"The prior search {shown!r} can be read in part only:"
+            f" {'; '.join(search.problems[:5])}",
             InstabilityWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What of a trial may leave the machine: no values of the data, paths, host names, environment.
+"""Privacy: no data values, paths, host names or environment variables leave the machine.
 
 A text that somebody wrote cannot be searched for secrets. So nothing is searched: what is known to
 say nothing of these is kept, and the rest is left out.

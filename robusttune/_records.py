@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 from robusttune._causes import FailureCause, Symptom
 from robusttune._findings import Findings
 from robusttune._notebook import table
-from robusttune._validation import instance, integer, one_of, require, share
+from robusttune._validation import check_choice, check_fraction, check_int, check_type, require
 
 Status = Literal["completed", "failed", "pruned", "running"]
 
@@ -56,7 +56,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """What is known of one trial.
+    """Record of one trial.
 
     Args:
         trial_id: The host's name of the trial.
@@ -148,7 +148,7 @@ class TrialRecord:
 
     @property
     def findings(self) -> Findings | None:
-        """What went wrong; None on a stable trial."""
+        """The failure; None on a stable trial."""
         if self.cause is None:
             return None
         shared = {f.name: getattr(self, f.name) for f in fields(Findings) if f.name in _TYPES}
@@ -239,7 +239,7 @@ class TrialRecord:
             TypeError: It is no text.
             ValueError: The text is not a record; the message says why.
         """
-        instance("text", text, (str, bytes), "the JSON of a record, as str or bytes")
+        check_type("text", text, (str, bytes), "the JSON of a record, as str or bytes")
         try:
             body = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -337,17 +337,17 @@ def _member(kind: type[_Member]) -> Callable[[str, Any], _Member]:
 
 
 def _status(name: str, value: Any) -> Any:
-    one_of(name, value, get_args(Status))
+    check_choice(name, value, get_args(Status))
     return value
 
 
 def _count(name: str, value: Any) -> Any:
-    integer(name, value, least=0)
+    check_int(name, value, least=0)
     return value
 
 
 def _fraction(name: str, value: Any) -> Any:
-    share(name, value)
+    check_fraction(name, value)
     return value
 
 

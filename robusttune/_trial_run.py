@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from robusttune._causes import FailureCause, Symptom
-from robusttune._diagnosis import judge
+from robusttune._diagnosis import diagnose_failure
 from robusttune._diagnosis.fit_input import FitInput
 from robusttune._diagnosis.postponed import FitDiagnosis, PostponedDiagnoses
 from robusttune._diagnosis.stalls.detection import looks_healthy
@@ -24,7 +24,7 @@ from robusttune._host import TrialHost
 from robusttune._policy import Policy
 from robusttune._processes import this_process
 from robusttune._records import Status, TrialRecord, text_of
-from robusttune._validation import collection
+from robusttune._validation import check_items
 from robusttune.errors import TrialFailure
 
 _log = logging.getLogger("robusttune")
@@ -91,9 +91,9 @@ class TrialRun:
         return {n: v for n, v in params.items() if n in asked} if asked else params
 
     @property
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search."""
-        return self.host.siblings()
+        return self.host.related_trials()
 
     def clock_of(self, policy: Policy) -> TrialClock:
         """Return the clock of a fit whose guard has a policy of its own."""
@@ -168,7 +168,7 @@ class TrialRun:
         """Return the guard of the next fit.
 
         Args:
-            found: The user's own among the callbacks of the fit; None: there is none.
+            found: The user's own among the callbacks of the fit, or None.
         """
         from robusttune._guard.callback import FitGuard
 
@@ -196,7 +196,7 @@ class TrialRun:
                 epoch.
         """
         if self.found is not None and self.found.cut_short:
-            raise NoObjectiveError("a fit ended before its first epoch did")
+            raise NoObjectiveError("a fit ended before its first epoch")
         return self.host.value(result)
 
     def end(
@@ -279,13 +279,13 @@ class TrialRun:
             )
             if self.postpone(later):
                 policy = dataclasses.replace(policy, diagnosis="off")
-        verdict = judge(
+        verdict = diagnose_failure(
             symptom,
             model=model,
             trace=trace,
             error=None if objective_only else error,
             params=self.params,
-            siblings=self.siblings,
+            related_trials=self.related_trials,
             policy=policy,
         )
         return findings_of(symptom, verdict, trace)
@@ -321,7 +321,7 @@ def _declared(error: TrialFailure) -> Findings:
 
 
 _CALLBACKS_RULE = "callables that take a trial and its TrialRecord"
-handing_out = threading.RLock()  # held while record callbacks are called
+notifying = threading.RLock()  # held while record callbacks are called
 
 
 def checked_callbacks(callbacks: Any) -> tuple[RecordCallback, ...]:
@@ -330,10 +330,10 @@ def checked_callbacks(callbacks: Any) -> tuple[RecordCallback, ...]:
     Raises:
         TypeError: They are not callables in a collection.
     """
-    return collection("record_callbacks", callbacks, Callable, _CALLBACKS_RULE)
+    return check_items("record_callbacks", callbacks, Callable, _CALLBACKS_RULE)
 
 
-def hand_out(callbacks: Iterable[RecordCallback], trial: Any, record: TrialRecord) -> None:
+def notify_callbacks(callbacks: Iterable[RecordCallback], trial: Any, record: TrialRecord) -> None:
     """Call record callbacks, one at a time in this process; one that raises is logged.
 
     Args:
@@ -341,17 +341,17 @@ def hand_out(callbacks: Iterable[RecordCallback], trial: Any, record: TrialRecor
         trial: The host's object of the trial; None where it has none.
         record: Its record, which is stored already.
     """
-    with handing_out:
+    with notifying:
         for callback in callbacks:
             try:
                 callback(trial, record)
             except Exception:  # a tracker that is down must not end the search
-                _log.exception("record callback %r raised; the search goes on", callback)
+                _log.exception("record callback %r raised; the search continues", callback)
 
 
-def tell_of_the_end(callbacks: Iterable[RecordCallback], records: Sequence[TrialRecord]) -> None:
+def notify_search_end(callbacks: Iterable[RecordCallback], records: Sequence[TrialRecord]) -> None:
     """Tell those record callbacks that want to know that a search has ended."""
-    with handing_out:
+    with notifying:
         for callback in callbacks:
             if isinstance(callback, SearchCallback):
                 try:

@@ -42,34 +42,34 @@ def require(
         raise error(f"{name} must be {rule}, got {shown(value)}. {way_out}".rstrip())
 
 
-def instance(name: str, value: Any, kinds: Any, rule: str, way_out: str = "") -> None:
+def check_type(name: str, value: Any, kinds: Any, rule: str, way_out: str = "") -> None:
     """Require an instance of a class, or of one of several."""
     require(isinstance(value, kinds), name, rule, value, way_out, error=TypeError)
 
 
-def boolean(name: str, value: Any) -> None:
+def check_bool(name: str, value: Any) -> None:
     """Require True or False."""
     require(isinstance(value, bool), name, "True or False", value)
 
 
-def integer(name: str, value: Any, *, least: int, way_out: str = "") -> None:
+def check_int(name: str, value: Any, *, least: int, way_out: str = "") -> None:
     """Require a whole number that is not smaller than `least`."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     require(whole and value >= least, name, f"an int >= {least}", value, way_out)
 
 
-def number(name: str, value: Any, *, above: float, way_out: str = "") -> None:
+def check_number(name: str, value: Any, *, above: float, way_out: str = "") -> None:
     """Require a finite number that is greater than `above`."""
     fits = _is_real(value) and math.isfinite(value) and value > above
     require(fits, name, f"a finite number > {above:g}", value, way_out)
 
 
-def share(name: str, value: Any) -> None:
+def check_fraction(name: str, value: Any) -> None:
     """Require a number from 0 to 1."""
     require(_is_real(value) and 0 <= value <= 1, name, "a number in 0..1", value)
 
 
-def collection(
+def check_items(
     name: str,
     value: Any,
     kind: Any,
@@ -86,13 +86,13 @@ def collection(
     return items
 
 
-def one_of(name: str, value: Any, allowed: Sequence[Any], way_out: str = "") -> None:
+def check_choice(name: str, value: Any, allowed: Sequence[Any], way_out: str = "") -> None:
     """Require one of a few values."""
     fits = any(isinstance(value, type(item)) and value == item for item in allowed)
     require(fits, name, " or ".join(map(repr, allowed)), value, way_out)
 
 
-def path(name: str, value: Any) -> Path:
+def check_path(name: str, value: Any) -> Path:
     """Return the path of a file or folder, which need not exist."""
     fits = isinstance(value, (str, os.PathLike)) and not isinstance(os.fspath(value), bytes)
     require(fits, name, "a path, as str or pathlib.Path", value, error=TypeError)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robusttune._validation import path
+from robusttune._validation import check_path
 from robusttune._version import __version__
 
 if TYPE_CHECKING:
@@ -114,13 +114,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="a Keras Tuner project folder, an Optuna storage URL, or an SQLite or journal file",
     )
-    report.add_argument("--csv", metavar="DIR", help="write the tables there")
-    report.add_argument("--html", metavar="FILE", help="write the report there, as one page")
-    report.add_argument("--study", metavar="NAME", help="which study of an Optuna storage")
+    report.add_argument("--csv", metavar="DIR", help="write the tables to this folder")
+    report.add_argument(
+        "--html", metavar="FILE", help="write the report to this file, as one HTML page"
+    )
+    report.add_argument("--study", metavar="NAME", help="name of the study in an Optuna storage")
     report.add_argument(
         "--bundle",
         metavar="FILE",
-        help="write a zip file for a bug report there, without data, values, names and paths",
+        help="write a zip file for a bug report, without data, values, names and paths",
     )
     report.add_argument(
         "--fail-on",
@@ -128,20 +130,24 @@ def _parser() -> argparse.ArgumentParser:
         type=Gate.parse,
         action="append",
         default=[],
-        help=f"exit with 1 if it holds, e.g. 'failure_rate>0.3'; over {', '.join(_MEASURES)}",
+        help="exit with status 1 if it holds, e.g. 'failure_rate>0.3'; over "
+        + ", ".join(_MEASURES),
     )
     watch = commands.add_parser("watch", help="serve the report of a running search, as it runs")
-    watch.add_argument("source", metavar="SOURCE", help="as for report; it need not be there yet")
-    watch.add_argument("--study", metavar="NAME", help="which study of an Optuna storage")
-    watch.add_argument("--port", metavar="N", type=_port, default=0, help="any free one by default")
+    watch.add_argument("source", metavar="SOURCE", help="as for report; it need not exist yet")
+    watch.add_argument("--study", metavar="NAME", help="name of the study in an Optuna storage")
+    watch.add_argument("--port", metavar="N", type=_port, default=0, help="default: any free port")
     watch.add_argument(
-        "--trials", metavar="N", type=_count, help="how many are planned, to tell the time left"
+        "--trials",
+        metavar="N",
+        type=_count,
+        help="planned number of trials, to estimate the time left",
     )
-    watch.add_argument("--no-browser", action="store_true", help="print the address only")
+    watch.add_argument("--no-browser", action="store_true", help="only print the address")
     demo = commands.add_parser("demo", help="run an unstable search on real data")
     demo.add_argument("directory", nargs="?", default="robusttune-demo", metavar="DIR")
     demo.add_argument(
-        "--trials", metavar="N", type=_count, help=f"how many trials; {TRIALS} by default"
+        "--trials", metavar="N", type=_count, help=f"number of trials (default: {TRIALS})"
     )
     return parser
 
@@ -149,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(arguments: argparse.Namespace) -> int:
     from robusttune import _demo as demo
 
-    directory = path("DIR", arguments.directory)
+    directory = check_path("DIR", arguments.directory)
     directory.mkdir(parents=True, exist_ok=True)
     return demo.run(directory, arguments.trials or demo.TRIALS)
 
@@ -167,7 +173,7 @@ def _port(text: str) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    path("SOURCE", arguments.source)
+    check_path("SOURCE", arguments.source)
     try:
         _serve(arguments)
     except KeyboardInterrupt:
@@ -183,7 +189,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         port = server.server_port
         told = [
             f"The report of the search is at {server.url} until Ctrl-C.",
-            f"From elsewhere: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, and the same address.",
+            f"From another machine: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, then the same"
+            " address.",
         ]
         print("\n".join(told), flush=True)  # noqa: T201
         if not arguments.no_browser and _has_screen():
@@ -200,10 +207,10 @@ def _has_screen() -> bool:
 def _report(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    path("SOURCE", arguments.source)
-    csv = None if arguments.csv is None else path("--csv", arguments.csv)
-    html = None if arguments.html is None else path("--html", arguments.html)
-    bundle = None if arguments.bundle is None else path("--bundle", arguments.bundle)
+    check_path("SOURCE", arguments.source)
+    csv = None if arguments.csv is None else check_path("--csv", arguments.csv)
+    html = None if arguments.html is None else check_path("--html", arguments.html)
+    bundle = None if arguments.bundle is None else check_path("--bundle", arguments.bundle)
     console = Console()
     report = _read(arguments.source, arguments.study)
     width = console.width if console.is_terminal else 100

@@ -3,14 +3,14 @@
 ::
 
     RobustTuneError
-        TrialFailure         one trial failed; a search goes on
+        TrialFailure         one trial failed; the search continues
         HopelessSearchError  no trial can succeed, whatever the hyperparameters
         DataError            the data that was handed over cannot be used
         StoreError           a project folder cannot be written or resumed
             OtherProjectError    it was begun by another kind of tuner
     RobustTuneWarning
         SearchSpaceWarning            the search space was, or should be, changed
-        InstabilityWarning            something stored was damaged; a search goes on
+        InstabilityWarning            a stored file was damaged; the search continues
         RobustTuneDeprecationWarning  an old name was used, which goes in a coming version
 """
 
@@ -76,11 +76,11 @@ class DataError(RobustTuneError, ValueError):
 
 
 class StoreError(RobustTuneError, OSError):
-    """A search's project folder cannot be written, or cannot be gone on with."""
+    """A search's project folder cannot be written or resumed."""
 
 
 class OtherProjectError(StoreError, RuntimeError):
-    """The project folder is that of a search by another kind of tuner.
+    """The project folder belongs to a search by another kind of tuner.
 
     Keras Tuner raises a RuntimeError there, and so is this.
     """
@@ -91,11 +91,11 @@ class RobustTuneWarning(UserWarning):
 
 
 class SearchSpaceWarning(RobustTuneWarning):
-    """A search space was changed, or asks for failing trials."""
+    """A search space was changed, or contains values that make trials fail."""
 
 
 class InstabilityWarning(RobustTuneWarning):
-    """Something that a search had stored was damaged and set aside; the search goes on."""
+    """A stored file of a search was damaged and set aside; the search continues."""
 
 
 class RobustTuneDeprecationWarning(RobustTuneWarning, FutureWarning):

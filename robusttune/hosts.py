@@ -13,7 +13,7 @@ from robusttune._report.search_data import Search
 from robusttune._report.sources import Host, register
 from robusttune._report.space_change import Narrowing, ProductBound, SpaceChange
 from robusttune._space import Choice, Float, Int, Parameter, role_by_name, sanitize
-from robusttune._trial_run import NoObjectiveError, RecordCallback, TrialRun, hand_out
+from robusttune._trial_run import NoObjectiveError, RecordCallback, TrialRun, notify_callbacks
 
 __all__ = [
     "Choice",
@@ -29,7 +29,7 @@ __all__ = [
     "SpaceChange",
     "TrialHost",
     "TrialRun",
-    "hand_out",
+    "notify_callbacks",
     "register",
     "role_by_name",
     "sanitize",

@@ -23,7 +23,7 @@ from robusttune._report.marks import (
     slanted_area,
 )
 from robusttune._report.search_data import objective_of
-from robusttune._validation import collection, instance, require
+from robusttune._validation import check_items, check_type, require
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -232,7 +232,7 @@ def plot_causes(report: Report) -> Figure:
 
 
 def _plotly(report: Report) -> Any:
-    instance("report", report, Report, "a robusttune.Report")
+    check_type("report", report, Report, "a robusttune.Report")
     try:
         import plotly.graph_objects as graph
     except ImportError as error:
@@ -279,7 +279,7 @@ def _two(
 
 def _names(parameters: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     rule = f"a list of names of hyperparameters, which are {', '.join(known)}"
-    names = collection("parameters", parameters, str, rule, error=ValueError)
+    names = check_items("parameters", parameters, str, rule, error=ValueError)
     require(set(names) <= set(known), "parameters", rule, parameters)
     return names
 

@@ -24,7 +24,7 @@ from robusttune.hosts import (
     Search,
     SpaceChange,
     TrialRun,
-    hand_out,
+    notify_callbacks,
     role_by_name,
     sanitize,
 )
@@ -43,7 +43,7 @@ class LoopTrial:
         self.trial_id, self.number, self.params = str(number), number, params
         self._loop = loop
 
-    def siblings(self) -> list[TrialRecord]:
+    def related_trials(self) -> list[TrialRecord]:
         """The trials before."""
         return [record for record in self._loop.records.values() if record.status != "running"]
 
@@ -100,7 +100,7 @@ class Loop:
                 record = run.end(error)
             else:
                 record = run.end(value=value)
-            hand_out(record_callbacks, host, record)
+            notify_callbacks(record_callbacks, host, record)
 
     def save(self) -> None:
         """Write the file."""

@@ -177,4 +177,4 @@ def test_help_of_the_demo_says_how_many_trials_it_runs(capsys):
 
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
-    assert f"how many trials; {TRIALS} by default" in capsys.readouterr().out
+    assert f"number of trials (default: {TRIALS})" in capsys.readouterr().out

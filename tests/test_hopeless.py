@@ -54,7 +54,7 @@ def test_why_hopeless(records: list[TrialRecord], after: Any, hopeless: bool) ->
     assert (reason is not None) is hopeless
     if reason is not None:
         assert str(len(records)) in reason
-        assert reason.endswith(" Policy(hopeless_after=None) goes on all the same.")
+        assert reason.endswith(" Policy(hopeless_after=None) continues regardless.")
 
 
 def bug_in(build: Any, hp: Any) -> keras.Model:

@@ -111,7 +111,7 @@ def test_a_kill_of_the_kernel_is_put_down_to_one_process() -> None:
     kills.begin("a")
     kills.begin("b")
     counted[0] = 6
-    killed = Ending(FailureCause.CRASHED, "it was ended by SIGKILL", {"signal": "SIGKILL"})
+    killed = Ending(FailureCause.CRASHED, "it was killed by SIGKILL", {"signal": "SIGKILL"})
     first, second = kills.explained("a", killed), kills.explained("b", killed)
     assert (first.cause, second.cause) == (FailureCause.OUT_OF_MEMORY, FailureCause.CRASHED)
     kills.begin("c")
@@ -150,7 +150,7 @@ def processes() -> Any:
     ("policy", "executor", "error", "told"),
     [
         (Policy(n_jobs=2), threads, ValueError, "threads share Keras's global state"),
-        (Policy(n_jobs=2), processes, ValueError, "one that outlives its workers"),
+        (Policy(n_jobs=2), processes, ValueError, "one that survives the death of a worker"),
         (Policy(n_jobs=2), dict, TypeError, "executor must be an object whose submit"),
         (Policy(n_jobs=2, memory_limit=10**9), Executor, ValueError, "memory_limit must be None"),
         (Policy(isolate=True), Executor, ValueError, "isolate must be False with executor="),

@@ -121,20 +121,20 @@ def earlier(space=SPACE, n=80, limit=0.02):
 
 def test_a_success_overrules_an_earlier_search():
     """Where it is sure of a failure; what fits it makes it no more stubborn than that."""
-    lesson, _ = earlier().lesson_for(SPACE.values())
+    failure_model, _ = earlier().failure_model_for(SPACE.values())
     sound = [Outcome({"learning_rate": 1e-3, "optimizer": "sgd"}, False)] * 5
     wrong = [Outcome({"learning_rate": 0.5, "optimizer": "sgd"}, False)]
-    assert is_trusted(lesson, [])
-    assert is_trusted(lesson, sound)
-    assert not is_trusted(lesson, [*sound, *wrong])
+    assert is_trusted(failure_model, [])
+    assert is_trusted(failure_model, sound)
+    assert not is_trusted(failure_model, [*sound, *wrong])
 
 
 def test_the_names_may_differ_where_the_roles_agree():
     """A learning rate is one, whatever it is called."""
     space = {"lr": Float("lr", 1e-4, 1.0, log=True), "optimizer": SPACE["optimizer"]}
-    lesson, problems = earlier().lesson_for(space.values())
+    failure_model, problems = earlier().failure_model_for(space.values())
     assert problems == []
-    guidance = Guidance.of(learn(space.values(), []), {"A": lesson}, [], 0)
+    guidance = Guidance.of(learn(space.values(), []), {"A": failure_model}, [], 0)
     assert guidance.turned_away_by({"lr": 0.9, "optimizer": "adam"}) == "A"
     assert guidance.turned_away_by({"lr": 1e-3, "optimizer": "adam"}) is None
     assert guidance.turned_away_by({"lr": 0.9, "optimizer": "lion"}) is None  # not known there

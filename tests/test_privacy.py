@@ -33,7 +33,7 @@ def record(**fields: Any) -> TrialRecord:
         ("KeyboardInterrupt", "KeyboardInterrupt"),
         (f"{SECRET}: no such customer", None),
         (f"{SECRET}Error of /home", None),
-        ("The trial's process: it was ended by SIGKILL.", None),
+        ("The trial's process: it was killed by SIGKILL.", None),
         (None, None),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialFailure, TrialRecord
 from robusttune._diagnosis.trace import FitTrace
 from robusttune._findings import Findings
-from robusttune._trial_run import NoObjectiveError, TrialRun, hand_out
+from robusttune._trial_run import NoObjectiveError, TrialRun, notify_callbacks
 
 DEAD = Findings(symptom=Symptom.STALLED, cause=FailureCause.DEAD_RELU, cut_short=False)
 LATE = Findings(symptom=Symptom.DIVERGED, cause=FailureCause.UNSCALED_DATA, cut_short=False)
@@ -30,7 +30,7 @@ class Loop:
         self.params: Mapping[str, Any] = params
         self.stored: TrialRecord | None = None
 
-    def siblings(self) -> list[TrialRecord]:
+    def related_trials(self) -> list[TrialRecord]:
         return []
 
     def clip_norm(self) -> float | None:
@@ -176,6 +176,6 @@ def test_record_callbacks_are_called_in_order(caplog: pytest.LogCaptureFixture) 
 
     record = TrialRecord(trial_id="7")
     with caplog.at_level(logging.ERROR, logger="robusttune"):
-        hand_out([broken, lambda *given: seen.append(given)], "trial", record)
+        notify_callbacks([broken, lambda *given: seen.append(given)], "trial", record)
     assert seen == [("trial", record)]
     assert "the tracker is down" in caplog.text

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.peers.summary import SearchRow
-from robusttune._report.svg import Drawing, Scale
+from robusttune._report.svg import AxisScale, Drawing
 
 _WIDTH = 760.0
 _STYLE = (
@@ -57,7 +57,7 @@ def _race(
     bottom: float,
 ) -> None:
     """Share of the cases that have come to the best, over time."""
-    x, y = Scale(50, 470, 0.0, 1.5), Scale(bottom, 40, 0.0, 1.0)
+    x, y = AxisScale(50, 470, 0.0, 1.5), AxisScale(bottom, 40, 0.0, 1.0)
     drawing.frame(x, y, "seconds, as a share of that whole search")
     drawing.text(
         (14, 20),
@@ -85,7 +85,7 @@ def _bars(
     """Seconds of all searches of each contender, the wasted ones apart."""
     of = {name: [row for row in searches if row.contender == name] for name in names}
     most = max(sum(row.seconds for row in rows) for rows in of.values())
-    x = Scale(290, _WIDTH - 90, 0.0, most)
+    x = AxisScale(290, _WIDTH - 90, 0.0, most)
     drawing.text((x.start, top - 8), "seconds of all searches, wasted ones in red", "name", "start")
     for index, (name, rows) in enumerate(of.items()):
         y = top + line * index

@@ -117,7 +117,7 @@ class _OptunaSpace:
         return self.trial.suggest_categorical(name, list(options))
 
 
-def _keras_tuner(
+def keras_tuner_search(
     tuner_class: Any, callbacks: Callable[[], list[Any]] = list, **options: Any
 ) -> Callable[[Problem, Data, int, Budget, SearchLog], None]:
     """Return a search with a class of tuners."""
@@ -155,11 +155,12 @@ def _keras_tuner(
     return search
 
 
-def _optuna(
+def optuna_search(
     callbacks: Callable[[optuna.Trial, str], list[Any]],
     *,
     prunes: bool = False,
     crash_aware: bool = False,
+    policy: robusttune.Policy | None = None,
 ) -> Callable[[Problem, Data, int, Budget, SearchLog], None]:
     """Return a search with TPE, with or without median pruning and robusttune."""
 
@@ -184,10 +185,11 @@ def _optuna(
         sampler = optuna.samplers.TPESampler(seed=seed)
         pruner = optuna.pruners.MedianPruner() if prunes else optuna.pruners.NopPruner()
         study = optuna.create_study(
-            sampler=CrashAwareSampler(sampler) if crash_aware else sampler, pruner=pruner
+            sampler=CrashAwareSampler(sampler, policy=policy) if crash_aware else sampler,
+            pruner=pruner,
         )
         study.optimize(
-            robust(objective) if crash_aware else objective,
+            robust(objective, policy=policy) if crash_aware else objective,
             n_trials=budget.trials,
             callbacks=[note],
         )
@@ -195,32 +197,35 @@ def _optuna(
     return search
 
 
-def _hardened() -> list[Any]:
+def hardened() -> list[Any]:
+    """Return the callback against NaN that Keras has."""
     return [keras.callbacks.TerminateOnNaN()]
 
 
 CONTENDERS = [
-    Contender("Keras Tuner", "Keras Tuner", _keras_tuner(keras_tuner.RandomSearch)),
+    Contender("Keras Tuner", "Keras Tuner", keras_tuner_search(keras_tuner.RandomSearch)),
     Contender(
         "Keras Tuner, hardened",
         "Keras Tuner",
-        _keras_tuner(keras_tuner.RandomSearch, _hardened, max_consecutive_failed_trials=None),
+        keras_tuner_search(keras_tuner.RandomSearch, hardened, max_consecutive_failed_trials=None),
         reference=True,
     ),
-    Contender("Keras Tuner with robusttune", "Keras Tuner", _keras_tuner(robusttune.RandomSearch)),
-    Contender("Optuna", "Optuna", _optuna(lambda trial, name: []), reference=True),
+    Contender(
+        "Keras Tuner with robusttune", "Keras Tuner", keras_tuner_search(robusttune.RandomSearch)
+    ),
+    Contender("Optuna", "Optuna", optuna_search(lambda trial, name: []), reference=True),
     Contender(
         "Optuna, hardened",
         "Optuna",
-        _optuna(
-            lambda trial, name: [*_hardened(), KerasPruningCallback(trial, name)],
+        optuna_search(
+            lambda trial, name: [*hardened(), KerasPruningCallback(trial, name)],
             prunes=True,
         ),
     ),
     Contender(
         "Optuna with robusttune",
         "Optuna",
-        _optuna(
+        optuna_search(
             lambda trial, name: [TrialGuard(trial), KerasPruningCallback(trial, name)],
             prunes=True,
             crash_aware=True,

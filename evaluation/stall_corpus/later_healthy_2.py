@@ -356,11 +356,11 @@ class LaterRival(keras.Model):
         return self.maker(x)
 
     def train_step(self, data):
-        """Train the judge, then the maker."""
+        """Train the diagnose_failure, then the maker."""
         real, noise = data, tf.random.normal(tf.shape(data))
         cross = keras.losses.BinaryCrossentropy(from_logits=True)
         with tf.GradientTape(persistent=True) as tape:
-            yes, no = self.judge(real), self.judge(self.maker(noise))
+            yes, no = self.diagnose_failure(real), self.diagnose_failure(self.maker(noise))
             judge_loss = cross(tf.ones_like(yes), yes) + cross(tf.zeros_like(no), no)
             maker_loss = cross(tf.ones_like(no), no)
         weights = self.judge.trainable_variables

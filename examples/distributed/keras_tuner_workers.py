@@ -24,7 +24,7 @@ Slurm: one job for the chief, and an array for the workers (`--array=0-9`, `--re
 KERASTUNER_TUNER_ID=worker-$SLURM_ARRAY_TASK_ID and KERASTUNER_ORACLE_IP set to the host on which
 the chief runs (`scontrol show job`); the folder on the cluster's file system.
 
-The chief may be killed too: start it again, and the search goes on with the workers that wait.
+The chief may be killed too: start it again, and the search resumes with the waiting workers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What robusttune uses of its hosts beyond their public API: one module a host, nothing elsewhere.
+"""Private APIs of the hosts that robusttune uses: one module a host, nothing elsewhere.
 
 Each function says why it is needed, and tests/test_compat.py shows with the real host that it does
 what the rest relies on: an upgrade that breaks one fails there first. Private attributes that other

@@ -4,7 +4,7 @@ Importing it loads no TensorFlow; only a diagnosis that has a model to look at d
 """
 
 from robusttune._diagnosis.diagnose import diagnose
-from robusttune._diagnosis.diagnose_failure import judge, judge_quiet
+from robusttune._diagnosis.diagnose_failure import diagnose_failure, diagnose_stall
 from robusttune._diagnosis.verdict import Verdict
 
-__all__ = ["Verdict", "diagnose", "judge", "judge_quiet"]
+__all__ = ["Verdict", "diagnose", "diagnose_failure", "diagnose_stall"]

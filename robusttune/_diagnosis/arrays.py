@@ -102,7 +102,7 @@ def largest(structure: Any) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ColumnScale:
     """Location and spread of each column (the last axis), over finite values.
 
     Args:
@@ -129,14 +129,14 @@ class Scale:
         return np.asarray((array - self.mean) / spread).astype(array.dtype)
 
 
-def scale_of(array: Array) -> Scale:
+def scale_of(array: Array) -> ColumnScale:
     """Return the scale of the columns of an array of shape (..., columns) or (n,)."""
     values = array.astype(np.float64)
     values = values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values.reshape(-1, 1)
     values = np.where(np.isfinite(values), values, np.nan)
     empty = np.all(np.isnan(values), axis=0)
     values = np.where(empty, 0.0, values)
-    return Scale(mean=np.nanmean(values, axis=0), std=np.nanstd(values, axis=0))
+    return ColumnScale(mean=np.nanmean(values, axis=0), std=np.nanstd(values, axis=0))
 
 
 def standardized(structure: Any) -> Any:

@@ -58,14 +58,14 @@ def _are_quantities(targets: Array) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """What the diagnosis works from; observations are added as they are made.
+    """Input of a diagnosis; observations are added as they are made.
 
     Args:
         symptom: How the fit went wrong.
         model: The compiled model; None where there is none.
         trace: What the guard saw; an empty one where there was no guard.
         params: Hyperparameter values by name.
-        siblings: Records of the other trials of the search.
+        related_trials: Records of the other trials of the search.
         policy: Thresholds.
         facts: What the model says of itself.
         first: A step at the weights from before the fit; None where it could not be run.
@@ -80,7 +80,7 @@ class Case:
     model: Any
     trace: FitTrace
     params: Mapping[str, Any]
-    siblings: Sequence[TrialRecord]
+    related_trials: Sequence[TrialRecord]
     policy: Policy
     facts: ModelFacts = field(default_factory=ModelFacts)
     first: Observation | None = None

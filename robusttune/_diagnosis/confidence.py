@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Grounds(StrEnum):
-    """What a verdict rests on. `grounds.confidence` is the probability that it is right.
+    """Grounds of a verdict. `grounds.confidence` is the probability that it is right.
 
     Example:
         >>> Grounds.RULE.confidence > Grounds.SUSPICION.confidence

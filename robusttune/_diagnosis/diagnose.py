@@ -11,7 +11,7 @@ import numpy as np
 from robusttune._causes import FailureCause, Symptom
 from robusttune._data import check_data, first_batches, is_dataset
 from robusttune._diagnosis.arrays import Array, leaves, map_leaves
-from robusttune._diagnosis.diagnose_failure import judge
+from robusttune._diagnosis.diagnose_failure import diagnose_failure
 from robusttune._diagnosis.divergence import loss_limit
 from robusttune._diagnosis.replay.intervention import ReplayResult
 from robusttune._diagnosis.trace import Batch, FitTrace, findings_of
@@ -19,7 +19,7 @@ from robusttune._diagnosis.verdict import Verdict
 from robusttune._policy import Policy
 from robusttune._random_states import untouched_randomness
 from robusttune._records import TrialRecord
-from robusttune._validation import integer, require
+from robusttune._validation import check_int, require
 from robusttune.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def diagnose(
     first = "Call model.compile(optimizer, loss) first."
     require(getattr(model, "optimizer", None) is not None, "model", "compiled", model, first)
     require(x is not None, "x", "the inputs, as arrays or a dataset", x, error=TypeError)
-    integer("batch_size", batch_size, least=1)
+    check_int("batch_size", batch_size, least=1)
     began = time.perf_counter()
     if is_dataset(x):
         require(y is None, "y", "None where x is a dataset, which brings the targets", y)
@@ -90,7 +90,7 @@ def diagnose(
     symptom, error = _symptom(model, trace, policy)
     verdict = None
     if symptom is not None:
-        verdict = judge(symptom, model=model, trace=trace, error=error, policy=policy)
+        verdict = diagnose_failure(symptom, model=model, trace=trace, error=error, policy=policy)
         if symptom is Symptom.STALLED and verdict.cause is FailureCause.UNKNOWN:
             symptom, verdict = None, None
     return _record(symptom, verdict, time.perf_counter() - began)
@@ -113,7 +113,7 @@ def _symptom(
         model=model,
         trace=trace,
         params={},
-        siblings=(),
+        related_trials=(),
         policy=policy,
     )
     with untouched_randomness():

@@ -1,4 +1,4 @@
-"""judge: from a symptom and its evidence to a verdict."""
+"""diagnose_failure, diagnose_stall: from a symptom and its evidence to a verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robusttune._diagnosis.related_trials import (
     search_evidence,
     weighed,
 )
-from robusttune._diagnosis.stalls.detection import looks_healthy, quiet_verdict
+from robusttune._diagnosis.stalls.detection import looks_healthy, stall_verdict
 from robusttune._diagnosis.trace import FitTrace
 from robusttune._diagnosis.verdict import Verdict
 from robusttune._exception_causes import classify_error
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("robusttune.diagnosis")
 
 
-def judge(
+def diagnose_failure(
     symptom: Symptom,
     *,
     model: keras.Model | None = None,
     trace: FitTrace | None = None,
     error: BaseException | None = None,
     params: Mapping[str, Any] | None = None,
-    siblings: Sequence[TrialRecord] = (),
+    related_trials: Sequence[TrialRecord] = (),
     policy: Policy,
 ) -> Verdict:
     """Name the cause of a failed trial. Never raises, and leaves the model as it was.
@@ -56,7 +56,7 @@ def judge(
         trace: What the guard saw of the fit; None where it saw nothing.
         error: The exception that ended the trial; None without one.
         params: Hyperparameter values of the trial, by name.
-        siblings: Records of the other trials of the search.
+        related_trials: Records of the other trials of the search.
         policy: Thresholds.
     """
     try:
@@ -65,11 +65,11 @@ def judge(
             model=model,
             trace=trace or FitTrace(),
             params=params or {},
-            siblings=siblings,
+            related_trials=related_trials,
             policy=policy,
         )
         with untouched_randomness():
-            return _with_grounds(_judge(case, error))
+            return _with_grounds(_diagnose(case, error))
     except Exception as failure:  # a diagnosis must not cost the search that it serves
         _log.warning("the diagnosis itself failed: %r", failure, exc_info=True)
         return Verdict(
@@ -79,12 +79,12 @@ def judge(
         )
 
 
-def judge_quiet(
+def diagnose_stall(
     *,
     model: keras.Model,
     trace: FitTrace,
     params: Mapping[str, Any] | None = None,
-    siblings: Sequence[TrialRecord] = (),
+    related_trials: Sequence[TrialRecord] = (),
     policy: Policy,
 ) -> Verdict | None:
     """Name why a fit that raised no alarm learned nothing; None for a healthy fit.
@@ -95,7 +95,7 @@ def judge_quiet(
         model: The compiled model after the fit.
         trace: What the guard saw of the fit.
         params: Hyperparameter values of the trial, by name.
-        siblings: Records of the other trials of the search.
+        related_trials: Records of the other trials of the search.
         policy: Thresholds.
     """
     try:
@@ -106,11 +106,11 @@ def judge_quiet(
             model=model,
             trace=trace,
             params=params or {},
-            siblings=siblings,
+            related_trials=related_trials,
             policy=policy,
         )
         with untouched_randomness():
-            verdict = quiet_verdict(case)
+            verdict = stall_verdict(case)
         if verdict is None:
             trace.why_not.update(case.why_not)
             return None
@@ -140,7 +140,7 @@ NOT_DIAGNOSED = Verdict(
 )
 
 
-def _judge(case: Case, error: BaseException | None) -> Verdict:
+def _diagnose(case: Case, error: BaseException | None) -> Verdict:
     if case.symptom in _OUTRIGHT:
         cause = _OUTRIGHT[case.symptom]
         return Verdict(cause=cause, confidence=BY_CLOCK, advice=cause.advice)
@@ -160,7 +160,7 @@ def _judge(case: Case, error: BaseException | None) -> Verdict:
     if case.policy.diagnosis == "off":
         return NOT_DIAGNOSED
     if case.symptom is Symptom.STALLED and case.model is not None:
-        quiet = quiet_verdict(case)
+        quiet = stall_verdict(case)
         return quiet or Verdict(
             cause=FailureCause.UNKNOWN, confidence=NOTHING_SHOWN, advice=FailureCause.UNKNOWN.advice
         )
@@ -185,9 +185,9 @@ def _naming_the_rate(case: Case, verdict: Verdict) -> Verdict:
 
 def _replayed(case: Case) -> Verdict:
     """Let an earlier trial or replays decide; without them, the learning rate and the data."""
-    search = search_evidence(case.params, case.facts.learning_rate, case.siblings)
-    evidence: dict[str, Any] = {"search": search.as_evidence()} if case.siblings else {}
-    earlier = earlier_like_this(case.symptom, case.params, search.parameter, case.siblings)
+    search = search_evidence(case.params, case.facts.learning_rate, case.related_trials)
+    evidence: dict[str, Any] = {"search": search.as_evidence()} if case.related_trials else {}
+    earlier = earlier_like_this(case.symptom, case.params, search.parameter, case.related_trials)
     if earlier is not None and earlier.cause is not None:
         return Verdict(
             cause=earlier.cause,

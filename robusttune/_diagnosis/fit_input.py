@@ -22,7 +22,7 @@ class FitInput:
         y: Targets; None where `x` brings them.
         sample_weight: Weights of the rows; None: all 1.
         class_weight: Weights of the classes; None: all 1.
-        validation_data: As it was given, or the rows that `validation_split` took; None: none.
+        validation_data: As it was given, or the rows that `validation_split` took, or None.
         validation_from: Row of the user's arrays at which `validation_split` begins; None without.
         validation_steps: Batches of `validation_data` that an epoch looks at; None: all.
     """

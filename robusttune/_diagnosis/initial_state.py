@@ -1,4 +1,4 @@
-"""What is wrong before the first step: the optimizer and the first weights show it."""
+"""Failures that show before the first step, in the optimizer and the initial weights."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def symmetric_units(case: Case) -> Verdict | None:
             filled = "with zeros" if not weight.any() else f"alike (with {value:.3g}, say)"
             return _bad_start(
                 f"The {weight.shape[-1]} units of {variable.path} start {filled}, and after the"
-                " fit they are still one and the same: use glorot_uniform or he_normal, which draw"
+                " fit they are still identical: use glorot_uniform or he_normal, which draw"
                 " each weight."
             )
     return None

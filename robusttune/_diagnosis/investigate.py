@@ -26,6 +26,8 @@ RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 _LEAST_RATE = 1e-7
 # Standardizing is tried where the largest root mean square of a column is out of this range.
 _SCALE_LOW, _SCALE_HIGH = 0.02, 3.0
+# Targets this small are drowned by the noise of the steps, which are of the size of the weights.
+_TINY_TARGETS = 1e-3
 # Kernels whose spread is this many times Glorot's, or less than its inverse, are not standard.
 _SPREAD = 5.0
 # Biases of this mean size saturate a tanh or a sigmoid whatever the inputs are.
@@ -170,7 +172,7 @@ def data_changes(runner: ReplayRunner) -> list[Intervention]:
     inputs = entrance is not None and not _SCALE_LOW <= entrance <= _SCALE_HIGH
     scale = case.target_scale or 0.0
     targets = (
-        scale > _SCALE_HIGH
+        (scale > _SCALE_HIGH or 0.0 < scale < _TINY_TARGETS)
         and case.is_regression
         and all(head.activation in (None, "linear") for head in runner.heads)
         and all(loss.name in PLAIN for loss in case.facts.losses)
@@ -431,7 +433,7 @@ def advice(case: Case, cause: FailureCause, result: ReplayResult) -> str:
     if change.rate == 1:
         fails = "the trial learns nothing as it is" if quiet else "the trial fails as it is"
     if change.held_rate is not None:
-        fails = f"the learning rate comes down to {rate:.3g} before anything is learned"
+        fails = f"the learning rate falls to {rate:.3g} before anything is learned"
     steps, seeds = result.losses.shape[1], result.losses.shape[0]
     text = (
         f"{fails[0].upper()}{fails[1:]}; the same trial learns with {' and '.join(done)}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from robusttune._causes import Symptom
 from robusttune._diagnosis.arrays import leaves
-from robusttune._diagnosis.diagnose_failure import judge, judge_quiet
+from robusttune._diagnosis.diagnose_failure import diagnose_failure, diagnose_stall
 from robusttune._diagnosis.trace import FitTrace, findings_of
 from robusttune._findings import Findings
 from robusttune._policy import Policy
@@ -33,7 +33,7 @@ class FitDiagnosis:
         shown: The symptom that the findings have, where that is another one; None: `symptom`.
         model: The model of the fit.
         trace: What was seen of the fit.
-        context: The trial: its `params`, and its `siblings` by the time of the diagnosis.
+        context: The trial: its `params`, and the `related_trials` by the time of the diagnosis.
         policy: Thresholds and switches.
     """
 
@@ -54,13 +54,13 @@ class FitDiagnosis:
             "model": self.model,
             "trace": self.trace,
             "params": self.context.params,
-            "siblings": self.context.siblings,
+            "related_trials": self.context.related_trials,
             "policy": policy or self.policy,
         }
         if self.symptom is None:
-            quiet = judge_quiet(**known)
+            quiet = diagnose_stall(**known)
             return None if quiet is None else findings_of(Symptom.STALLED, quiet, self.trace)
-        verdict = judge(self.symptom, **known)
+        verdict = diagnose_failure(self.symptom, **known)
         return findings_of(self.shown or self.symptom, verdict, self.trace)
 
     def by_symptom_alone(self) -> Findings | None:

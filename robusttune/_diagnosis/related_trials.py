@@ -23,12 +23,12 @@ _NAMES = ("learning_rate", "lr", "rate", "eta", "step_size")
 
 @dataclass(frozen=True, slots=True)
 class SearchEvidence:
-    """What the siblings say.
+    """Evidence from the other trials of the search.
 
     Args:
         parameter: The hyperparameter that is the learning rate; None where none is.
         threshold: Rate with (nearly) only failures above and health below; None without one.
-        failures: How many siblings failed.
+        failures: How many of them failed.
         healthy: How many did not.
         failing_rates: Range of the rates that failed.
         healthy_rates: Range of the rates that did not.
@@ -67,18 +67,18 @@ class SearchEvidence:
 
 
 def search_evidence(
-    params: Mapping[str, Any], rate: float | None, siblings: Sequence[TrialRecord]
+    params: Mapping[str, Any], rate: float | None, related_trials: Sequence[TrialRecord]
 ) -> SearchEvidence:
-    """Return what finished siblings say of the learning rate.
+    """Return what other finished trials say of the learning rate.
 
     Args:
         params: Hyperparameters of the trial in question.
         rate: The learning rate of its optimizer; None where unknown.
-        siblings: Records of other trials.
+        related_trials: Records of other trials.
     """
     name = rate_parameter(params, rate)
-    failing = [record for record in siblings if record.unstable]
-    sound = [r for r in siblings if r.status == "completed" and not r.unstable]
+    failing = [record for record in related_trials if record.unstable]
+    sound = [r for r in related_trials if r.status == "completed" and not r.unstable]
     bad, good = _rates(failing, name), _rates(sound, name)
     return SearchEvidence(
         parameter=name,
@@ -108,7 +108,7 @@ def _is_rates_name(name: str) -> bool:
 
 def as_proven_earlier(case: Case) -> Verdict | None:
     """Return unscaled data where replays of another trial of the search have proven them."""
-    shared = proven_on_same_data(case.trace.skill, case.siblings)
+    shared = proven_on_same_data(case.trace.skill, case.related_trials)
     if shared is None:
         return None
     found = shared[1]
@@ -124,7 +124,7 @@ def earlier_like_this(
     symptom: Symptom,
     params: Mapping[str, Any],
     name: str | None,
-    siblings: Sequence[TrialRecord],
+    related_trials: Sequence[TrialRecord],
 ) -> TrialRecord | None:
     """Return a sibling whose verdict holds here too, so that no replay is needed.
 
@@ -132,7 +132,7 @@ def earlier_like_this(
     fast: its learning rate is nearly the same, or this trial's is higher where a high rate was the
     proven cause.
     """
-    for record in siblings:
+    for record in related_trials:
         if record.symptom is not symptom or record.cause in (None, FailureCause.UNKNOWN):
             continue
         if not record.fix_verified or not _same_but_rate(params, record.params, name):

@@ -15,7 +15,7 @@ from robusttune._diagnosis.confidence import NOTHING_SHOWN, Grounds
 from robusttune._diagnosis.data.bad_data import non_finite_data as non_finite_data
 from robusttune._diagnosis.data.labels import Mismatch, label_mismatch
 from robusttune._diagnosis.divergence import loss_limit
-from robusttune._diagnosis.model.info import Head, model_facts
+from robusttune._diagnosis.model.info import OutputHead, model_facts
 from robusttune._diagnosis.model.structure import heads
 from robusttune._diagnosis.reference.baseline import constant_loss, targets_by_output
 from robusttune._diagnosis.trace import Batch
@@ -63,7 +63,7 @@ def mismatch(case: Case) -> Mismatch | None:
     """The first disagreement between labels, head and loss of any output, certain ones first."""
     seen = case.first or case.last
     pairs = case.targets_and_losses()
-    ends: list[Head | None] = [None] * len(pairs)
+    ends: list[OutputHead | None] = [None] * len(pairs)
     if seen is not None and len(seen.heads) == len(pairs):
         ends = list(seen.heads)
     shown = [] if case.model is None else heads(case.model)
@@ -118,8 +118,8 @@ def objective(case: Case) -> Verdict | None:
         return Verdict(
             cause=FailureCause.UNKNOWN,
             confidence=NOTHING_SHOWN,
-            advice="The trial's result is not finite, and no keras.Model.fit was seen that might"
-            " have failed: look at how the result is computed.",
+            advice="The trial's result is not finite, but no keras.Model.fit was observed: check"
+            " how the result is computed.",
         )
     if not _trained_well(case):
         return None
@@ -274,7 +274,7 @@ def unsafe_loss(case: Case, what: str, undefined: Undefined | None = None) -> Ve
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,
-        advice=f"Bound {names} away from where it is undefined{detail}: {what} is non-finite at"
+        advice=f"Keep {names} away from where it is undefined{detail}: {what} is non-finite at"
         f" finite predictions. {fix}",
         evidence={"targets_equal_to_0": zeros, **undefined_evidence(undefined)},
     )
@@ -294,7 +294,7 @@ def unsafe_layer(case: Case, what: str, undefined: Undefined | None) -> Verdict:
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.RULE,
-        advice=f"A layer is at fault, and not the loss: {what} is non-finite though the loss and"
+        advice=f"A layer is at fault, not the loss: {what} is non-finite though the loss and"
         f" its derivative at the predictions are finite. {fix}",
         evidence={"at_fault": "layer", **undefined_evidence(undefined)},
     )

@@ -1,4 +1,4 @@
-"""What is proven of the data in one trial holds for the others of its search."""
+"""Causes in the data, proven in one trial, hold for the other trials of its search."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Batch:
 
 @dataclass(slots=True, kw_only=True)
 class FitTrace:
-    """What was seen of one fit.
+    """Trace of one fit: its batches, losses, norms and weights.
 
     The model that was fitted keeps the weights of the last good step; `initial_weights` are those
     from before the first.

@@ -36,7 +36,7 @@ _log = logging.getLogger("robusttune.diagnosis")
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """What is known of an operation that can be undefined.
+    """An operation that is undefined for some inputs.
 
     Args:
         names: Of the functions that people write for it.
@@ -49,12 +49,12 @@ class _Operation:
     fix: str
 
 
-_CLIP = "bound it, as by keras.ops.clip({}, -20, 20)"
-_EPSILON = "keep what goes into it above 0, as by keras.ops.maximum({}, 1e-7)"
+_CLIP = "bound it, for example with keras.ops.clip({}, -20, 20)"
+_EPSILON = "keep its input above 0, for example with keras.ops.maximum({}, 1e-7)"
 _ROOT = _Operation(("sqrt", "norm"), "{} has an infinite derivative at 0", _EPSILON)
 _MASK = _Operation(
     ("where",),
-    "{} puts an infinite number in, and a row that is masked as a whole gives NaN",
+    "{} inserts an infinite number, and a fully masked row gives NaN",
     "mask with a large finite number such as -1e9",
 )
 _DIVISION = _Operation(
@@ -64,15 +64,13 @@ _EXP = _Operation(("exp",), "{} overflows", _CLIP)
 _OPERATIONS = {
     "Exp": _EXP,
     "Expm1": _Operation(("expm1",), "{} overflows", _CLIP),
-    "Log": _Operation(("log", "log2", "log10"), "{} is undefined, as at 0 or below", _EPSILON),
-    "Log1p": _Operation(
-        ("log1p",), "{} is undefined, as at -1 or below", "bound what goes into it"
-    ),
+    "Log": _Operation(("log", "log2", "log10"), "{} is undefined at 0 or below", _EPSILON),
+    "Log1p": _Operation(("log1p",), "{} is undefined at -1 or below", "bound its input"),
     "Sqrt": _Operation(("sqrt",), "{} is undefined below 0", _EPSILON),
-    "Rsqrt": _Operation(("rsqrt",), "{} is undefined, as at 0 or below", _EPSILON),
+    "Rsqrt": _Operation(("rsqrt",), "{} is undefined at 0 or below", _EPSILON),
     "SqrtGrad": _ROOT,
     "RsqrtGrad": _ROOT,
-    "Pow": _Operation(("power", "pow"), "{} is undefined or overflows", "bound what goes into it"),
+    "Pow": _Operation(("power", "pow"), "{} is undefined or overflows", "bound its input"),
     "RealDiv": _DIVISION,
     "Select": _MASK,
     "SelectV2": _MASK,
@@ -92,7 +90,7 @@ class Undefined:
         operation: As people write it ("exp").
         happens: What has happened, as the start of a sentence ("exp(0.5 * l) overflows").
         fix: What to do about it, as an imperative.
-        where: "vae.py:14 in both", the user's own line; None: none, or of a derivative.
+        where: "vae.py:14 in both", the user's own line; None if unknown or of a derivative.
         layer: "name (Kind)" of the layer that it is in; None: in none, or not known.
     """
 
@@ -173,7 +171,7 @@ def _told(operation: NonFiniteOperation) -> Undefined | None:
     if known is None:  # a product, say, of what an exp has made huge
         if operation.kind not in _GROWING or _call_in(text, _EXP.names)[0] is None:
             return None
-        known = replace(_EXP, happens="what {} gives outgrows the range of floats")
+        known = replace(_EXP, happens="what {} gives exceeds the range of floats")
     call, argument = _call_in(text, known.names)
     name = known.names[0]
     short = file.replace("\\", "/").rpartition("/")[2]

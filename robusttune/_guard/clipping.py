@@ -28,7 +28,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Row(IntEnum):
-    """What is noted of a step; float32.
+    """Measurements of a step; float32.
 
     SIZE is half the squared gradient norm; it is not finite where the loss or the gradient is not.
     """

@@ -1,4 +1,4 @@
-"""What a guard and the trial that its fit is in ask of each other."""
+"""Protocols between a guard and the trial that its fit belongs to."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from robusttune._records import TrialRecord
 
 
 class FitGuardLike(Protocol):
-    """What a trial asks of the guard of one of its fits."""
+    """The guard of a fit, as its trial sees it."""
 
     @property
     def trace(self) -> FitTrace | None:
-        """What was seen of the fit; None before it."""
+        """The trace of the fit; None before it."""
 
     @property
     def findings(self) -> Findings | None:
-        """What went wrong in it; None: nothing, or it has not ended."""
+        """Findings of the fit; None where nothing went wrong or it has not ended."""
 
     @property
     def fitted(self) -> Any:
@@ -34,14 +34,14 @@ class FitGuardLike(Protocol):
 
 
 class FitContext(Protocol):
-    """What a guard asks of the trial that its fit is in."""
+    """The trial of a fit, as its guard sees it."""
 
     @property
     def params(self) -> Mapping[str, Any]:
         """The trial's hyperparameter values."""
 
     @property
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search."""
 
     def clock_of(self, policy: Policy) -> TrialClock:

@@ -50,7 +50,7 @@ from robusttune._guard.recorder import (
 
 
 class _State(IntEnum):
-    """What travels through the step; float32."""
+    """State that travels through the step; float32."""
 
     PEAK = 0  # recent peak of the gradient's size
     STEPS = 1
@@ -59,7 +59,7 @@ class _State(IntEnum):
 
 
 class _Tracing:
-    """What is seen of a step while it is traced, or run eagerly."""
+    """Values of a step, seen while it is traced or run eagerly."""
 
     def __init__(self, state: Any) -> None:
         self.peak, self.steps, self.clipped, self.failed = (state[i] for i in _State)

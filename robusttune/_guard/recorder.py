@@ -281,7 +281,7 @@ def optimizers_of(model: Any) -> list[Any]:
     """Return the Keras optimizers that the model holds: one, or several as in a GAN.
 
     Raises:
-        CannotRecordError: There is none.
+        CannotRecordError: The model has no Keras optimizer.
     """
     found = [model.optimizer] if isinstance(model.optimizer, keras.optimizers.Optimizer) else []
     for value in vars(model).values():

@@ -40,7 +40,7 @@ def _is_of_a_step(item: Any) -> bool:
 
 
 def _enclosed(function: Any) -> Iterator[Any]:
-    """What a function holds in its closure, and the functions there in theirs."""
+    """Yield the values in a function's closure, and in those of the functions there."""
     waiting, seen = [function], set()
     while waiting:
         current = waiting.pop()

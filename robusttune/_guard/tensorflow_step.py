@@ -41,8 +41,8 @@ _GATE = (PEAK_DECAY**2, PEAK_GROWTH**2, SPIKE**2)
 _BRANCHES = ("CondBranchFuncGraph", "WhileCondFuncGraph", "WhileBodyFuncGraph")
 
 
-class Rare(IntEnum):
-    """What only a careful step changes; float32."""
+class SlowPathState(IntEnum):
+    """Values that only a step on the slow path changes; float32."""
 
     STEPS = 0  # careful ones: all of the warm-up, then a few
     CLIPPED = 1
@@ -90,8 +90,8 @@ class StepRecorder:
 
             # Half the squared recent peak, times _GATE: how far the peak may fall and rise in a
             # step, and the size from which a step needs care. A negative limit: every step does.
-            self.gate = variable(np.array([0.0, 0.0, -1.0], np.float32))
-            self.rare = variable(np.zeros(len(Rare), np.float32))
+            self.peak_bounds = variable(np.array([0.0, 0.0, -1.0], np.float32))
+            self.slow_path = variable(np.zeros(len(SlowPathState), np.float32))
             self.table = variable(np.zeros((history, len(Row)), np.float32))
             self.count = variable(np.int64(0))  # of the rows that were written to the table
         self.row: Any = None
@@ -102,12 +102,12 @@ class StepRecorder:
     @property
     def failed(self) -> bool:
         """Whether a step failed; read from the device."""
-        return bool(self.rare.numpy()[Rare.FAILED])
+        return bool(self.slow_path.numpy()[SlowPathState.FAILED])
 
     @property
     def clipped_steps(self) -> int:
         """Steps whose gradients were clipped; read from the device."""
-        return int(self.rare.numpy()[Rare.CLIPPED])
+        return int(self.slow_path.numpy()[SlowPathState.CLIPPED])
 
     def rows(self) -> tuple[np.ndarray[Any, Any], int]:
         """Return the table, oldest row first, shape (n, len(Row)), and the rows ever written."""
@@ -117,7 +117,7 @@ class StepRecorder:
 
     @property
     def methods(self) -> dict[str, Any]:
-        """What replaces the optimizer's methods of these names, on the instance."""
+        """Replacements of the optimizer's methods, by name, on the instance."""
         return {"apply": self._guarded_apply, "scale_loss": self._noted_scale_loss}
 
     def forget_failure(self) -> None:
@@ -126,7 +126,7 @@ class StepRecorder:
         A function of the user's that was traced during the fit still has the guarded update in it:
         it must not skip the updates of the next fit because of a failure in this one.
         """
-        self.rare.assign(tf.zeros_like(self.rare))
+        self.slow_path.assign(tf.zeros_like(self.slow_path))
 
     def begin_step(self, batch: Any, state: Sequence[Any]) -> None:
         """Note, while tracing, the batch, and that no loss was seen yet.
@@ -230,20 +230,20 @@ class StepRecorder:
         """Run one update through the guard."""
         rides = self.rides and self._graph is _this_graph()
         row = self._row_of(loss, size, skips_itself)
-        low, high, limit = tf.unstack(self.gate.read_value())
+        low, high, limit = tf.unstack(self.peak_bounds.read_value())
         state = getattr(self._local, "state", [])
 
         def fast() -> None:
             apply(None)
             if self.clip == "auto":
-                self.gate.assign(
+                self.peak_bounds.assign(
                     _GATE * tf.raw_ops.ClipByValue(t=size, clip_value_min=low, clip_value_max=high)
                 )
             if not rides:
                 self._write(row)
 
         def careful() -> None:
-            steps, clipped, failed = tf.unstack(self.rare.read_value())
+            steps, clipped, failed = tf.unstack(self.slow_path.read_value())
             usable = tf.math.is_finite(row[Row.SIZE])
             self._send_if(failed > 0, self._collects(steps), usable)
 
@@ -252,12 +252,14 @@ class StepRecorder:
                 peak = high / PEAK_GROWTH**2
                 known = tf.where(finite, size, peak)
                 warm = (steps < WARM_UP_STEPS) | (high <= 0)
-                factor, gate, clips = self._clipped(known, peak, warm)
+                factor, peak_bounds, clips = self._clipped(known, peak, warm)
                 apply(factor)
-                armed = tf.logical_not(self._collects(steps + 1.0)) & (gate[2] > 0)
-                self.gate.assign(tf.where(armed, gate, [1.0, 1.0, -1.0] * gate))
+                armed = tf.logical_not(self._collects(steps + 1.0)) & (peak_bounds[2] > 0)
+                self.peak_bounds.assign(
+                    tf.where(armed, peak_bounds, [1.0, 1.0, -1.0] * peak_bounds)
+                )
                 count = clipped + tf.cast(clips & finite, tf.float32)
-                self.rare.assign([steps + 1.0, count, failed])
+                self.slow_path.assign([steps + 1.0, count, failed])
 
             def restore() -> None:
                 for variable, value in state:
@@ -265,8 +267,8 @@ class StepRecorder:
 
             def reject() -> None:
                 restore()
-                self.gate.assign([low, high, -1.0])
-                self.rare.assign([steps + 1.0, clipped, 1.0])
+                self.peak_bounds.assign([low, high, -1.0])
+                self.slow_path.assign([steps + 1.0, clipped, 1.0])
 
             def step() -> None:
                 tf.cond(usable, accept, reject)
@@ -304,7 +306,7 @@ class StepRecorder:
         self.count.assign_add(1)
 
     def _clipped(self, size: Any, peak: Any, warm: Any) -> tuple[Any, Any, Any]:
-        """Return the factor for the gradients, the new gate, and whether it clips."""
+        """Return the factor for the gradients, the new peak_bounds, and whether it clips."""
         one = tf.constant(1.0)
         if self.clip == "auto":
             spike = (peak > 0) & (size > peak * tf.where(warm, WARM_UP_SPIKE**2, SPIKE**2))

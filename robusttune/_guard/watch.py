@@ -17,7 +17,7 @@ START_STEPS = 5
 
 @dataclass(slots=True)
 class WatchState:
-    """What the watcher carries from step to step.
+    """State of the watcher from step to step.
 
     Args:
         find_baseline: Gives the loss, on the data so far, of a model that has learned nothing, or
@@ -96,9 +96,9 @@ def _limit(policy: Policy, state: WatchState) -> float:
 
 
 def _confirmed(policy: Policy, state: WatchState, loss: float) -> Symptom | None:
-    """Before the alarm the limit learns of the baseline, and of data that are harder by now.
+    """Recompute the baseline before reporting divergence.
 
-    A first batch may be lucky, and the first of all where data come in an order of their own.
+    Ordered data can get harder without diverging, and the first batch may be an easy one.
     """
     baseline = state.find_baseline()
     if baseline is None:

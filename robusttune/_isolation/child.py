@@ -26,7 +26,7 @@ from robusttune._isolation.garbage import collecting_only_what_is_new
 from robusttune._isolation.progress import SharedProgress
 from robusttune._records import text_of
 
-PARCEL = "parcel"
+TRANSPORT_FILE = "transport_file"
 _PARENT_SECONDS = 1.0
 
 
@@ -80,7 +80,7 @@ def main(descriptor: int, folder: str, progress: str, parent: int) -> None:
     channel = Channel(connection)
     shared = SharedProgress(progress)
     try:
-        run = _open(os.path.join(folder, PARCEL), channel)
+        run = _open(os.path.join(folder, TRANSPORT_FILE), channel)
     except Exception as error:
         channel.send("cannot", text_of(error))
         return

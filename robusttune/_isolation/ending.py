@@ -40,7 +40,7 @@ def describe(code: int) -> tuple[str, dict[str, Any]]:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"it was ended by {name}", {"signal": name}
+    return f"it was killed by {name}", {"signal": name}
 
 
 def failure_of(ending: Ending, last_step: tuple[int, int] | None = None) -> TrialFailure:

@@ -1,4 +1,4 @@
-"""What is there before a search is left out of the garbage collections between its trials."""
+"""Garbage collection between trials, without the objects that existed before the search."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
-from robusttune._isolation.child import PARCEL
+from robusttune._isolation.child import TRANSPORT_FILE
 from robusttune._isolation.ending import KernelKills
 from robusttune._isolation.process import POLL_SECONDS, Answer, ChildProcess
 from robusttune._isolation.transport import Stays, pack
@@ -102,7 +102,7 @@ class ChildPlaces:
         self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
         folder, kills = self._folder.name, KernelKills()
         try:
-            pack(os.path.join(folder, PARCEL), self._parts, self._stays, who="n_jobs")
+            pack(os.path.join(folder, TRANSPORT_FILE), self._parts, self._stays, who="n_jobs")
             self._parts = {}
             for number in range(self._used):
                 share = share_of(number, self._jobs, self._gpus)

@@ -166,8 +166,8 @@ class ChildProcess:
             was_ready, ending = self.is_ready, self._wait()
             if not was_ready:
                 raise RobustTuneError(
-                    f"The child process for trials ended by itself ({ending.text}) before it could"
-                    " run one; see stderr for its output."
+                    f"The child process for trials has ended ({ending.text}) before it could run"
+                    " one; see stderr for its output."
                 ) from None
             if self._answer is None:  # between two trials
                 return None
@@ -227,7 +227,7 @@ class ChildProcess:
             self.is_ready = True
         elif kind == "cannot":
             raise RobustTuneError(
-                f"The child process for trials cannot open what it was sent: {content[0]}"
+                f"The child process for trials cannot load what it was sent: {content[0]}"
             )
         elif kind == "write":
             self._write(*content)
@@ -260,13 +260,13 @@ class ChildProcess:
             hangs = seconds > limit * (1 + _GRACE_SHARE) + _GRACE_SECONDS
             if hangs or paused > _DIAGNOSIS_TIMES * self._policy.diagnosis_seconds + 60:
                 evidence = {"trial_seconds": seconds, "limit_seconds": limit}
-                text = "it came to no end, and was ended"
+                text = "it did not stop, and was killed"
                 return Ending(FailureCause.TIMEOUT, text, evidence)
         if memory_limit is not None:
             memory = own_memory(self._process.pid) or 0
             if memory > memory_limit:
                 evidence = {"memory_bytes": memory, "limit_bytes": memory_limit}
-                text = f"it took {memory} bytes of memory, and was ended"
+                text = f"it took {memory} bytes of memory, and was killed"
                 return Ending(FailureCause.OUT_OF_MEMORY, text, evidence)
         return None
 

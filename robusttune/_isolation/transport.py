@@ -78,9 +78,9 @@ def pack(
     except Exception as error:
         name, why = _culprit(parts, stays) or ("the search", error)
         raise TypeError(
-            f"{who} sends {name} to another process, which must be possible, got"
-            f" {type(why).__name__}: {one_line(str(why), 300)}. What holds a lock, a connection or"
-            " a Python generator can be made inside of what runs there: the hypermodel's fit,"
+            f"{who} sends {name} to another process, so it must be picklable, got"
+            f" {type(why).__name__}: {one_line(str(why), 300)}. Create what holds a lock, a"
+            " connection or a Python generator in the code that runs there: the hypermodel's fit,"
             " run_trial, the objective."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What type checkers see of the tuners: Keras Tuner's own methods, and what robusttune adds."""
+"""The tuners for type checkers: Keras Tuner's own methods, and those that robusttune adds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

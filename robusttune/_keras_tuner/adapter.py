@@ -25,7 +25,7 @@ from robusttune._compat.keras_tuner import is_chief_oracle
 from robusttune._isolation.garbage import collecting_only_what_is_new
 from robusttune._keras_tuner.durable import DurableTuner
 from robusttune._keras_tuner.host import TunerTrial, watched
-from robusttune._keras_tuner.hp_hooks import names_asked_for
+from robusttune._keras_tuner.hp_hooks import requested_names
 from robusttune._keras_tuner.objective_check import (
     cannot_report_objective,
     warn_of_missing_objective,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from robusttune._diagnosis.postponed import PostponedDiagnoses
     from robusttune._keras_tuner.isolation.process import Isolation
     from robusttune._keras_tuner.parallel.placement import Placement
-    from robusttune._keras_tuner.parallel.search import Arrived
+    from robusttune._keras_tuner.parallel.search import ArrivedResult
     from robusttune._report import Report
 
 _log = logging.getLogger("robusttune.tuners")
@@ -53,15 +53,14 @@ T = TypeVar("T", bound=type)
 
 
 class RobustBase(DurableTuner):
-    """What runs under a tuner: it comes after the tuner's own class, and after `keras_tuner.Tuner`.
+    """Mixin placed last in the MRO, so user overrides win without calling super().
 
-    So whatever a user overrides stays in force without calling `super()`, and Keras Tuner's own
-    checks (whether `run_trial` was overridden, say) see the user's class and not this one.
+    Keras Tuner's own checks (whether `run_trial` was overridden, say) see the user's class too.
     """
 
     robust_policy: Policy
     _robust_limit_is_set: bool
-    _robust_isolation: Isolation | Arrived | None = None
+    _robust_isolation: Isolation | ArrivedResult | None = None
     _robust_initializer: Callable[[], object] | None
     _robust_warned = False  # of labels
 
@@ -87,7 +86,7 @@ class RobustBase(DurableTuner):
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search as Keras Tuner does, in a space that suits the data."""
         if isinstance(self.oracle, RobustOracle):
-            self.oracle.hand_out_records()  # of trials that an earlier process ended
+            self.oracle.notify_of_records()  # of trials that an earlier process ended
             self._robust_space.fit_to_data(self.oracle, fit_args, fit_kwargs)
             self.oracle.cannot_report_objective = lambda: cannot_report_objective(self)
             if not self.oracle.end_order:
@@ -104,7 +103,7 @@ class RobustBase(DurableTuner):
             try:
                 self.oracle.conclude_diagnoses()
             finally:
-                self.oracle.tell_of_the_end()
+                self.oracle.notify_search_end()
         self._robust_conclude()
 
     def _robust_conclude(self) -> None:
@@ -199,8 +198,8 @@ class RobustBase(DurableTuner):
             return
         self._robust_warned = True
         warnings.warn(
-            f"Trial {record.trial_id} completed, and its value says nothing, nor will that of any"
-            f" trial whose labels do not suit. {record.advice}",
+            f"Trial {record.trial_id} completed, but its objective is meaningless, as it is"
+            f" for any trial whose labels do not fit. {record.advice}",
             InstabilityWarning,
             stacklevel=2,
         )
@@ -235,8 +234,8 @@ class RobustBase(DurableTuner):
         try:
             with (
                 noted,
-                self._robust_space.watching(mend=True),
-                names_asked_for() as asked,
+                self._robust_space.watching(sanitize=True),
+                requested_names() as asked,
                 run.guarding(),
             ):
                 if self._robust_isolation is None:  # else the child listens
@@ -268,7 +267,7 @@ class RobustBase(DurableTuner):
 
 
 class RobustEntry:
-    """What is called first: our own arguments, and what the tuner's own class would break."""
+    """Mixin placed first in the MRO: takes our own arguments before the tuner's own class."""
 
     _robust_space: SearchSpace
     robust_run: TrialRun | None = None  # of the trial that runs
@@ -402,9 +401,8 @@ def _copied(callback: Any) -> Any:
 @functools.cache
 def _warn_of_shared_callback(name: str, why: str) -> None:
     warnings.warn(
-        f"The callback {name} cannot be copied ({why}), so all trials share the one object: what it"
-        " keeps of one trial it must reset in on_train_begin. A method __deepcopy__(self, memo)"
-        " that returns a fresh one gives each trial its own.",
+        f"The callback {name} cannot be copied ({why}), so all trials share it. Reset its state in"
+        " on_train_begin, or give it a method __deepcopy__(self, memo) that returns a fresh one.",
         RobustTuneWarning,
         stacklevel=2,
     )
@@ -417,8 +415,8 @@ def _traceback(error: Exception) -> str:
 @functools.cache
 def _warn_without_tensorboard() -> None:
     warnings.warn(
-        "The TensorBoard callback is left out of the trials: TensorFlow needs the tensorboard"
-        " package for it. pip install tensorboard brings it.",
+        "The TensorBoard callback is left out of the trials, since it needs the tensorboard"
+        " package: pip install tensorboard.",
         RobustTuneWarning,
         stacklevel=2,
     )

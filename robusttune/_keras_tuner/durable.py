@@ -102,7 +102,7 @@ class DurableTuner(base_tuner.BaseTuner):  # type: ignore[misc,unused-ignore]
             aside = os.path.basename(set_aside(path))
             warnings.warn(
                 f"{os.path.basename(path)} is damaged ({error}) and was set aside as {aside};"
-                " the search goes on without it.",
+                " the search continues without it.",
                 InstabilityWarning,
                 stacklevel=2,
             )

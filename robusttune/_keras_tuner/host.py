@@ -56,7 +56,7 @@ class TunerTrial:
         """The trial's hyperparameter values, without the bookkeeping of Hyperband."""
         return without_bookkeeping(self.trial.hyperparameters.values)
 
-    def siblings(self) -> Sequence[TrialRecord]:
+    def related_trials(self) -> Sequence[TrialRecord]:
         """Records of the other trials of the search that this process knows of."""
         oracle = self._tuner.oracle
         if not isinstance(oracle, RobustOracle):

@@ -1,4 +1,4 @@
-"""Hear what a build function declares in Keras Tuner's HyperParameters, and asks of them."""
+"""Intercepts hyperparameter declarations before Keras Tuner registers them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _original_get = keras_tuner.HyperParameters.get
 
 
 @contextlib.contextmanager
-def declarations_heard(listener: Listener) -> Iterator[None]:
+def declarations_intercepted(listener: Listener) -> Iterator[None]:
     """Hand each declaration of this thread to the listener before Keras Tuner sees it.
 
     Keras Tuner's class is changed while any such block is open, and only then.
@@ -37,7 +37,7 @@ def declarations_heard(listener: Listener) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def names_asked_for() -> Iterator[set[str]]:
+def requested_names() -> Iterator[set[str]]:
     """Collect the names of the hyperparameters that a block, in this thread, declares or reads.
 
     What is taken out of `HyperParameters.values` by hand is not noticed.
@@ -51,7 +51,7 @@ def names_asked_for() -> Iterator[set[str]]:
     readers: list[set[str]] = _listeners.__dict__.setdefault("readers", [])
     readers.append(names)
     try:
-        with declarations_heard(note):
+        with declarations_intercepted(note):
             yield names
     finally:
         readers.remove(names)

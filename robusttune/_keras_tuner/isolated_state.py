@@ -1,4 +1,4 @@
-"""Build models on the side, so that the search that follows does not notice."""
+"""Isolated state: builds that leave no trace in the search that follows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robusttune._random_states import untouched_randomness
 
 
 @contextlib.contextmanager
-def aside() -> Iterator[None]:
+def isolated_state() -> Iterator[None]:
     """Run a block without a trace in the random states or in Keras's global state.
 
     That holds also where the block sets seeds or clears the session. What it prints and warns is

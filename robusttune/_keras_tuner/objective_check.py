@@ -13,7 +13,7 @@ import keras_tuner
 
 from robusttune._causes import FailureCause, Symptom
 from robusttune._findings import Findings
-from robusttune._keras_tuner.isolated_state import aside
+from robusttune._keras_tuner.isolated_state import isolated_state
 from robusttune.errors import RobustTuneWarning, TrialFailure
 
 _log = logging.getLogger("robusttune.tuners")
@@ -24,7 +24,7 @@ _APART = (0.05, 0.95)
 
 
 class MissingObjectiveError(TrialFailure):
-    """What a trial reported has no value of the objective in every epoch."""
+    """A trial that reported no value of the objective in some epoch."""
 
     @classmethod
     def of(cls, objective: str, reported: Sequence[str]) -> MissingObjectiveError:
@@ -101,7 +101,7 @@ def warn_of_missing_objective(
     if metrics is not None and unknown:
         told = ", ".join(["loss", *metrics])
         warnings.warn(
-            f"The objective {unknown[0]!r} is none of what the compiled model reports ({told}),"
+            f"The objective {unknown[0]!r} is not among the metrics of the compiled model ({told}),"
             " unless a callback adds it.",
             RobustTuneWarning,
             stacklevel=4,
@@ -136,10 +136,10 @@ def _metrics(tuner: Any, position: float) -> list[str] | None:
         for hp in trial.space:
             if trial.is_active(hp):
                 trial.values[hp.name] = hp.prob_to_value(position)
-        with aside():
+        with isolated_state():
             config = tuner.hypermodel.build(trial).get_compile_config() or {}
     except Exception:  # the user's code; the trials will tell
-        _log.debug("what the model reports cannot be told", exc_info=True)
+        _log.debug("the metrics of the model are unknown", exc_info=True)
         return None
     return [*_names(config.get("metrics")), *_names(config.get("weighted_metrics"))]
 

@@ -1,4 +1,4 @@
-"""What is added to a Keras Tuner oracle: it survives failures, and a retry starts afresh."""
+"""RobustOracle: a Keras Tuner oracle that survives failures, and whose retries start afresh."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from robusttune._keras_tuner.space.search_space import SearchSpace
 from robusttune._policy import Policy
 from robusttune._prior_searches import PriorSearches
 from robusttune._records import TrialRecord
-from robusttune._trial_run import RecordCallback, hand_out, handing_out, tell_of_the_end
+from robusttune._trial_run import RecordCallback, notify_callbacks, notify_search_end, notifying
 from robusttune._untrusted_json import read_bytes
 from robusttune.errors import HopelessSearchError, InstabilityWarning
 
@@ -142,10 +142,10 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         """End a trial, and hand its record out where it is not tried again."""
         with lock_released_on_error(self):
             result = super().end_trial(*args, **kwargs)
-        self.hand_out_records()
+        self.notify_of_records()
         return result
 
-    def hand_out_records(self) -> None:
+    def notify_of_records(self) -> None:
         """Call the record callbacks with each trial that has ended, once a trial and project.
 
         A file beside the record says that it was done, and is made before the calls: where the
@@ -153,7 +153,7 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         """
         if not self.record_callbacks:
             return
-        with handing_out:
+        with notifying:
             ended = self._robust_held_back + self.end_order[self._robust_handed_out :]
             self._robust_held_back = [id_ for id_ in ended if id_ in self.postponed]
             self._robust_handed_out = len(self.end_order)
@@ -161,11 +161,11 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
             for trial_id in ended:
                 if trial_id in self._robust_held_back:
                     continue
-                if trial_id in records and self._is_first_to_hand_out(trial_id):
+                if trial_id in records and self._is_first_to_notify(trial_id):
                     trial = self.trials[trial_id]
-                    hand_out(self.record_callbacks, trial, records[trial_id])
+                    notify_callbacks(self.record_callbacks, trial, records[trial_id])
 
-    def _is_first_to_hand_out(self, trial_id: str) -> bool:
+    def _is_first_to_notify(self, trial_id: str) -> bool:
         if is_remote(self._project_dir):
             return True
         path = os.path.join(self._get_trial_dir(trial_id), HANDED_OUT_FILE)
@@ -180,12 +180,12 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         try:
             self.postponed.conclude()
         finally:
-            self.hand_out_records()
+            self.notify_of_records()
 
-    def tell_of_the_end(self) -> None:
+    def notify_search_end(self) -> None:
         """Tell the record callbacks that the search has ended."""
         if self.record_callbacks:
-            tell_of_the_end(self.record_callbacks, self.ended_records())
+            notify_search_end(self.record_callbacks, self.ended_records())
 
     def ended_records(self) -> list[TrialRecord]:
         """Return the records of the trials that have ended, in their order; some have none."""
@@ -309,8 +309,8 @@ class RobustOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         self._robust_read = len(self.end_order)
         if damaged:
             warnings.warn(
-                f"{len(damaged)} damaged records of trials were set aside; the trials count, and"
-                f" why they failed is not known: {'; '.join(damaged[:5])}",
+                f"{len(damaged)} damaged trial records were set aside; their trials count, but"
+                f" why they failed is unknown: {'; '.join(damaged[:5])}",
                 InstabilityWarning,
                 stacklevel=2,
             )

@@ -18,8 +18,8 @@ from keras_tuner.engine.trial import TrialStatus
 
 from robusttune._keras_tuner.parameters import parameters_of, without_bookkeeping
 from robusttune._learning import (
+    FailureModel,
     Guidance,
-    Lesson,
     Outcome,
     farthest,
     first_stable,
@@ -52,11 +52,11 @@ def learning_mixin(oracle_class: type) -> type:
 
 
 class _Learned(NamedTuple):
-    """What finished trials of Keras Tuner teach."""
+    """Finished trials of Keras Tuner, and the failure model fitted to them."""
 
     trials: Sequence[Any]
     outcomes: Sequence[Outcome]
-    lesson: Lesson
+    failure_model: FailureModel
 
 
 class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
@@ -101,8 +101,8 @@ class LearningOracle(keras_tuner.Oracle):  # type: ignore[misc,unused-ignore]
         if not policy.avoid_unstable or is_free(number, policy.free_share):
             return None
         learned = learned or self._learned()
-        earlier = self.robust_earlier.lessons_for(parameters_of(self.hyperparameters.space))
-        guidance = Guidance.of(learned.lesson, earlier, learned.outcomes, number)
+        earlier = self.robust_earlier.failure_models_for(parameters_of(self.hyperparameters.space))
+        guidance = Guidance.of(learned.failure_model, earlier, learned.outcomes, number)
         return guidance if guidance.has_any else None
 
     def _farthest_values(self) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class LearningBayesianOracle(LearningOracle):
         if not scores:
             return trials
         worst = max(scores) if self.objective.direction == "min" else min(scores)
-        for trial, caused in zip(learned.trials, learned.lesson.caused, strict=True):
+        for trial, caused in zip(learned.trials, learned.failure_model.caused, strict=True):
             if caused:
                 shown = copy.copy(trial)
                 shown.status, shown.score = TrialStatus.COMPLETED, worst

@@ -1,4 +1,4 @@
-"""What is added to the signature and the docstring of a tuner class that is made robust."""
+"""Signature and docstring of a robust tuner class: its own arguments are added to both."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ four more keyword arguments:
     policy: A robusttune.Policy; None for the defaults.
     record_callbacks: Each is called as `callback(trial, record)` with a trial that has ended and
         its TrialRecord, which is stored already: in the search's own process (the chief's, where
-        there are workers), one at a time, once a trial, also when the search goes on later. One
-        that raises is logged, and the search goes on.
+        there are workers), one at a time, once a trial, also when the search is resumed. One
+        that raises is logged, and the search continues.
     initializer: Called without arguments at the start of each process that trains: of each child
         with `Policy(isolate=True)` or `n_jobs`, of each worker of an executor, else once in the
         search's own, before its first trial. It can be sent to another process. Where it raises,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from robusttune._space.parameters import Choice, Condition, Float, Int, Parameter
+from robusttune._space.parameters import Choice, Float, Int, Parameter, ParentCondition
 
 _FAMILIES = frozenset({"Boolean", "Choice", "Fixed", "Float", "Int"})
 # Hyperband keeps its own bookkeeping among the hyperparameter values.
@@ -68,7 +68,9 @@ def stored_parameter(item: Any) -> Parameter | None:
 
 
 def _range(
-    kind: type[Float] | type[Int], config: Mapping[str, Any], conditions: tuple[Condition, ...]
+    kind: type[Float] | type[Int],
+    config: Mapping[str, Any],
+    conditions: tuple[ParentCondition, ...],
 ) -> Parameter | None:
     low, high = _real(config.get("min_value")), _real(config.get("max_value"))
     if low is None or high is None:
@@ -121,13 +123,13 @@ def _is_bookkeeping(name: str) -> bool:
     return name.startswith(_BOOKKEEPING)
 
 
-def _conditions(items: Any) -> tuple[Condition, ...]:
+def _conditions(items: Any) -> tuple[ParentCondition, ...]:
     found = []
     for item in items if isinstance(items, list) else ():
         config = item.get("config") if isinstance(item, Mapping) else None
         if not isinstance(config, Mapping) or not isinstance(config.get("values"), list):
             continue
-        found.append(Condition(str(config.get("name")), tuple(config["values"])))
+        found.append(ParentCondition(str(config.get("name")), tuple(config["values"])))
     return tuple(found)
 
 

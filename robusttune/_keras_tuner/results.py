@@ -1,4 +1,4 @@
-"""What a trial returned: its objective value, and which of its epochs can be used."""
+"""Results of a trial: its objective value, and the epochs that can be used."""
 
 from __future__ import annotations
 

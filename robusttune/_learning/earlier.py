@@ -1,4 +1,4 @@
-"""What earlier searches say of a space, until the search's own trials know better."""
+"""Earlier searches as prior knowledge, until the search's own trials contradict them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from robusttune._causes import FailureCause
-from robusttune._learning.failure_model import Lesson, learn
+from robusttune._learning.failure_model import FailureModel, learn
 from robusttune._learning.outcomes import Outcome
 from robusttune._learning.points import Bools, Floats
 from robusttune._space.parameters import Choice, Parameter
@@ -62,7 +62,9 @@ class EarlierSearch:
         sound = [outcome for outcome in outcomes if not outcome.failed]
         return cls(name, space, (*sound[-_KEPT:], *failed[-_KEPT:]), source)
 
-    def lesson_for(self, space: Iterable[Parameter]) -> tuple[Lesson | None, list[str]]:
+    def failure_model_for(
+        self, space: Iterable[Parameter]
+    ) -> tuple[FailureModel | None, list[str]]:
         """Return what it teaches of a space, and what of it could not be used.
 
         Hyperparameters are the same by their name, or by what they do where only one of either
@@ -79,8 +81,8 @@ class EarlierSearch:
             replace(outcome, params={names[n]: v for n, v in outcome.params.items() if n in names})
             for outcome in self.outcomes
         ]
-        lesson = learn(shared, outcomes)
-        return (lesson if lesson.has_model else None), problems
+        failure_model = learn(shared, outcomes)
+        return (failure_model if failure_model.has_model else None), problems
 
     def _names_in(self, space: Mapping[str, Parameter]) -> tuple[dict[str, str], list[str]]:
         """Return the names there of what both have, by the names here."""
@@ -104,59 +106,63 @@ class EarlierSearch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guidance:
-    """What a search learned itself, and what trusted earlier searches say.
+    """Failure models of a search and of the earlier searches that it trusts.
 
     Args:
-        lesson: What was learned here.
+        failure_model: What was learned here.
         earlier: What each earlier search teaches, by its name.
     """
 
-    lesson: Lesson
-    earlier: Mapping[str, Lesson]
+    failure_model: FailureModel
+    earlier: Mapping[str, FailureModel]
 
     @classmethod
     def of(
-        cls, lesson: Lesson, earlier: Mapping[str, Lesson], outcomes: Sequence[Outcome], number: int
+        cls,
+        failure_model: FailureModel,
+        earlier: Mapping[str, FailureModel],
+        outcomes: Sequence[Outcome],
+        number: int,
     ) -> Guidance:
         """Return the guidance of a proposal.
 
         Args:
-            lesson: What was learned here.
+            failure_model: What was learned here.
             earlier: What each earlier search teaches, by its name.
             outcomes: The search's own finished trials.
             number: Number of the proposal, from 0.
         """
         if number < _TRIED_OUT and number % _EVERY == _EVERY - 1:
-            return cls(lesson, {})
+            return cls(failure_model, {})
         trusted = {name: one for name, one in earlier.items() if is_trusted(one, outcomes)}
-        return cls(lesson, trusted)
+        return cls(failure_model, trusted)
 
     @property
     def has_any(self) -> bool:
         """Whether there is anything to turn a proposal away for."""
-        return self.lesson.taught or bool(self.earlier)
+        return self.failure_model.has_signal or bool(self.earlier)
 
     @property
     def limit(self) -> float:
         """The risk above which a trial is likely to fail."""
-        return self.lesson.limit
+        return self.failure_model.limit
 
     def risks(self, proposals: Sequence[Mapping[str, Any]]) -> Floats:
         """Return how sure it is that each proposal fails, 0..1, shape (len(proposals),)."""
-        risks = self.lesson.risks(proposals)
-        for lesson in self.earlier.values():
-            risks = np.where(_turned_away(lesson, proposals), 1.0, risks)
+        risks = self.failure_model.risks(proposals)
+        for failure_model in self.earlier.values():
+            risks = np.where(_turned_away(failure_model, proposals), 1.0, risks)
         return risks
 
     def turned_away_by(self, proposal: Mapping[str, Any]) -> str | None:
-        """Return which earlier search turns a proposal away; None: none, or the search itself."""
-        if self.lesson.is_unstable(proposal):
+        """Return which earlier search rejects a proposal; None: the search itself, or none."""
+        if self.failure_model.is_unstable(proposal):
             return None
         names = (n for n, one in self.earlier.items() if _turned_away(one, [proposal])[0])
         return next(names, None)
 
 
-def is_trusted(earlier: Lesson, outcomes: Sequence[Outcome]) -> bool:
+def is_trusted(earlier: FailureModel, outcomes: Sequence[Outcome]) -> bool:
     """Whether own trials do not speak against an earlier search.
 
     Its predictions are compared with those of a constant chance of failing, by the ratio of their
@@ -177,8 +183,10 @@ def is_trusted(earlier: Lesson, outcomes: Sequence[Outcome]) -> bool:
     return odds > 0
 
 
-def _turned_away(lesson: Lesson, proposals: Sequence[Mapping[str, Any]]) -> Bools:
-    turned_away: Bools = (lesson.risks(proposals) > lesson.limit) & lesson.knows(proposals)
+def _turned_away(failure_model: FailureModel, proposals: Sequence[Mapping[str, Any]]) -> Bools:
+    turned_away: Bools = (
+        failure_model.risks(proposals) > failure_model.limit
+    ) & failure_model.knows(proposals)
     return turned_away
 
 

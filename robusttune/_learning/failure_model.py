@@ -1,4 +1,4 @@
-"""Lesson: which failures the hyperparameters caused, and where proposals would fail again.
+"""FailureModel: which failures the hyperparameters caused, and where proposals would fail again.
 
 A sampler that treats every failure as a bad outcome is misled by failures that strike at random;
 one that forgets failures proposes the same cliff again. So failures are told apart first: by their
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from robusttune._learning.evidence import dependent
-from robusttune._learning.logistic import FailureModel
+from robusttune._learning.logistic import LogisticModel
 from robusttune._learning.outcomes import Outcome, recent
+from robusttune._learning.permutation_test import dependent
 from robusttune._learning.points import Bools, Floats, Points
 from robusttune._regions.axes import axis_of
 from robusttune._space.parameters import Parameter
@@ -27,8 +27,8 @@ _FEW = 5  # failures, up to which a trial must be surest to fail before it is tu
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What a search learned from its outcomes.
+class FailureModel:
+    """A model of where hyperparameters make trials fail, fitted to the outcomes of a search.
 
     Args:
         caused: For each outcome, in order, whether it is a failure that its hyperparameters
@@ -39,10 +39,10 @@ class Lesson:
     _space: Points
     _points: Floats  # the outcomes that count: caused failures and the others, shape (m, axes)
     _failed: Bools  # shape (m,)
-    _model: FailureModel | None  # None: nothing to tell apart
+    _model: LogisticModel | None  # None: nothing to tell apart
 
     @property
-    def taught(self) -> bool:
+    def has_signal(self) -> bool:
         """Whether any failure was caused by hyperparameters."""
         return bool(self.caused.any())
 
@@ -66,7 +66,7 @@ class Lesson:
         Where exactly these values were tried, that is the share of those trials that failed; 0
         where nothing is known. What is above `limit` is likely to fail.
         """
-        if not self.taught:
+        if not self.has_signal:
             return np.zeros(len(proposals))
         points = self._space.encode(proposals)
         risks = np.zeros(len(points)) if self._model is None else self._model.likely(points)
@@ -104,7 +104,7 @@ class Lesson:
         return same
 
 
-def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> Lesson:
+def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> FailureModel:
     """Tell the failures that hyperparameters caused from the others, and model them.
 
     A failure counts as caused by hyperparameters where its cause says so
@@ -121,7 +121,7 @@ def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> Lesson:
     columns = Points.of([axis_of(parameter) for parameter in space], looked_at)
     failed = np.array([outcome.failed for outcome in looked_at], dtype=bool)
     points = columns.encode([outcome.params for outcome in looked_at])
-    caused = np.array([_is_settled(outcome) for outcome in looked_at], dtype=bool)
+    caused = np.array([_is_conclusive(outcome) for outcome in looked_at], dtype=bool)
     for group in _groups(looked_at):
         caused |= dependent(points, columns.nominal, group, ~failed | group, looked_at)
     counts = ~failed | caused
@@ -130,11 +130,11 @@ def learn(space: Iterable[Parameter], outcomes: Sequence[Outcome]) -> Lesson:
     everywhere[kept] = caused
     model = None
     if failed.sum() >= _ENOUGH and not failed.all() and points.shape[1]:
-        model = FailureModel.fit(points, columns.nominal, failed)
-    return Lesson(everywhere, columns, points, failed, model)
+        model = LogisticModel.fit(points, columns.nominal, failed)
+    return FailureModel(everywhere, columns, points, failed, model)
 
 
-def _is_settled(outcome: Outcome) -> bool:
+def _is_conclusive(outcome: Outcome) -> bool:
     cause = outcome.cause
     return outcome.failed and cause is not None and cause.depends_on_parameters is True
 
@@ -142,7 +142,7 @@ def _is_settled(outcome: Outcome) -> bool:
 def _groups(outcomes: Sequence[Outcome]) -> list[Bools]:
     """Return the failures of each kind that its cause does not settle, and all of rare kinds."""
     kinds = np.array(
-        ["" if not o.failed or _is_settled(o) else f"{o.cause}: {o.kind}" for o in outcomes],
+        ["" if not o.failed or _is_conclusive(o) else f"{o.cause}: {o.kind}" for o in outcomes],
         dtype=object,
     )
     names, counts = np.unique(kinds[kinds != ""].astype(str), return_counts=True)

@@ -19,7 +19,7 @@ _CONVERGED = 1e-2  # of the log-likelihood, in nats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FailureModel:
+class LogisticModel:
     """The chance of failing, by where a proposal lies.
 
     Of what was compared on the same trials (nearest trials, a random forest, extremely randomized
@@ -42,7 +42,7 @@ class FailureModel:
     @classmethod
     def fit(
         cls, points: Floats, nominal: Bools, failed: Bools, weights: Floats | None = None
-    ) -> FailureModel:
+    ) -> LogisticModel:
         """Fit the model to trials of both kinds.
 
         Args:

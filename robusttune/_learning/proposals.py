@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from robusttune._learning.earlier import Guidance
-from robusttune._learning.failure_model import Lesson
+from robusttune._learning.failure_model import FailureModel
 
 _Proposal = TypeVar("_Proposal", bound=Mapping[str, Any])
 
@@ -18,14 +18,14 @@ _AT_ONCE = 16
 
 
 def first_stable(
-    lesson: Lesson | Guidance,
+    failure_model: FailureModel | Guidance,
     proposals: Iterable[_Proposal],
     known: Mapping[str, Any] | None = None,
 ) -> _Proposal | None:
     """Return the first proposal that is not likely to fail, or else the least likely one.
 
     Args:
-        lesson: What was learned.
+        failure_model: What was learned.
         proposals: What may be given out, in the order of preference; drawn as far as needed.
         known: Values that every proposal is completed with, and that overrule its own.
 
@@ -37,8 +37,8 @@ def first_stable(
     waiting = iter(proposals)
     size = 1
     while some := list(islice(waiting, size)):
-        risks = lesson.risks([{**proposal, **known} for proposal in some])
-        stable = np.flatnonzero(risks <= lesson.limit)
+        risks = failure_model.risks([{**proposal, **known} for proposal in some])
+        stable = np.flatnonzero(risks <= failure_model.limit)
         if len(stable):
             return some[int(stable[0])]
         best = int(np.argmin(risks))

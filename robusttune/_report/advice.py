@@ -11,13 +11,13 @@ from robusttune._records import TrialRecord
 from robusttune._report.sources import hosts
 
 # How the table of causes says that user code refuses hyperparameters, whoever the host is.
-_REFUSE = "leave that combination out of the search space"
+_REFUSE = "exclude it from the search space"
 # What a verdict that was taken over from another trial begins with.
 _AS_ANOTHER = re.compile(r"^As trial \S+: ")
 # Of a trial that the user's own code ended, the cause is what its message says.
 _TOLD = (
-    "The code itself ended these trials with this message: leave such hyperparameters out of the"
-    " search space, or fix what it tells of."
+    "The code itself raised this error: exclude such hyperparameters from the search space, or fix"
+    " what the error names."
 )
 
 

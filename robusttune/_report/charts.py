@@ -23,7 +23,7 @@ from robusttune._report.marks import (
 )
 from robusttune._report.places import ACROSS, UP, axis_scale, offset, place_on
 from robusttune._report.search_data import has_ended, has_failed, objective_of
-from robusttune._report.svg import Drawing, Point, Scale, fitted, mark as drawn_mark
+from robusttune._report.svg import AxisScale, Drawing, Point, fitted, mark as drawn_mark
 from robusttune._report.words import counted
 
 # Height of the strip of trials that are not on the scale of the objective.
@@ -114,7 +114,7 @@ def marginal_chart(rows: Sequence[Mapping[str, Any]], baseline: float) -> Markup
     worst = max(rows, key=lambda row: row["failure_rate"])
     told = f"highest, {worst['failure_rate']:.0%}, at {worst['bin']}."
     drawing = Drawing(300, 190, f"Failure rate by {name}: {told}")
-    x, y = Scale(38, 284), Scale(148, 26, 0.0, 1.0)
+    x, y = AxisScale(38, 284), AxisScale(148, 26, 0.0, 1.0)
     for share in (0.0, 0.5, 1.0):
         drawing.line([(x.start, y.at(share)), (x.stop, y.at(share))], "grid")
         drawing.text((x.start - 6, y.at(share) + 3.5), f"{share:.0%}", "tick", "end")
@@ -145,14 +145,14 @@ def timeline_chart(
     values = [value for record in shown if (value := objective_of(record)) is not None]
     told = f"{counted(len(records))} in order, with the objective of those that have one."
     numbers = [record.number or 0 for record in shown]
-    x = Scale(78, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
+    x = AxisScale(78, 926, min(numbers) - 0.5, max(numbers) + 0.5, whole=True)
     strips = {"no value": 29.0}
     if any(record.status == "pruned" and not has_failed(record) for record in records):
         strips["pruned"] = 29.0 + _STRIP
     top = 46 + _STRIP * (len(strips) - 1)
-    y = Scale(top, top, names=("",))
+    y = AxisScale(top, top, names=("",))
     if values:
-        y = Scale.around(top + 170, top + 22, values, log=objectives_are_wide(shown))
+        y = AxisScale.around(top + 170, top + 22, values, log=objectives_are_wide(shown))
     drawing = Drawing(940, y.start + 44, told)
     for name, middle in strips.items():
         drawing.box((x.start, middle - 11), (x.stop - x.start, 22), "band")
@@ -172,7 +172,7 @@ def timeline_chart(
 
 
 def _best_so_far(
-    records: Sequence[TrialRecord], less_is_better: bool, x: Scale, y: Scale
+    records: Sequence[TrialRecord], less_is_better: bool, x: AxisScale, y: AxisScale
 ) -> list[Point]:
     """Return the corners of the line of the best objective up to each trial."""
     scored = [r for r in records if r.value is not None and r.status == "completed"]
@@ -198,7 +198,7 @@ def importance_chart(
     row = 34.0 if both else 24.0
     told = ", ".join(f"{name} {failing[name].share:.0%}" for name in names[:3] if name in failing)
     drawing = Drawing(640, 44 + row * len(names), f"What decides: {told or ', '.join(names[:3])}.")
-    x = Scale(200, 600, 0.0, 1.0)
+    x = AxisScale(200, 600, 0.0, 1.0)
     bottom = 14 + row * len(names)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         drawing.line([(x.at(share), 8), (x.at(share), bottom)], "grid")
@@ -232,7 +232,7 @@ def slice_chart(
     drawing = Drawing(300, 220, f"{objective} over {name}, the failing trials above.")
     x = axis_scale([record.params[name] for record in shown], axis, (), 52, 288)
     values = [v for r in shown if not has_failed(r) and (v := objective_of(r)) is not None]
-    y = Scale.around(168, 64, values or [0.0], log=is_wide(values, 30.0))
+    y = AxisScale.around(168, 64, values or [0.0], log=is_wide(values, 30.0))
     drawing.box((x.start, 22), (x.stop - x.start, 30), "band")
     drawing.text((x.start - 6, 41), "failed", "tick", "end")
     drawing.frame(x, y, name, "", ticks=4)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from robusttune._records import TrialRecord, one_line
 from robusttune._regions.axes import is_number
 from robusttune._report.marks import Marks, is_wide
-from robusttune._report.svg import Drawing, Point, Scale, fitted
+from robusttune._report.svg import AxisScale, Drawing, Point, fitted
 
 # A step number beyond this is taken for an error in the evidence.
 _MOST_STEPS = 10**12
@@ -33,8 +33,8 @@ def loss_chart(record: TrialRecord, marks: Marks) -> Markup | None:
     first = first if isinstance(first, int) and 0 <= first < _MOST_STEPS else 0
     last = first + len(losses) - 1
     drawing = Drawing(460, 210, f"Loss of trial {record.trial_id} from step {first} to {last}.")
-    x = Scale(62, 446, first, max(last, first + 1), whole=True)
-    y = Scale.around(166, 26, finite, log=is_wide(finite, 20))
+    x = AxisScale(62, 446, first, max(last, first + 1), whole=True)
+    y = AxisScale.around(166, 26, finite, log=is_wide(finite, 20))
     drawing.frame(x, y, "step", "loss")
     if is_number(baseline):
         drawing.line([(x.start, y.at(baseline)), (x.stop, y.at(baseline))], "baseline")
@@ -68,8 +68,8 @@ def replay_chart(record: TrialRecord) -> Markup | None:
     steps = [r["steps"] for r, _ in curves if isinstance(r.get("steps"), int)]
     longest = min(max([*steps, 2]), _MOST_STEPS)
     drawing = Drawing(460, 220, f"Losses of {len(curves)} replays of trial {record.trial_id}.")
-    x = Scale(62, 330, 0, longest, whole=True)
-    y = Scale.around(176, 26, [*finite, 1.0], log=is_wide(finite, 5))
+    x = AxisScale(62, 330, 0, longest, whole=True)
+    y = AxisScale.around(176, 26, [*finite, 1.0], log=is_wide(finite, 5))
     drawing.frame(x, y, "step of the replay", "loss / loss of the best constant prediction")
     drawing.line([(x.start, y.at(1.0)), (x.stop, y.at(1.0))], "baseline")
     ends: list[tuple[float, Point, str]] = []
@@ -89,7 +89,7 @@ def replay_chart(record: TrialRecord) -> Markup | None:
 
 
 def _name_curves(
-    drawing: Drawing, ends: Sequence[tuple[float, Point, str]], left: float, y: Scale
+    drawing: Drawing, ends: Sequence[tuple[float, Point, str]], left: float, y: AxisScale
 ) -> None:
     """Write the name of each curve beside its end, none over another."""
     lowest, heights = -math.inf, []

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._causes import FailureCause
 from robusttune._records import TrialRecord
 from robusttune._regions import Axis, Region
@@ -35,14 +35,14 @@ class Contents:
     """
 
     def __init__(self, search: Search) -> None:
-        arguments.instance("search", search, Search, "a Search", "Use one of Report.from_*().")
+        _validation.check_type("search", search, Search, "a Search", "Use one of Report.from_*().")
         self._search = search
         self._records = tuple(advised(record, search.host) for record in search.records)
         self._regions: dict[str, list[Region]] = {}
 
     @property
     def name(self) -> str:
-        """What the report calls the search."""
+        """The name of the search."""
         return self._search.name
 
     @property
@@ -57,7 +57,7 @@ class Contents:
 
     @property
     def search(self) -> Search:
-        """What the report is made from, and what its host says of the search."""
+        """The data of the search that the report is made from."""
         return self._search
 
     @cached_property
@@ -153,11 +153,15 @@ class Contents:
 
         Regions whose failures no hyperparameter can avoid (broken data or code) give none.
         """
+        return list(self._suggestions)
+
+    @cached_property
+    def _suggestions(self) -> list[Suggestion]:
         return suggest(self.find_regions(), self.records, self.axes, self._search.space)
 
     @property
     def adjustments(self) -> pd.DataFrame:
-        """What the sanitizer changed in the search space, one row a change.
+        """Changes of the search space by the sanitizer, one row a change.
 
         Columns: parameter, field (low, high, log, ...), before, after, reason; all of them text.
         """
@@ -169,12 +173,12 @@ class Contents:
 
     @property
     def verdict(self) -> str:
-        """What happened and what to do, in two sentences."""
+        """Outcome of the search and next step, in two sentences."""
         return " ".join(filter(None, self.verdict_sentences))
 
     @property
     def verdict_sentences(self) -> tuple[str, str]:
-        """What happened, and what to do; the second is empty where nothing failed."""
+        """Outcome of the search and next step; the latter is empty where nothing failed."""
         return verdict(self.records, self.priorities)
 
     @cached_property
@@ -184,7 +188,7 @@ class Contents:
 
     @cached_property
     def priorities(self) -> list[Priority]:
-        """Up to three things to mend, those first that cost most trials and time."""
+        """Up to three things to fix, those first that cost most trials and time."""
         regions = self.find_regions()
         by_cause = {} if regions else self.cause_regions
         suggestions = self.suggest_space()

@@ -34,7 +34,7 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """What one hyperparameter explains of failing.
+    """Importance of one hyperparameter for failing.
 
     Args:
         share: Of the variance of failing, 0..1; what several explain together counts for each, so

@@ -49,7 +49,7 @@ class LivePage:
     """The page of a search, made anew when the search has changed and somebody asks.
 
     Args:
-        source: A folder, a file or a URL, as on the command line; it need not be there yet.
+        source: A folder, a file or a URL, as on the command line; it need not exist yet.
         study: Which of several searches; None: the only one.
         planned: How many trials the search is to have; None: as it says itself.
         seconds: Between two looks at the source (> 0).
@@ -111,7 +111,7 @@ class LivePage:
         except (OSError, ValueError) as error:
             told = one_line(without_password(str(error)), 300)
         if self._seen is not None and self._seen[0].records:
-            return self._seen[0], f"Not read just now: {told}"
+            return self._seen[0], f"Cannot be read at the moment: {told}"
         name = PurePath(shown).name or shown
         return Search(name=name), f"Waiting for {shown}: {told}"
 
@@ -149,7 +149,7 @@ class LiveServer(ThreadingHTTPServer):
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 reason = "taken" if error.errno == errno.EADDRINUSE else "not to be used"
-                told = f"port {port} is {reason}: give another one, or none for one that is free"
+                told = f"port {port} is {reason}: pass another one, or none to use a free one"
                 raise OSError(told) from error
             raise
 

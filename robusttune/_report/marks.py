@@ -1,4 +1,4 @@
-"""What the pictures of a report show, and in which colours: the same on its page and in plotly."""
+"""Marks and colours of a report's charts: the same on its page and in plotly."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from robusttune._regions import Axis
 from robusttune._regions.axes import is_number
-from robusttune._report.svg import Scale
+from robusttune._report.svg import AxisScale
 
 # Steps that spread points evenly over a plane. Source: Roberts, "The Unreasonable Effectiveness of
 # Quasirandom Sequences" (2018), R2.
@@ -21,18 +21,18 @@ _MOST_GRID, _WIDEST = 20, 30.0
 
 def axis_scale(
     values: Sequence[Any], axis: Axis, ruled: Container[str], start: float, stop: float
-) -> Scale:
+) -> AxisScale:
     """Return a scale with all values; of many choices those that the rule names, and others."""
     if axis.kind == "choice" or not all(map(is_number, values)) or not values:
         names = sorted({text_of(value) for value in values}) or ["none"]
         if len(names) > _MOST_CHOICES:
             names.sort(key=lambda name: name not in ruled)
             names = [*sorted(names[: _MOST_CHOICES - 1]), "others"]
-        return Scale(start, stop, names=tuple(names))
+        return AxisScale(start, stop, names=tuple(names))
     numbers = [float(value) for value in values]
     # Marks of the same place may be spread beyond the first and the last one.
     room = 0.09 if len(set(numbers)) <= _MOST_GRID else 0.05
-    return Scale.around(start, stop, numbers, log=axis.log, room=room)
+    return AxisScale.around(start, stop, numbers, log=axis.log, room=room)
 
 
 def text_of(value: Any) -> str:
@@ -45,7 +45,7 @@ def offset(index: int, ratio: float) -> float:
     return ((index + 1) * ratio) % 1.0 - 0.5
 
 
-def place_on(scale: Scale, value: Any, spread: float) -> float:
+def place_on(scale: AxisScale, value: Any, spread: float) -> float:
     """Return a position; trials of the same value of a choice are spread over its band."""
     if not scale.names:
         return scale.at(value)
@@ -63,11 +63,11 @@ class Grid:
         values: The values, ascending; empty where they are many, or not to be spread.
     """
 
-    scale: Scale
+    scale: AxisScale
     values: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, scale: Scale, values: Sequence[Any]) -> Grid:
+    def of(cls, scale: AxisScale, values: Sequence[Any]) -> Grid:
         """Return the grid of the values along a scale."""
         if scale.names:
             return cls(scale)

@@ -1,4 +1,4 @@
-"""Priorities: what to mend first, by how many trials and how much time it costs."""
+"""Priorities: what to fix first, by how many trials and how much time it costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ERROR = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priority:
-    """One thing to mend.
+    """One thing to fix.
 
     Args:
         label: What goes wrong, as people say it.
@@ -58,7 +58,7 @@ def rank(
     suggestions: Sequence[Suggestion],
     advise: Callable[[Kind], str],
 ) -> list[Priority]:
-    """Return up to three things to mend, those first that cost most trials and time.
+    """Return up to three things to fix, those first that cost most trials and time.
 
     A trial counts for one of them only: for the first.
 

@@ -11,7 +11,7 @@ from robusttune._regions import Axis, Condition, Region
 from robusttune._report.charts import Looks, draw_trials, drawn_note, thinned
 from robusttune._report.marks import in_plane, plane_of, slanted_area
 from robusttune._report.places import ACROSS, UP, Grid, axis_scale, offset, text_of
-from robusttune._report.svg import Drawing, Scale
+from robusttune._report.svg import AxisScale, Drawing
 
 
 def region_chart(
@@ -26,7 +26,7 @@ def region_chart(
     shown = thinned(complete, looks)
     ruled = {text_of(value) for condition in region.conditions for value in condition.values or ()}
     x = axis_scale([record.params[names[0]] for record in shown], axes[names[0]], ruled, 62, 446)
-    y = Scale(272, 28, names=("",))
+    y = AxisScale(272, 28, names=("",))
     if len(names) > 1:
         y = axis_scale(
             [record.params[names[1]] for record in shown], axes[names[1]], ruled, 272, 28
@@ -93,7 +93,7 @@ def _spans(condition: Condition, grid: Grid) -> list[tuple[float, float]]:
     return [(scale.at(t) - half, scale.at(t) + half) for t in texts if t in scale.names]
 
 
-def _shade_product(drawing: Drawing, condition: Condition, x: Scale, y: Scale) -> None:
+def _shade_product(drawing: Drawing, condition: Condition, x: AxisScale, y: AxisScale) -> None:
     """Fill the side of a slanted border, followed in small steps."""
     steps = [step / 60 for step in range(61)]
     values = [

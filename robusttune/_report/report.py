@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._deprecation import renamed_argument
 from robusttune._files import write_output
 from robusttune._records import TrialRecord
@@ -19,7 +19,7 @@ from robusttune._report.summary import summary
 
 
 class Report(Contents):
-    """What happened in a search for hyperparameters, as tables, pages and plain words.
+    """Report on a hyperparameter search: tables, an HTML page and a summary.
 
     Make one with `from_tuner`, `from_directory`, `from_study`, `from_storage` or `from_records`.
     All frames have pandas' nullable types, so that what is missing is <NA> in any column.
@@ -53,9 +53,11 @@ class Report(Contents):
         Raises:
             TypeError: An argument is none of these.
         """
-        arguments.instance("name", name, str, "a str")
-        records = arguments.collection("records", records, TrialRecord, "a list of TrialRecord")
-        adjustments = arguments.collection("adjustments", adjustments, object, "a list of mappings")
+        _validation.check_type("name", name, str, "a str")
+        records = _validation.check_items("records", records, TrialRecord, "a list of TrialRecord")
+        adjustments = _validation.check_items(
+            "adjustments", adjustments, object, "a list of mappings"
+        )
         return cls(Search.of(records, adjustments=adjustments, name=name))
 
     @classmethod
@@ -69,7 +71,7 @@ class Report(Contents):
             FileNotFoundError: There is no such folder.
             ValueError: The folder is not that of a search.
         """
-        project = arguments.path("directory", directory)
+        project = _validation.check_path("directory", directory)
         return cls(sources.reader("keras_tuner").read_project(project))
 
     @classmethod
@@ -83,7 +85,7 @@ class Report(Contents):
             TypeError: It is no tuner.
         """
         found = hasattr(tuner, "project_dir")
-        arguments.require(found, "tuner", "a keras_tuner tuner", tuner, error=TypeError)
+        _validation.require(found, "tuner", "a keras_tuner tuner", tuner, error=TypeError)
         return cls.from_directory(tuner.project_dir)
 
     @classmethod
@@ -94,7 +96,7 @@ class Report(Contents):
             study: An optuna.Study.
 
         Raises:
-            TypeError: It is none.
+            TypeError: It is not a study.
         """
         return cls(sources.reader("optuna").read_study(study))
 
@@ -119,13 +121,13 @@ class Report(Contents):
 
         Texts that a spreadsheet would run as a formula get a leading apostrophe.
         """
-        return write_csv(self.tables(), arguments.path("directory", directory))
+        return write_csv(self.tables(), _validation.check_path("directory", directory))
 
     @renamed_argument("colour", "color", until="0.3")
     def summary(self, *, width: int = 100, color: bool = False) -> str:
         """Return the report as text for a terminal, `width` characters wide."""
-        arguments.integer("width", width, least=1)
-        arguments.boolean("color", color)
+        _validation.check_int("width", width, least=1)
+        _validation.check_bool("color", color)
         return summary(self, width=width, color=color)
 
     def to_parquet(self, directory: str | os.PathLike[str]) -> list[Path]:
@@ -134,13 +136,13 @@ class Report(Contents):
         Raises:
             ImportError: pyarrow is not installed.
         """
-        return write_parquet(self.tables(), arguments.path("directory", directory))
+        return write_parquet(self.tables(), _validation.check_path("directory", directory))
 
     def html(self, *, embedded: bool = False) -> str:
         """Return the report as one self-contained page, or as a part of one for a notebook."""
         from robusttune._report.html import render
 
-        arguments.boolean("embedded", embedded)
+        _validation.check_bool("embedded", embedded)
         return render(self, embedded=embedded)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
@@ -149,7 +151,7 @@ class Report(Contents):
         The page needs no network, is readable without JavaScript, and runs no text of a trial. It
         is written as a whole: who reads it meanwhile sees the old page or the new one.
         """
-        target = arguments.path("path", path)
+        target = _validation.check_path("path", path)
         write_output(target, self.html().encode("utf-8", errors="replace"))
         return target
 

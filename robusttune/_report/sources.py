@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._report.search_data import Search
 from robusttune._report.space_change import SpaceChange
 
@@ -97,7 +97,7 @@ def register(host: Host) -> None:
         ...     )
         ... )  # doctest: +SKIP
     """
-    arguments.instance("host", host, Host, "a Host")
+    _validation.check_type("host", host, Host, "a Host")
     _HOSTS.pop(host.name, None)
     _HOSTS[host.name] = host
 
@@ -131,7 +131,7 @@ def read(source: str, study: str | None = None) -> Search:
     host = next(host for host in reversed(_HOSTS.values()) if host.reads(source))
     if study is not None and not host.has_studies:
         known = " or ".join(other.title for other in _HOSTS.values() if other.has_studies)
-        raise ValueError(f"--study is for {known} storages, and {source!r} is none.")
+        raise ValueError(f"--study is for {known} storages, and {source!r} is not one.")
     found: Search = reader(host.name).read(source, study)
     return found
 

@@ -1,4 +1,4 @@
-"""What to change in a search space, as data: each host turns it into lines of its own code."""
+"""Changes of a search space as data, which each host turns into lines of its own code."""
 
 from __future__ import annotations
 

@@ -147,9 +147,11 @@ def _presence(
 
 def _whole(axis: Axis, declared: Parameter | None, records: Iterable[TrialRecord]) -> Parameter:
     """Return a hyperparameter with the values or bounds that were seen where none are declared."""
-    seen = [record.params[axis.name] for record in records if axis.active_in(record.params)]
     if isinstance(declared, Choice):
         return declared
+    bounded = axis.kind != "choice" and axis.low is not None and axis.high is not None
+    looked_at = () if bounded else records
+    seen = [record.params[axis.name] for record in looked_at if axis.active_in(record.params)]
     if axis.kind == "choice":
         return Choice(axis.name, tuple({repr(value): value for value in seen}.values()))
     kind: Any = Int if axis.kind == "int" else Float

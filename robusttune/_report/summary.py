@@ -73,7 +73,7 @@ def summary(report: Contents, *, width: int = 100, color: bool = False) -> str:
     for code, suggestions in by_code.items():
         found = [causes_of[suggestion.region] for suggestion in suggestions]
         first = any(cause is None or cause.narrowing for cause in found)
-        lead = "To leave out" if first else "Or else, to leave out"
+        lead = "To exclude" if first else "Alternatively, to exclude"
         rules = ", and ".join(suggestion.region for suggestion in suggestions)
         console.print(f"\n[dim]{lead}[/dim] {_shown(rules)}")
         console.print(_shown(code), soft_wrap=True)

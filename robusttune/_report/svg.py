@@ -20,7 +20,7 @@ _COLUMN = 6.5
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """Values to positions, and the ticks to write beside them.
 
     Args:
@@ -44,7 +44,7 @@ class Scale:
     @classmethod
     def around(
         cls, start: float, stop: float, values: Sequence[float], *, log: bool, room: float = 0.05
-    ) -> Scale:
+    ) -> AxisScale:
         """Return a scale that holds all values with some room at its ends.
 
         Args:
@@ -209,7 +209,9 @@ class Drawing:
             named = Markup(' data-t="{}"').format(" ".join(keys)) if keys else ""
             self._add('<path d="{}" class="{}"{}/>', path, kind, named)
 
-    def frame(self, x: Scale, y: Scale, x_name: str = "", y_name: str = "", ticks: int = 5) -> None:
+    def frame(
+        self, x: AxisScale, y: AxisScale, x_name: str = "", y_name: str = "", ticks: int = 5
+    ) -> None:
         """Draw both axes with grid lines, ticks and names."""
         bottom, left = y.start, x.start
         for position, label in y.ticks(4):

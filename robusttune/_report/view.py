@@ -94,7 +94,7 @@ class View:
         embedded: Whether it is a part of another page.
         headline: How many trials failed, in one sentence.
         verdict: What happened, and what to do.
-        priorities: What to mend, the most important first.
+        priorities: What to fix, the most important first.
         facts: Names and values of the tiles.
         notes: What else has to be known of the trials, a sentence each.
         about: Where the search comes from, one line each.

@@ -89,9 +89,7 @@ def note_of(report: Contents) -> str:
     if not failed:
         return ""
     if failed == len(ended):
-        return "All trials failed, so that the hyperparameters cannot tell why."
+        return "All trials failed, so hyperparameters cannot explain why."
     if report.cause_regions:
-        return (
-            "Trials fail all over the search space; each cause has its own part of it, see below."
-        )
-    return "No part of the search space fails more often than noise alone would make it seem."
+        return "Trials fail throughout the search space; each cause has its own region, see below."
+    return "No part of the search space fails more often than chance would explain."

@@ -19,7 +19,7 @@ def verdict(records: Sequence[TrialRecord], priorities: Sequence[Priority]) -> t
 
     Args:
         records: The trials.
-        priorities: What to mend, the most important first; all of them are named.
+        priorities: What to fix, the most important first; all of them are named.
     """
     running = sum(record.status == "running" for record in records)
     end = f"; {running} still running." if running else "."
@@ -44,7 +44,7 @@ def clipping_note(records: Iterable[TrialRecord]) -> str | None:
     if not clipped:
         return None
     trials = f"{clipped} completed trial{'s' * (clipped != 1)}"
-    return f"Steps were clipped in {trials}; Policy(clip=None) leaves them alone."
+    return f"Steps were clipped in {trials}; Policy(clip=None) turns this off."
 
 
 def values_note(records: Iterable[TrialRecord]) -> str | None:
@@ -55,7 +55,7 @@ def values_note(records: Iterable[TrialRecord]) -> str | None:
     values = sorted(record.value for record in measured if record.value is not None)
     span = f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} to {values[-1]:.4g}"
     return (
-        f"The objective's values ({span}) are those of label mismatch: none of them says how good a"
+        f"The objective's values ({span}) come from mismatched labels: none of them says how good a"
         " model is."
     )
 

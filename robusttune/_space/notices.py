@@ -1,4 +1,4 @@
-"""How a change of the search space is told: one warning per parameter, at the user's own line."""
+"""Warnings of search space changes: one per parameter, at the user's own line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("robusttune.space")
 _HOSTS = frozenset({"robusttune", "keras_tuner", "optuna", "contextlib", "functools"})
 
 
-def announce(
+def warn_of_changes(
     before: Parameter, after: Parameter, adjustments: Sequence[Adjustment], policy: Policy
 ) -> None:
     """Warn that a parameter was, or should be, changed.
@@ -33,13 +33,13 @@ def announce(
     default = ""
     if {adjustment.field for adjustment in adjustments} == {"default"}:
         default = f" with the default {after.default!r} instead of {before.default!r}"
-    tell(
+    warn(
         f"{before.name}: {before} {verb} searched as {after}{default}: {reasons}."
-        f" robusttune.Policy(keep={{{before.name!r}}}) leaves it alone."
+        f" robusttune.Policy(keep={{{before.name!r}}}) leaves it unchanged."
     )
 
 
-def tell(message: str) -> None:
+def warn(message: str) -> None:
     """Warn of a search space, at the nearest line that is the user's own."""
     _log.info("%s", message)
     warnings.warn(message, SearchSpaceWarning, stacklevel=_stacklevel())

@@ -12,7 +12,7 @@ Value: TypeAlias = float | int | str | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ParentCondition:
     """A parent's values under which a parameter is active.
 
     Args:
@@ -46,7 +46,7 @@ class Float:
     step: float | None = None
     default: float | None = None
     reverse: bool = False
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ParentCondition, ...] = ()
 
     def __str__(self) -> str:
         return _range_text(self)
@@ -63,7 +63,7 @@ class Int:
     step: int | None = None
     default: int | None = None
     reverse: bool = False
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ParentCondition, ...] = ()
 
     def __str__(self) -> str:
         return _range_text(self)
@@ -83,7 +83,7 @@ class Choice:
     name: str
     choices: tuple[Value, ...]
     default: Value = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ParentCondition, ...] = ()
 
     def __str__(self) -> str:
         return f"Choice({list(self.choices)})"

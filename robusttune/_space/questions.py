@@ -1,4 +1,4 @@
-"""What to ask of a model about a parameter: whether its role matters, and which values to build."""
+"""Questions to a model about a parameter: whether its role matters, which values to build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hyperparameter does (`Role`), which values it can have, and what its name says of it."""
+"""Roles of hyperparameters (`Role`), the values that each allows, and the names that imply it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robusttune._space.parameters import Choice, Int, Parameter
 
 
 class Role(StrEnum):
-    """What a hyperparameter sets in the model or its training."""
+    """Part of the model or its training that a hyperparameter sets."""
 
     LEARNING_RATE = "learning rate"
     MOMENTUM = "momentum"

@@ -1,4 +1,4 @@
-"""sanitize: mend what a parameter cannot mean, and say what was changed and why."""
+"""sanitize: correct invalid hyperparameter ranges and report each correction."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ def sanitize(
     survived: float | None = None,
     samples: int | None = None,
 ) -> tuple[Parameter, tuple[Adjustment, ...]]:
-    """Return the parameter with what cannot be meant mended, and what was changed.
+    """Return the parameter with invalid values corrected, and the corrections.
 
     A sound parameter comes back as it is. The result only ever has values that work for the role,
     is never wider than what was asked for, and comes back as it is when it is sanitized again.
 
     Args:
         parameter: What the search space asks for.
-        role: What the parameter does; None: not known, only what no role can mean is mended.
+        role: What the parameter does; None: unknown, and only what is invalid for every
+            role is corrected.
         policy: Its `sanitize` and `keep` count; None: the default policy. With "warn" the
             parameter comes back as it is, with the changes that would be made.
         optimizers: Names of the optimizer classes that the search can use (e.g. "adam"), which
@@ -67,23 +68,23 @@ def sanitize(
     if policy.sanitize == "off" or parameter.name in policy.keep:
         return parameter, ()
     rule = rule_for(role, optimizers=optimizers, survived=survived, samples=samples)
-    draft = _Draft(parameter)
+    sanitizer = _Sanitizer(parameter)
     if isinstance(parameter, Choice):
-        _mend_choices(draft, parameter, rule)
+        _fix_choices(sanitizer, parameter, rule)
     else:
-        _mend_bounds(draft, rule)
-        _mend_step(draft)
-        _limit(draft, rule)
-        _mend_scale(draft, rule)
-        _fit_step(draft)
-    _mend_default(draft)
-    adjustments = draft.adjustments()
+        _fix_bounds(sanitizer, rule)
+        _fix_step(sanitizer)
+        _limit(sanitizer, rule)
+        _fix_scale(sanitizer, rule)
+        _fit_step(sanitizer)
+    _fix_default(sanitizer)
+    adjustments = sanitizer.adjustments()
     if not adjustments or policy.sanitize == "warn":
         return parameter, adjustments
-    return draft.parameter, adjustments
+    return sanitizer.parameter, adjustments
 
 
-class _Draft:
+class _Sanitizer:
     """A parameter on its way, and the reasons for each field that was changed."""
 
     def __init__(self, parameter: Parameter) -> None:
@@ -127,9 +128,9 @@ def _finite(value: float) -> bool:
     return math.isfinite(value) and abs(value) <= _LARGEST
 
 
-def _mend_bounds(draft: _Draft, rule: Rule) -> None:
+def _fix_bounds(sanitizer: _Sanitizer, rule: Rule) -> None:
     """Make both bounds finite and ordered."""
-    low, high = draft.range.low, draft.range.high
+    low, high = sanitizer.range.low, sanitizer.range.high
     reason = "the bound is not a finite float32 number"
     if not _finite(low) and not _finite(high):
         low = rule.floor
@@ -140,12 +141,12 @@ def _mend_bounds(draft: _Draft, rule: Rule) -> None:
         high = rule.ceiling if rule.high is not None and rule.ceiling >= low else low
     elif low > high:
         low, high, reason = high, low, "the bounds are swapped"
-    draft.set_bounds(low, high, reason, reason)
+    sanitizer.set_bounds(low, high, reason, reason)
 
 
-def _limit(draft: _Draft, rule: Rule) -> None:
+def _limit(sanitizer: _Sanitizer, rule: Rule) -> None:
     """Leave only what the role allows between the bounds."""
-    bounds = draft.range
+    bounds = sanitizer.range
     low, high = bounds.low, bounds.high
     low_reason, high_reason = rule.why_low, rule.why_high
     if rule.below(low):
@@ -161,7 +162,7 @@ def _limit(draft: _Draft, rule: Rule) -> None:
         low, high = math.ceil(low), math.floor(high)
         if low > high:  # no integer between them
             low = high = low if rule.allows(low) else high
-    draft.set_bounds(low, high, low_reason, high_reason)
+    sanitizer.set_bounds(low, high, low_reason, high_reason)
 
 
 def _floor(rule: Rule, high: float) -> float:
@@ -194,21 +195,21 @@ def _on_grid(bounds: _Range, low: float, high: float) -> tuple[float, float]:
     return (first, last) if low <= first <= last <= high else (low, high)
 
 
-def _mend_scale(draft: _Draft, rule: Rule) -> None:
+def _fix_scale(sanitizer: _Sanitizer, rule: Rule) -> None:
     """Sample in the logarithm where orders of magnitude matter, and only where that is possible."""
-    bounds = draft.range
+    bounds = sanitizer.range
     if bounds.log:
         least = 1 if isinstance(bounds, Int) else _SMALLEST
         if bounds.low >= least or 0 < bounds.low <= bounds.high <= least:
             return
         if bounds.high < least or bounds.low < 0:
-            draft.set("log", False, "a logarithmic range must be positive")
-            draft.set("reverse", False, "a logarithmic range must be positive")
+            sanitizer.set("log", False, "a logarithmic range must be positive")
+            sanitizer.set("reverse", False, "a logarithmic range must be positive")
             if isinstance(bounds, Int):
-                draft.set("step", 1, "a linear range of integers has a step")
+                sanitizer.set("step", 1, "a linear range of integers has a step")
         else:
             low = 1 if isinstance(bounds, Int) else max(bounds.high / _LOG_SPAN, _SMALLEST)
-            draft.set("low", low, "a logarithmic range cannot begin at 0")
+            sanitizer.set("low", low, "a logarithmic range cannot begin at 0")
         return
     if (
         not rule.scale
@@ -220,7 +221,7 @@ def _mend_scale(draft: _Draft, rule: Rule) -> None:
     decades = math.log10(bounds.high / bounds.low)
     if decades >= _DECADES - 1e-9:
         share = 100 * 10 ** (1 - decades)
-        draft.set(
+        sanitizer.set(
             "log",
             True,
             f"linear sampling over {decades:.0f} decades leaves {share:.2g} % of the values to the"
@@ -228,9 +229,9 @@ def _mend_scale(draft: _Draft, rule: Rule) -> None:
         )
 
 
-def _mend_step(draft: _Draft) -> None:
+def _fix_step(sanitizer: _Sanitizer) -> None:
     """Drop a step that is no step: 0, negative, not finite, a ratio of at most 1, or too fine."""
-    bounds = draft.range
+    bounds = sanitizer.range
     step = bounds.step
     if step is None:
         return
@@ -238,9 +239,9 @@ def _mend_step(draft: _Draft) -> None:
     none = 1 if isinstance(bounds, Int) and not bounds.log else None
     least = 1 if bounds.log else 0
     if not _finite(step) or step <= least:
-        draft.set("step", none, f"a step must be finite and more than {least}")
+        sanitizer.set("step", none, f"a step must be finite and more than {least}")
     elif isinstance(bounds, Float) and _steps(bounds, step) > _MOST_STEPS:
-        draft.set("step", None, "the step is too fine for the numbers in the range")
+        sanitizer.set("step", None, "the step is too fine for the numbers in the range")
 
 
 def _steps(bounds: Float, step: float) -> float:
@@ -252,26 +253,26 @@ def _steps(bounds: Float, step: float) -> float:
     return (math.log(bounds.high) - math.log(bounds.low)) / math.log(step)
 
 
-def _fit_step(draft: _Draft) -> None:
+def _fit_step(sanitizer: _Sanitizer) -> None:
     """Shorten a step that is longer than the range, and drop a ratio that lost its logarithm."""
-    bounds = draft.range
-    original = draft.original
+    bounds = sanitizer.range
+    original = sanitizer.original
     assert not isinstance(original, Choice)
     if bounds.step is None or bounds.low == bounds.high:
         return
     if original.log and not bounds.log:
         none = 1 if isinstance(bounds, Int) else None
-        draft.set("step", none, "it was the ratio of a logarithmic range")
+        sanitizer.set("step", none, "it was the ratio of a logarithmic range")
         return
     longest = bounds.high / bounds.low if bounds.log else bounds.high - bounds.low
     if isinstance(bounds, Int):
         longest = math.floor(longest)
     if bounds.step > longest * (1 + 1e-9) and longest > (1 if bounds.log else 0):
         reason = "the step is longer than the range, so that there is only one value"
-        draft.set("step", longest, reason)
+        sanitizer.set("step", longest, reason)
 
 
-def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
+def _fix_choices(sanitizer: _Sanitizer, choice: Choice, rule: Rule) -> None:
     """Drop choices that are repeated, not finite or cannot work; keep at least one, if any."""
     if not choice.choices:
         return
@@ -297,7 +298,7 @@ def _mend_choices(draft: _Draft, choice: Choice, rule: Rule) -> None:
     if not kept:
         kept = [_nearest(choice, rule)]
         reasons.append("no choice is left, and this is the nearest value that works")
-    draft.set("choices", tuple(kept), "; ".join(dict.fromkeys(reasons)))
+    sanitizer.set("choices", tuple(kept), "; ".join(dict.fromkeys(reasons)))
 
 
 def _is_plain(value: object) -> bool:
@@ -316,19 +317,19 @@ def _nearest(choice: Choice, rule: Rule) -> Value:
     return math.floor(value) if above else math.ceil(value)
 
 
-def _mend_default(draft: _Draft) -> None:
+def _fix_default(sanitizer: _Sanitizer) -> None:
     """Move a default into the range, or to the first choice."""
-    parameter = draft.parameter
+    parameter = sanitizer.parameter
     default = parameter.default
     if default is None:
         return
     if isinstance(parameter, Choice):
         if not any(_same(default, value) for value in parameter.choices):
-            draft.set("default", None, "the default is none of the choices")
+            sanitizer.set("default", None, "the default is not one of the choices")
         return
     assert is_number(default)
     if not _finite(default):
-        draft.set("default", None, "the default is not a finite float32 number")
+        sanitizer.set("default", None, "the default is not a finite float32 number")
     elif not parameter.low <= default <= parameter.high:
         nearest = min(max(default, parameter.low), parameter.high)
-        draft.set("default", nearest, "the default is outside the range")
+        sanitizer.set("default", nearest, "the default is outside the range")

@@ -26,7 +26,7 @@ def result_of(future: Future, note: str | None = None) -> Any:
 
     Args:
         future: Is done.
-        note: The file that the worker made when it began; None: none.
+        note: The file that the worker made when it began, or None.
 
     Raises:
         TrialFailure: The worker has died.

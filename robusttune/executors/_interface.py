@@ -1,4 +1,4 @@
-"""What trials ask of an executor, and how one of any engine comes to have it."""
+"""Interface of executors, and adapters for those of any engine."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def trial_executor(executor: Any) -> TrialExecutor:
     require(
         not isinstance(executor, concurrent.futures.ThreadPoolExecutor),
         "executor",
-        "one of processes: threads share Keras's global state, and a crash ends all of them",
+        "one that uses processes: threads share Keras's global state, and a crash ends them all",
         executor,
         _INSTEAD,
     )
@@ -87,7 +87,7 @@ def trial_executor(executor: Any) -> TrialExecutor:
     require(
         not breaks,
         "executor",
-        "one that outlives its workers: where one of this pool's dies, the trials of all fail",
+        "one that survives the death of a worker: in this pool one death fails the trials of all",
         executor,
         _INSTEAD,
     )

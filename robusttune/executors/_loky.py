@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from robusttune._machine import share_of
-from robusttune._validation import integer
+from robusttune._validation import check_int
 
 _WAIT_SECONDS = 0.01
 
@@ -27,7 +27,7 @@ class LokyExecutor:
     """
 
     def __init__(self, max_workers: int) -> None:
-        integer("max_workers", max_workers, least=1)
+        check_int("max_workers", max_workers, least=1)
         self._environment = share_of(0, max_workers, [])
         self._pools: list[Any] = [None] * max_workers
         self._running: list[LokyFuture | None] = [None] * max_workers

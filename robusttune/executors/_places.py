@@ -35,7 +35,7 @@ class ExecutorPlaces:
         parts: What each worker needs (see `robusttune._isolation.transport.pack`).
         stays: What stays here, and the class of what stands for it there.
         jobs: Trials that are handed over at once (>= 1).
-        folder: That all workers must see; None: none.
+        folder: A folder that all workers must see, or None.
 
     Raises:
         TypeError: It is no executor.
@@ -63,7 +63,7 @@ class ExecutorPlaces:
     def __enter__(self) -> ExecutorPlaces:
         self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
         try:
-            path = os.path.join(self._folder.name, "parcel")
+            path = os.path.join(self._folder.name, "transport_file")
             pack(path, self._parts, self._stays, who="executor")
             self._parts = {}
             self._shared = self._executor.share(path)

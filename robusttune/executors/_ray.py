@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robusttune._validation import number, require
+from robusttune._validation import check_number, require
 
 
 class RayExecutor:
@@ -30,7 +30,7 @@ class RayExecutor:
         import ray
 
         for name, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-            number(name, value, above=-1.0)
+            check_number(name, value, above=-1.0)
             require(value >= 0, name, ">= 0", value)
         self._ray = ray
         options = {**options, "num_cpus": num_cpus, "num_gpus": num_gpus}

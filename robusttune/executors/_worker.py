@@ -1,4 +1,4 @@
-"""What runs in a worker of an executor: one trial, if it may run there."""
+"""Worker side of an executor: runs one trial, if it may run there."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def run_on_worker(shared: Any, version: str, order: bytes) -> bytes:
             run = _runner_of(given.key, shared)
             content = cloudpickle.loads(given.content)
         except Exception as error:
-            return _answer("cannot", f"cannot open what it was sent: {text_of(error)}")
+            return _answer("cannot", f"cannot load what it was sent: {text_of(error)}")
         answer = _answer("done", run(content))
         if given.note is not None:
             _write_note(given.note, ended=True)

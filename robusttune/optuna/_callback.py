@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileOpenLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._compat.optuna import source_of
 from robusttune._files import write_file
 from robusttune._records import TrialRecord
@@ -39,8 +39,8 @@ class FailureReportCallback:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = arguments.path("path", path)
-        arguments.require(not self.path.is_dir(), "path", "a file, not a folder", path)
+        self.path = _validation.check_path("path", path)
+        _validation.require(not self.path.is_dir(), "path", "a file, not a folder", path)
         self._failures: dict[int, TrialRecord] = {}
         self._source: tuple[object, int] | None = None  # the study that they are of
         self._written: tuple[int, int, int] | None = None

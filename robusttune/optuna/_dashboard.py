@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from robusttune._records import TrialRecord, one_line
-from robusttune._validation import instance
+from robusttune._validation import check_type
 
 _HEADING = "### robusttune"
 _GRAPH_ID = "robusttune-regions"
@@ -46,7 +46,7 @@ def publish_to_dashboard(study: Study) -> bool:
     Returns:
         Whether optuna-dashboard is installed.
     """
-    instance("study", study, Study, "an Optuna study")
+    check_type("study", study, Study, "an Optuna study")
     if not _installed("optuna_dashboard"):
         return False
     from robusttune._report import Report

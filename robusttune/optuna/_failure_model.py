@@ -1,4 +1,4 @@
-"""What a study's finished trials teach, and the view of the study that shows it to a sampler."""
+"""The failure model of a study, and a view of the study that shows it to a sampler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from robusttune._findings import Findings
-from robusttune._learning import Lesson, Outcome, learn, recent
+from robusttune._learning import FailureModel, Outcome, learn, recent
 from robusttune._space.parameters import Parameter
 from robusttune.optuna._distributions import parameters_of
 from robusttune.optuna._records import lost_its_worker, stored_record
@@ -25,11 +25,11 @@ _CONSTRAINTS = "constraints"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StudyLesson:
-    """What the finished trials of a study teach.
+class StudyFailureModel:
+    """Finished trials of a study, and the failure model fitted to them.
 
     Args:
-        lesson: Says which places are unstable.
+        failure_model: Says which places are unstable.
         shown: Failed trials by number, as trials with the worst values that were measured.
         space: The parameters that the latest trials have in common.
         parameters: All parameters of the latest trials, by name.
@@ -37,19 +37,19 @@ class StudyLesson:
         earlier: What earlier searches teach, by their names.
     """
 
-    lesson: Lesson
+    failure_model: FailureModel
     shown: Mapping[int, FrozenTrial]
     space: Mapping[str, BaseDistribution]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     outcomes: Sequence[Outcome] = ()
-    earlier: Mapping[str, Lesson] = field(default_factory=dict)
+    earlier: Mapping[str, FailureModel] = field(default_factory=dict)
 
 
-def lesson_of(
+def failure_model_of(
     trials: Sequence[FrozenTrial],
     directions: Sequence[StudyDirection],
     outcomes: dict[int, Outcome] | None = None,
-) -> StudyLesson:
+) -> StudyFailureModel:
     """Return what the finished trials teach.
 
     Args:
@@ -64,8 +64,8 @@ def lesson_of(
         if trial.number not in outcomes:
             outcomes[trial.number] = _outcome(trial)
     parameters, ends = parameters_of(finished), [outcomes[trial.number] for trial in finished]
-    lesson = learn(parameters.values(), ends)
-    caused = [trial for trial, taught in zip(finished, lesson.caused, strict=True) if taught]
+    failure_model = learn(parameters.values(), ends)
+    caused = [trial for trial, taught in zip(finished, failure_model.caused, strict=True) if taught]
     successes = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     failures = [trial for trial in caused if trial.state is TrialState.FAIL]
     common = _common_distributions(successes)
@@ -75,7 +75,7 @@ def lesson_of(
     grown = [trial for trial in failures if len(trial.params) >= least]
     space = _common_distributions([*successes, *grown])
     shown = _shown(whole, successes, directions)
-    return StudyLesson(lesson, shown, space, parameters, ends)
+    return StudyFailureModel(failure_model, shown, space, parameters, ends)
 
 
 class LearningView(Study):

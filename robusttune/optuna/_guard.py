@@ -9,7 +9,7 @@ from optuna.trial import BaseTrial
 
 from robusttune._plain_fit import Guard
 from robusttune._policy import Policy
-from robusttune._validation import instance
+from robusttune._validation import check_type
 from robusttune.errors import TrialFailure
 from robusttune.optuna._host import StudyRun
 
@@ -37,7 +37,7 @@ class TrialGuard(Guard):
     """
 
     def __init__(self, trial: BaseTrial, policy: Policy | None = None) -> None:
-        instance("trial", trial, BaseTrial, "an Optuna trial")
+        check_type("trial", trial, BaseTrial, "an Optuna trial")
         run = StudyRun.of(trial)
         super().__init__(run.policy if policy is None and run else policy)
         self.trial = trial

@@ -66,7 +66,7 @@ class StudyTrial:
         """The trial's parameters so far."""
         return self.trial.params
 
-    def siblings(self) -> list[TrialRecord]:
+    def related_trials(self) -> list[TrialRecord]:
         """Return records of the latest finished trials of the study."""
         return [record_of(trial) for trial in self.finished()[-_SIBLINGS:]]
 

@@ -15,7 +15,7 @@ from robusttune._causes import FailureCause
 from robusttune._guard.clock import TrialClock
 from robusttune._policy import Policy
 from robusttune._records import TrialRecord
-from robusttune._trial_run import RecordCallback, checked_callbacks, hand_out
+from robusttune._trial_run import RecordCallback, checked_callbacks, notify_callbacks
 from robusttune._validation import require
 from robusttune.errors import HopelessSearchError, TrialFailure
 from robusttune.optuna._host import StudyRun
@@ -78,7 +78,7 @@ def robust(
 
 
 class RobustObjective:
-    """What `robust` returns; a class and no closure, so that it can be sent to other processes."""
+    """A robust objective; a class and not a closure, so that it can be sent to other processes."""
 
     def __init__(
         self, objective: Objective, policy: Policy, record_callbacks: tuple[RecordCallback, ...]
@@ -111,13 +111,13 @@ class RobustObjective:
                 result = self._objective(trial)
             value = run.value(result)
         except optuna.TrialPruned:
-            self._hand_out(trial, run, run.pruned())
+            self._notify(trial, run, run.pruned())
             raise
         except HopelessSearchError:
             raise
         except Exception as error:
             record = run.end(error)
-            self._hand_out(trial, run, record)
+            self._notify(trial, run, record)
             _log.warning(
                 "Trial %d failed (%s): %s",
                 trial.number,
@@ -128,13 +128,13 @@ class RobustObjective:
             run.raise_if_hopeless(record)
             return math.nan
         except BaseException as error:
-            self._hand_out(trial, run, run.interrupted(error))
+            self._notify(trial, run, run.interrupted(error))
             raise
-        self._hand_out(trial, run, run.end(value=value))
+        self._notify(trial, run, run.end(value=value))
         return result
 
-    def _hand_out(self, trial: BaseTrial, run: StudyRun, record: TrialRecord) -> None:
-        tell = functools.partial(hand_out, self._record_callbacks, trial)
+    def _notify(self, trial: BaseTrial, run: StudyRun, record: TrialRecord) -> None:
+        tell = functools.partial(notify_callbacks, self._record_callbacks, trial)
         if run.postponed is not None and record.trial_id in run.postponed:
             run.postponed.then(record.trial_id, tell)  # once, with the final record
         else:

@@ -25,7 +25,7 @@ from robusttune._isolation.places import ChildPlaces, Job, Place, Places
 from robusttune._jobs import jobs_on_executor
 from robusttune._policy import Policy
 from robusttune._records import TrialRecord
-from robusttune._validation import instance, integer, number, require
+from robusttune._validation import check_int, check_number, check_type, require
 from robusttune.errors import TrialFailure
 from robusttune.executors._interface import trial_executor
 from robusttune.executors._places import ExecutorPlaces
@@ -93,11 +93,11 @@ def optimize(
         >>> optimize(study, lambda t: t.suggest_float("x", -1, 1) ** 2, 20, n_jobs=2)
         ... # doctest: +SKIP
     """
-    instance("study", study, Study, "an Optuna study")
+    check_type("study", study, Study, "an Optuna study")
     if n_trials is not None:
-        integer("n_trials", n_trials, least=0, way_out="None is no limit.")
+        check_int("n_trials", n_trials, least=0, way_out="None means no limit.")
     if timeout is not None:
-        number("timeout", timeout, above=-1.0, way_out="None is no limit.")
+        check_number("timeout", timeout, above=-1.0, way_out="None means no limit.")
     require(
         not is_in_memory(study),
         "study",

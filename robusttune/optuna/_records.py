@@ -15,7 +15,7 @@ from robusttune._compat.optuna import id_of, stale_trial_ids
 from robusttune._findings import Findings
 from robusttune._processes import is_gone
 from robusttune._records import MAX_BYTES, Status, TrialRecord, plain
-from robusttune._validation import instance
+from robusttune._validation import check_type
 from robusttune.optuna._stored_names import (
     FARTHEST_KEY,
     FILTER_KEYS,
@@ -108,7 +108,7 @@ def records_of(study: Study, problems: list[str] | None = None) -> list[TrialRec
         study: Any study; it need not have been watched.
         problems: Gets a line for each stored record that cannot be read.
     """
-    instance("study", study, Study, "an Optuna study")
+    check_type("study", study, Study, "an Optuna study")
     stale = stale_trial_ids(study)
     trials = study.get_trials(deepcopy=False)
     later = later_records(study)
@@ -135,7 +135,7 @@ def _crashed(again: int | None) -> Findings:
     """Return the findings on a trial whose worker is gone.
 
     Args:
-        again: Number of the trial that repeats it; None: there is none.
+        again: Number of the trial that repeats it, or None.
     """
     next_step = (
         "study.enqueue_trial(study.trials[number].params) tries its parameters again."
@@ -143,8 +143,8 @@ def _crashed(again: int | None) -> Findings:
         else f"Trial {again} repeats it."
     )
     return Findings.crashed(
-        advice="The trial's worker ended without a word: look for the system's reason (out of"
-        f" memory, a signal). {next_step}"
+        advice="The trial's worker died without a message: find out why (out of memory, a"
+        f" signal). {next_step}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What an objective may return, by Optuna's rules and one more: no value is better than any."""
+"""Return values of an objective: Optuna's rules, and no infinity that beats every value."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ from robusttune._compat.optuna import (
 from robusttune._learning import Guidance, Outcome, first_stable, is_free
 from robusttune._policy import Policy
 from robusttune._prior_searches import PriorSearches
-from robusttune._validation import instance
-from robusttune.optuna._failure_model import LearningView, StudyLesson, lesson_of
+from robusttune._validation import check_type
+from robusttune.optuna._failure_model import LearningView, StudyFailureModel, failure_model_of
 from robusttune.optuna._stored_names import TURNED_AWAY_KEY
 
 # They visit every point once, a failed one included: there is nothing to learn or to turn away.
@@ -81,12 +81,12 @@ class CrashAwareSampler(BaseSampler):
 
     def __init__(self, base: BaseSampler | None = None, *, policy: Policy | None = None) -> None:
         rule, way_out = "an Optuna sampler or None", "None is TPESampler()."
-        instance("base", base, (BaseSampler, type(None)), rule, way_out)
+        check_type("base", base, (BaseSampler, type(None)), rule, way_out)
         self._base = TPESampler() if base is None else base
         self._core, self._held = _unwrapped(self._base)
         self._policy = Policy.given(policy)
         self._earlier = PriorSearches(self._policy.prior_searches)
-        self._learned: tuple[tuple[Any, ...], StudyLesson] | None = None
+        self._learned: tuple[tuple[Any, ...], StudyFailureModel] | None = None
         self._outcomes: tuple[tuple[Any, ...], dict[int, Outcome]] | None = None
 
     def __str__(self) -> str:
@@ -102,8 +102,8 @@ class CrashAwareSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the base sampler's space; where there is a lesson, all that trials share."""
-        learned = self._lesson(study)
+        """Return the base sampler's space; with failures to avoid, all that trials share."""
+        learned = self._failure_model(study)
         space = self._base.infer_relative_search_space(self._view(study, learned), trial)
         if learned is None or self._guidance(learned, trial) is None:
             return space
@@ -114,7 +114,7 @@ class CrashAwareSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the base sampler's proposal; where that is unstable, a further one."""
-        learned = self._lesson(study)
+        learned = self._failure_model(study)
         if learned is None:
             return self._base.sample_relative(study, trial, search_space)
         view = self._view(study, learned)
@@ -140,7 +140,7 @@ class CrashAwareSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Return the base sampler's value; where that is unstable, a further one."""
-        learned = self._lesson(study)
+        learned = self._failure_model(study)
         view = self._view(study, learned)
 
         def draw(sampler: BaseSampler) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class CrashAwareSampler(BaseSampler):
         """Let the base sampler see the end of the trial as it is."""
         self._base.after_trial(study, trial, state, values)
 
-    def _lesson(self, study: Study) -> StudyLesson | None:
+    def _failure_model(self, study: Study) -> StudyFailureModel | None:
         if isinstance(self._core, _EXHAUSTIVE):
             return None
         trials = trials_for_sampling(study)
@@ -195,26 +195,26 @@ class CrashAwareSampler(BaseSampler):
         if known is None or known[0] != key:
             if self._outcomes is None or self._outcomes[0] != key[:2]:
                 self._outcomes = key[:2], {}
-            learned = lesson_of(finished, study.directions, self._outcomes[1])
+            learned = failure_model_of(finished, study.directions, self._outcomes[1])
             if self._earlier:
-                earlier = self._earlier.lessons_for(learned.parameters)
+                earlier = self._earlier.failure_models_for(learned.parameters)
                 learned = replace(learned, earlier=earlier)
             known = (key, learned)
             self._learned = known
         return known[1]
 
-    def _view(self, study: Study, learned: StudyLesson | None) -> Study:
+    def _view(self, study: Study, learned: StudyFailureModel | None) -> Study:
         if learned is None or not learned.shown or isinstance(self._core, _GENETIC):
             return study
         return LearningView(study, learned.shown)
 
-    def _guidance(self, learned: StudyLesson, trial: FrozenTrial) -> Guidance | None:
+    def _guidance(self, learned: StudyFailureModel, trial: FrozenTrial) -> Guidance | None:
         """Return what turns proposals of a trial away; None where nothing does."""
         policy = self._policy
         if not policy.avoid_unstable or is_free(trial.number, policy.free_share):
             return None
         outcomes = learned.outcomes
-        guidance = Guidance.of(learned.lesson, learned.earlier, outcomes, trial.number)
+        guidance = Guidance.of(learned.failure_model, learned.earlier, outcomes, trial.number)
         return guidance if guidance.has_any else None
 
     def _proposals(

@@ -16,11 +16,11 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial
 from robusttune._compat.optuna import contains, drawn_distributions, values_of_fixed
 from robusttune._policy import Policy
 from robusttune._records import plain
-from robusttune._space.notices import announce, tell
+from robusttune._space.notices import warn, warn_of_changes
 from robusttune._space.parameters import Adjustment, Choice, Float, Int, Parameter
 from robusttune._space.roles import role_by_name
 from robusttune._space.rules import sanitize
-from robusttune._validation import instance
+from robusttune._validation import check_type
 from robusttune.optuna._distributions import distribution_of, parameter_of
 from robusttune.optuna._host import RUN_KEYS
 from robusttune.optuna._sampler import given_values
@@ -57,23 +57,23 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
         >>> trial.distributions["lr"].log
         True
     """
-    instance("trial", trial, BaseTrial, "an Optuna trial")
+    check_type("trial", trial, BaseTrial, "an Optuna trial")
     policy = Policy.given(policy)
     if isinstance(cast(object, trial), _Sanitizing):
         return trial
-    settle: Callable[[Parameter], Parameter]
+    sanitize_range: Callable[[Parameter], Parameter]
     if isinstance(trial, optuna.Trial):
-        settle = _StudySpace(trial, policy)
+        sanitize_range = _StudySpace(trial, policy)
     elif isinstance(trial, FixedTrial):
-        settle = functools.partial(_fixed, trial, policy)
+        sanitize_range = functools.partial(_fixed, trial, policy)
     elif isinstance(trial, FrozenTrial):
-        settle = functools.partial(_frozen, trial)
+        sanitize_range = functools.partial(_frozen, trial)
     else:
         return trial
     kind = _sanitizing(cast(Hashable, type(trial)))
     sanitized = kind.__new__(kind)
     sanitized.__dict__ = trial.__dict__
-    sanitized._settle = settle
+    sanitized._sanitize_range = sanitize_range
     sanitized._policy = policy
     return cast(T, sanitized)
 
@@ -81,8 +81,8 @@ def sanitize_trial(trial: T, policy: Policy | None = None) -> T:
 class _Sanitizing:
     """Mixed into the class of a trial; its slots stay out of the `__dict__` that both share."""
 
-    __slots__ = ("_policy", "_settle")
-    _settle: Callable[[Parameter], Parameter]
+    __slots__ = ("_policy", "_sanitize_range")
+    _sanitize_range: Callable[[Parameter], Parameter]
     _policy: Policy
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ class _Sanitizing:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         asked = Float(name, float(low), float(high), log, None if step is None else float(step))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Float)
             low, high, step, log = held.low, held.high, held.step, held.log
@@ -106,7 +106,7 @@ class _Sanitizing:
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
         asked = Int(name, int(low), int(high), log, None if log and step == 1 else int(step))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Int)
             low, high, step, log = held.low, held.high, held.step or 1, held.log
@@ -114,7 +114,7 @@ class _Sanitizing:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         asked = Choice(name, tuple(choices))
-        held = self._settle(asked)
+        held = self._sanitize_range(asked)
         if held is not asked:
             assert isinstance(held, Choice)
             choices = held.choices
@@ -124,9 +124,14 @@ class _Sanitizing:
         try:
             return super()._is_fixed_param(name, distribution)  # type: ignore[misc,no-any-return]
         except ValueError as error:
-            if not isinstance(self._settle, _StudySpace) or name not in self._settle.changed:
+            if (
+                not isinstance(self._sanitize_range, _StudySpace)
+                or name not in self._sanitize_range.changed
+            ):
                 raise
-            tell(f"{name}: the enqueued value is not used: {error} A sampled one is.")
+            warn(
+                f"{name}: the enqueued value is not used: {error} A sampled value is used instead."
+            )
             return False
 
 
@@ -165,38 +170,38 @@ class _StudySpace:
         if self.policy.sanitize == "off":
             return asked
         fix = Policy(keep=self.policy.keep)
-        mended, changes = sanitize(asked, role_by_name(asked), fix)
+        sanitized, changes = sanitize(asked, role_by_name(asked), fix)
         if not changes:
             return asked
         memory = _memory_of(self.study)
         if self.policy.sanitize == "warn":
             if memory.is_news(asked.name):
-                announce(asked, mended, changes, self.policy)
+                warn_of_changes(asked, sanitized, changes, self.policy)
             return asked
         if not first_time:
-            return mended
+            return sanitized
         if f"{asked.name} {asked}" in memory.left_alone:
             return asked
         began = self._began_with(asked.name)
         given = given_values(self.study.sampler, asked.name)
         reason = None
-        if began is not None and _holds_on_to(began, asked, mended):
+        if began is not None and _holds_on_to(began, asked, sanitized):
             reason = "the study began with it"
-        elif not all(_holds(mended, value) for value in given):
+        elif not all(_holds(sanitized, value) for value in given):
             reason = "the sampler was given values outside"
         if reason is not None:
             memory.left_alone.add(f"{asked.name} {asked}")
             if memory.is_news(asked.name):
-                tell(
-                    f"{asked.name}: {asked} should be searched as {mended}, and is left as it is,"
-                    f" since {reason}."
+                warn(
+                    f"{asked.name}: {asked} should be searched as {sanitized}, but is left as it"
+                    f" is, since {reason}."
                 )
             return asked
         _note(self.study, changes)
         self._known = _stored(self.study)
         if memory.is_news(asked.name):
-            announce(asked, mended, changes, self.policy)
-        return mended
+            warn_of_changes(asked, sanitized, changes, self.policy)
+        return sanitized
 
     def _began_with(self, name: str) -> BaseDistribution | None:
         for trial in reversed(self.study.get_trials(deepcopy=False)):
@@ -205,10 +210,10 @@ class _StudySpace:
         return None
 
 
-def _holds_on_to(began: BaseDistribution, asked: Parameter, mended: Parameter) -> bool:
+def _holds_on_to(began: BaseDistribution, asked: Parameter, sanitized: Parameter) -> bool:
     """Return whether a study that began with a distribution has to go on with what is asked."""
     try:
-        check_distribution_compatibility(began, distribution_of(mended))
+        check_distribution_compatibility(began, distribution_of(sanitized))
     except ValueError:
         return True
     return _is(began, asked)
@@ -247,11 +252,11 @@ def _replay(asked: Parameter, known: Iterable[Adjustment]) -> Parameter | None:
 
 def _fixed(trial: FixedTrial, policy: Policy, asked: Parameter) -> Parameter:
     """Return the sanitized range where it holds the fixed value, so that a replay is accepted."""
-    mended, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
+    sanitized, changes = sanitize(asked, role_by_name(asked), Policy(keep=policy.keep))
     given = values_of_fixed(trial)
     if not changes or policy.sanitize != "fix" or asked.name not in given:
         return asked
-    return mended if _holds(mended, given[asked.name]) else asked
+    return sanitized if _holds(sanitized, given[asked.name]) else asked
 
 
 def _frozen(trial: FrozenTrial, asked: Parameter) -> Parameter:
@@ -295,17 +300,17 @@ def _note(study: optuna.Study, changes: Iterable[Adjustment]) -> None:
 
 
 class _Memory:
-    """What this process has said of a study, and what it leaves alone there."""
+    """Warnings that this process has given for a study, and ranges that it leaves as they are."""
 
     def __init__(self) -> None:
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
         self.left_alone: set[str] = set()
 
     def is_news(self, name: str) -> bool:
         """Return whether a parameter is spoken of for the first time."""
         with _lock:
-            news = name not in self.told
-            self.told.add(name)
+            news = name not in self.warned
+            self.warned.add(name)
             return news
 
 

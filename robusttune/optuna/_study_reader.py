@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from robusttune import _validation as arguments
+from robusttune import _validation
 from robusttune._prior_searches import turned_away
 from robusttune._records import one_line
 from robusttune._report.search_data import Search
@@ -120,11 +120,11 @@ def open_study(storage: str | PathLike[str] | BaseStorage, study_name: str | Non
     where = "the storage"
     if not isinstance(storage, BaseStorage):
         rule = "an Optuna storage, the URL of one, or the path of its file"
-        arguments.instance("storage", storage, (str, PathLike), rule)
-        arguments.path("storage", storage)
+        _validation.check_type("storage", storage, (str, PathLike), rule)
+        _validation.check_path("storage", storage)
         source = fspath(storage)
         where, storage = repr(without_password(source)), _storage(source)
-    arguments.instance("study_name", study_name, (str, type(None)), "a str or None")
+    _validation.check_type("study_name", study_name, (str, type(None)), "a str or None")
     names = optuna.get_all_study_names(storage)
     if not names:
         raise ValueError(f"There is no study in {where}.")
@@ -145,7 +145,9 @@ def _storage(source: str) -> BaseStorage:
         try:
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
         except Exception as error:  # whatever Optuna raises over lines that are not its own
-            raise ValueError(f"{path} is no Optuna storage: {one_line(str(error), 200)}") from error
+            raise ValueError(
+                f"{path} is not an Optuna storage: {one_line(str(error), 200)}"
+            ) from error
     if path is not None:
         _check_tables(path)
     try:
@@ -187,7 +189,7 @@ def _check_tables(path: Path) -> None:
     finally:
         connection.close()
     if not count:
-        raise ValueError(f"{path} is no Optuna storage: it has no table 'studies'.")
+        raise ValueError(f"{path} is not an Optuna storage: it has no table 'studies'.")
 
 
 def _turned_away(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a process that runs trials of a study for another one does with each."""
+"""Runs a study's trials in the processes of parallel and isolated searches."""
 
 from __future__ import annotations
 

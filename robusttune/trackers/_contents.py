@@ -1,4 +1,4 @@
-"""What every tracker is told of a trial, in plain types."""
+"""Contents that every tracker gets of a trial, in builtin types."""
 
 from __future__ import annotations
 

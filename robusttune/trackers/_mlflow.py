@@ -10,7 +10,7 @@ from typing import Any
 
 from robusttune._privacy import shareable
 from robusttune._records import TrialRecord, one_line
-from robusttune._validation import boolean, instance
+from robusttune._validation import check_bool, check_type
 from robusttune.trackers._contents import numbers, texts
 
 _PREFIX = "robusttune."
@@ -70,8 +70,8 @@ class MLflowTracker:
             "parent_run_id": parent_run_id,
         }
         for name, value in given.items():
-            instance(name, value, (str, type(None)), "a str or None")
-        boolean("include_private", include_private)
+            check_type(name, value, (str, type(None)), "a str or None")
+        check_bool("include_private", include_private)
         mlflow = _mlflow()
         self.include_private = include_private
         self.tracking_uri = tracking_uri or mlflow.get_tracking_uri()

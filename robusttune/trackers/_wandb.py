@@ -7,7 +7,7 @@ from typing import Any
 
 from robusttune._privacy import shareable
 from robusttune._records import TrialRecord
-from robusttune._validation import boolean, instance
+from robusttune._validation import check_bool, check_type
 from robusttune.trackers._contents import numbers, texts
 
 _PREFIX = "robusttune/"
@@ -74,8 +74,8 @@ class WandbTracker:
             "directory": directory,
         }
         for name, value in given.items():
-            instance(name, value, (str, type(None)), "a str or None")
-        boolean("include_private", include_private)
+            check_type(name, value, (str, type(None)), "a str or None")
+        check_bool("include_private", include_private)
         _wandb()
         self.include_private = include_private
         self.group = f"robusttune-{secrets.token_hex(4)}" if group is None else group

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, diagnose
-from robusttune._diagnosis import judge
+from robusttune._diagnosis import diagnose_failure
 from robusttune._diagnosis.case import Case
 from robusttune._diagnosis.replay.intervention import Intervention
 from robusttune._diagnosis.replay.runner import ReplayRunner
@@ -51,7 +51,7 @@ def _runner(model, x=X, y=Y, **options):
         model=model,
         trace=_trace(model, x, y),
         params={},
-        siblings=(),
+        related_trials=(),
         policy=Policy(),
     )
     case.observe()
@@ -186,7 +186,7 @@ def test_a_diagnosis_changes_nothing():
         before = _state(model)
         random.seed(1), np.random.seed(1)
         if diagnosed:
-            verdict = judge(Symptom.DIVERGED, model=model, trace=trace, policy=Policy())
+            verdict = diagnose_failure(Symptom.DIVERGED, model=model, trace=trace, policy=Policy())
             assert verdict.cause is FailureCause.DIVERGENT_LEARNING_RATE
         for old, new in zip(before, _state(model), strict=True):
             np.testing.assert_array_equal(old, new)

@@ -1,4 +1,4 @@
-"""The parts of the diagnosis that need no model: rules over labels, exceptions, siblings."""
+"""The parts of the diagnosis that need no model: rules over labels, exceptions, related_trials."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
-from robusttune._diagnosis import Verdict, confidence, judge
+from robusttune._diagnosis import Verdict, confidence, diagnose_failure
 from robusttune._diagnosis.arrays import shapes
 from robusttune._diagnosis.confidence import Grounds
 from robusttune._diagnosis.data.labels import label_mismatch
-from robusttune._diagnosis.model.info import Head, LossFacts, model_facts
+from robusttune._diagnosis.model.info import LossFacts, OutputHead, model_facts
 from robusttune._diagnosis.reference.baseline import constant_loss
 from robusttune._diagnosis.related_trials import earlier_like_this, rate_parameter, search_evidence
 from robusttune._diagnosis.replay.intervention import Intervention, ReplayResult
@@ -48,7 +48,7 @@ def _facts(name: str, *, from_logits: bool = False) -> LossFacts:
 )
 def test_labels_that_agree_are_left_alone(y, loss, units, activation):
     """Ordinary pairs of labels, loss and head are no mismatch."""
-    assert label_mismatch(np.asarray(y), _facts(loss), Head(units, activation)) is None
+    assert label_mismatch(np.asarray(y), _facts(loss), OutputHead(units, activation)) is None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_labels_that_agree_are_left_alone(y, loss, units, activation):
 )
 def test_labels_that_disagree_are_named(y, loss, units, activation, certain):
     """Each disagreement has a reason and a fix, and says whether it is beyond doubt."""
-    found = label_mismatch(np.asarray(y), _facts(loss), Head(units, activation))
+    found = label_mismatch(np.asarray(y), _facts(loss), OutputHead(units, activation))
     assert found is not None
     assert (bool(found.reason), bool(found.fix), found.certain) == (True, True, certain)
 
@@ -90,20 +90,20 @@ def test_labels_that_disagree_are_named(y, loss, units, activation, certain):
 def test_logits_take_a_linear_head(y, name, units):
     """A loss with from_logits=True goes with a linear head."""
     loss = _facts(name, from_logits=True)
-    assert label_mismatch(np.asarray(y), loss, Head(units, "linear")) is None
+    assert label_mismatch(np.asarray(y), loss, OutputHead(units, "linear")) is None
 
 
 def test_an_ignored_label_is_no_label():
     """Segmentation marks unlabelled pixels with a class that the loss ignores."""
     loss = LossFacts("sparse_categorical_crossentropy", built_in=True, ignore_class=255)
-    assert label_mismatch(np.array([0, 1, 255]), loss, Head(2, "softmax")) is None
-    assert label_mismatch(np.array([0, 2, 255]), loss, Head(2, "softmax")) is not None
+    assert label_mismatch(np.array([0, 1, 255]), loss, OutputHead(2, "softmax")) is None
+    assert label_mismatch(np.array([0, 2, 255]), loss, OutputHead(2, "softmax")) is not None
 
 
 def test_a_users_own_loss_is_not_judged_by_its_name():
     """A custom loss may take any labels."""
     loss = LossFacts(name="binary_crossentropy", built_in=False)
-    assert label_mismatch(np.array([-1, 1]), loss, Head(1, "sigmoid")) is None
+    assert label_mismatch(np.array([-1, 1]), loss, OutputHead(1, "sigmoid")) is None
 
 
 def test_the_optimizers_of_an_own_train_step_are_those_it_uses():
@@ -135,12 +135,12 @@ def test_the_optimizers_of_an_own_train_step_are_those_it_uses():
 )
 def test_some_symptoms_are_their_own_cause(symptom, cause):
     """A timeout and a crash need no diagnosis."""
-    assert judge(symptom, policy=Policy()).cause == cause
+    assert diagnose_failure(symptom, policy=Policy()).cause == cause
 
 
 def test_nothing_known_is_unknown():
     """Without model, trace or error the honest answer is unknown, with little confidence."""
-    verdict = judge(Symptom.NON_FINITE_LOSS, policy=Policy())
+    verdict = diagnose_failure(Symptom.NON_FINITE_LOSS, policy=Policy())
     assert verdict.cause is FailureCause.UNKNOWN
     assert verdict.confidence < 0.5
     assert verdict.advice
@@ -163,8 +163,8 @@ def _record(rate: float, *, bad: bool, **extra: object) -> TrialRecord:
 
 def test_a_threshold_in_the_rate_is_found():
     """Failures above a rate and health below it speak for the rate."""
-    siblings = [_record(10.0**k, bad=k >= 0) for k in range(-5, 3)]
-    found = search_evidence({"lr": 5.0}, 5.0, siblings)
+    related_trials = [_record(10.0**k, bad=k >= 0) for k in range(-5, 3)]
+    found = search_evidence({"lr": 5.0}, 5.0, related_trials)
     assert (found.parameter, found.threshold, found.failures, found.healthy) == ("lr", 1.0, 3, 5)
     assert found.speaks_for_rate
     assert not found.speaks_against_rate
@@ -282,7 +282,7 @@ def test_every_ground_was_counted(grounds):
 
 def test_a_verdict_is_as_sure_as_its_grounds():
     """The numbers behind a confidence are told, and a confidence of its own goes first."""
-    verdict = judge(Symptom.EXCEPTION, error=KeyError("units"), policy=Policy())
+    verdict = diagnose_failure(Symptom.EXCEPTION, error=KeyError("units"), policy=Policy())
     assert verdict.confidence == Grounds.EXCEPTION.confidence
     assert verdict.evidence["grounds"] == str(Grounds.EXCEPTION)
     own = Verdict(cause=FailureCause.UNKNOWN, grounds=Grounds.RULE, confidence=0.3)

@@ -74,7 +74,7 @@ def test_a_metric_is_blamed_where_training_went_well(
         model=model_of(lambda y, p: keras.ops.mean(y - p)),
         trace=trace,
         params={},
-        siblings=(),
+        related_trials=(),
         policy=POLICY,
     )
     verdict = rules.objective(case)
@@ -95,7 +95,7 @@ def test_a_metric_is_blamed_after_a_lucky_start() -> None:
         model=model_of("mean_squared_error"),
         trace=trace,
         params={},
-        siblings=(),
+        related_trials=(),
         policy=POLICY,
     )
     verdict = rules.objective(case)

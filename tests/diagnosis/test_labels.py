@@ -11,7 +11,7 @@ from keras.layers import Activation, Dense
 
 from robusttune._diagnosis.case import _are_quantities
 from robusttune._diagnosis.data.labels import label_mismatch
-from robusttune._diagnosis.model.info import Head, LossFacts
+from robusttune._diagnosis.model.info import LossFacts, OutputHead
 from robusttune._diagnosis.rules import model_mismatch
 from robusttune._diagnosis.trace import Batch
 
@@ -28,7 +28,7 @@ MSE, MAE, KLD = "mean_squared_error", "mean_absolute_error", "kl_divergence"
 def verdict(y: Any, loss: str, units: int, activation: str | None, **options: Any) -> str | None:
     """Return "certain", "doubtful" or None."""
     facts = LossFacts(name=loss, built_in=True, **options)
-    found = label_mismatch(np.asarray(y), facts, Head(units, activation))
+    found = label_mismatch(np.asarray(y), facts, OutputHead(units, activation))
     return None if found is None else "certain" if found.certain else "doubtful"
 
 

@@ -371,7 +371,7 @@ def test_bare_root_in_a_layer_is_the_layers_fault(tmp_path: Path) -> None:
         return model
 
     row = search(tmp_path, build, [a, b], y, validation_split=0.2).trials.iloc[0]
-    assert row.advice.startswith("A layer is at fault, and not the loss")
+    assert row.advice.startswith("A layer is at fault, not the loss")
     assert "layer gap (Lambda of distance)" in row.advice
     assert "keras.ops.maximum" in row.advice
 
@@ -439,7 +439,7 @@ def test_layer_with_an_infinite_derivative_is_named(make: Any, layer: str) -> No
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(25)
     make(x).fit(data, epochs=1, verbose=0, callbacks=[guard])
     assert guard.record is not None
-    assert (guard.record.advice or "").startswith("A layer is at fault, and not the loss")
+    assert (guard.record.advice or "").startswith("A layer is at fault, not the loss")
     assert f"layer {layer} (" in (guard.record.advice or "")
 
 
@@ -464,7 +464,7 @@ def test_mask_of_minus_infinity_over_a_whole_row_is_named() -> None:
     guard = Guard(PATIENT)
     model.fit([values, mask], mask[:, :1], epochs=1, verbose=0, callbacks=[guard])
     assert guard.record is not None
-    assert "a row that is masked as a whole gives NaN" in (guard.record.advice or "")
+    assert "a fully masked row gives NaN" in (guard.record.advice or "")
     assert "layer attention (MaskedMean)" in (guard.record.advice or "")
 
 
@@ -569,5 +569,5 @@ def test_trial_keeps_only_what_it_asked_for(tmp_path: Path) -> None:
     assert knn.params_C.isna().all()
     assert trials[trials.params_kind == "logreg"].params_k.isna().all()
     assert set(knn[knn.cause.notna()].cause) == {"invalid_model"}
-    lesson = tuner.oracle._learned().lesson
-    assert lesson.caused.sum() == len(trials[trials.status == "failed"])
+    failure_model = tuner.oracle._learned().failure_model
+    assert failure_model.caused.sum() == len(trials[trials.status == "failed"])

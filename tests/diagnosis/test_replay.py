@@ -15,7 +15,7 @@ tf = pytest.importorskip("tensorflow")
 from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
-from robusttune._diagnosis import judge, judge_quiet  # noqa: E402
+from robusttune._diagnosis import diagnose_failure, diagnose_stall  # noqa: E402
 from robusttune._diagnosis.backends.tensorflow_backend import training_loop  # noqa: E402
 from robusttune._diagnosis.case import Case  # noqa: E402
 from robusttune._diagnosis.model.forward import to_tensors  # noqa: E402
@@ -214,7 +214,7 @@ def test_a_healthy_fit_costs_next_to_nothing():
     guard = _fit(model, ADAM(0.01))
     began = time.perf_counter()
     for _ in range(10):
-        assert judge_quiet(model=model, trace=guard.trace, policy=PATIENT) is None
+        assert diagnose_stall(model=model, trace=guard.trace, policy=PATIENT) is None
     assert (time.perf_counter() - began) / 10 < 0.05
 
 
@@ -245,7 +245,9 @@ def test_a_diagnosis_leaves_no_trace():
         model.fit(X, Y, epochs=1, verbose=0, callbacks=[guard])
         before, function = _state(model), model.train_function
         if diagnosed:
-            verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT)
+            verdict = diagnose_failure(
+                guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT
+            )
             assert verdict.cause is C.DIVERGENT_LEARNING_RATE
         assert model.train_function is function
         for one, other in zip(before, _state(model), strict=True):
@@ -260,7 +262,7 @@ def test_a_proven_sibling_saves_the_replay():
     model = _net()
     guard = _fit(model, SGD(20.0))
     params = {"learning_rate": 20.0, "units": 32}
-    first = judge(
+    first = diagnose_failure(
         guard.trace.symptom, model=model, trace=guard.trace, params=params, policy=PATIENT
     )
     sibling = TrialRecord(
@@ -274,12 +276,12 @@ def test_a_proven_sibling_saves_the_replay():
         fix_verified=first.fix_verified,
         params={**params, "learning_rate": 15.0},
     )
-    again = judge(
+    again = diagnose_failure(
         guard.trace.symptom,
         model=model,
         trace=guard.trace,
         params=params,
-        siblings=[sibling],
+        related_trials=[sibling],
         policy=PATIENT,
     )
     assert again.cause is C.DIVERGENT_LEARNING_RATE
@@ -331,7 +333,12 @@ def _observed(model, y):
     batch = Batch(X[:32], keras.tree.map_structure(lambda array: array[:32], y))
     trace = FitTrace(first_batches=[batch], initial_weights=model.get_weights())
     case = Case(
-        symptom=Symptom.DIVERGED, model=model, trace=trace, params={}, siblings=(), policy=PATIENT
+        symptom=Symptom.DIVERGED,
+        model=model,
+        trace=trace,
+        params={},
+        related_trials=(),
+        policy=PATIENT,
     )
     case.observe()
     return case
@@ -497,7 +504,7 @@ def test_a_replay_of_an_own_train_step_leaves_no_trace():
     before, names, traces = state(), dict(vars(model)), model.traces
     batches = [Batch(X[i : i + 32], Y[i : i + 32]) for i in range(0, 128, 32)]
     trace = FitTrace(first_batches=batches, initial_weights=start)
-    verdict = judge(Symptom.NON_FINITE_LOSS, model=model, trace=trace, policy=PATIENT)
+    verdict = diagnose_failure(Symptom.NON_FINITE_LOSS, model=model, trace=trace, policy=PATIENT)
     assert any(replay["cured"] for replay in verdict.evidence["replays"])
     assert verdict.cause is C.DIVERGENT_LEARNING_RATE
     for old, new in zip(before, state(), strict=True):
@@ -549,7 +556,7 @@ def test_a_model_that_raises_under_observation_is_no_error():
     model = _net()
     guard = _fit(model, SGD(30.0))
     model.layers[0].call = lambda *args, **kwargs: 1 / 0
-    verdict = judge(guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT)
+    verdict = diagnose_failure(guard.trace.symptom, model=model, trace=guard.trace, policy=PATIENT)
     assert "ZeroDivisionError" in str(verdict.evidence["why_not"])
 
 
@@ -577,7 +584,9 @@ def test_a_metric_that_fails_alone_is_told():
     model.compile(ADAM(1e-3), "mse", metrics=[lambda y, p: keras.ops.log(-keras.ops.abs(y) - 1)])
     guard = Guard()
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[guard])
-    verdict = judge(Symptom.NON_FINITE_OBJECTIVE, model=model, trace=guard.trace, policy=PATIENT)
+    verdict = diagnose_failure(
+        Symptom.NON_FINITE_OBJECTIVE, model=model, trace=guard.trace, policy=PATIENT
+    )
     assert verdict.cause is C.UNSAFE_METRIC
 
 
@@ -586,7 +595,7 @@ def test_the_time_limit_holds():
     model = _net(units=(256, 256, 256))
     guard = _fit(model, SGD(20.0))
     began = time.monotonic()
-    verdict = judge(
+    verdict = diagnose_failure(
         guard.trace.symptom,
         model=model,
         trace=guard.trace,

@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
 from robusttune import FailureCause, Policy, Symptom  # noqa: E402
-from robusttune._diagnosis import judge  # noqa: E402
+from robusttune._diagnosis import diagnose_failure  # noqa: E402
 from robusttune._diagnosis.model.observe import observe  # noqa: E402
 from robusttune._diagnosis.replay.budget import Budget, work_of_step  # noqa: E402
 from robusttune._diagnosis.replay.curvature import extreme_eigenvalues  # noqa: E402
@@ -32,7 +32,7 @@ def _verdict(policy):
         first_batches=[Batch(X[i : i + 32], Y[i : i + 32]) for i in range(0, 256, 32)],
         initial_weights=[np.array(w) for w in model.get_weights()],
     )
-    return judge(Symptom.DIVERGED, model=model, trace=trace, policy=policy)
+    return diagnose_failure(Symptom.DIVERGED, model=model, trace=trace, policy=policy)
 
 
 def _spin(end):

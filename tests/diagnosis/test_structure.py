@@ -26,7 +26,7 @@ from keras.layers import (
 )
 
 import robusttune
-from robusttune._diagnosis.model.info import Head
+from robusttune._diagnosis.model.info import OutputHead
 from robusttune._diagnosis.model.observe import is_hidden_activation, observe
 from robusttune._diagnosis.model.structure import heads, last_layer, regularization
 from robusttune._diagnosis.trace import Batch
@@ -139,14 +139,14 @@ def test_the_end_of_a_model_is_found_through_its_graph(make: Any, activation: An
     """By structure alone, without a run."""
     model = make()
     shape = model.outputs[0].shape
-    assert last_layer(model) == Head(units=shape[-1], activation=activation, axes=len(shape))
+    assert last_layer(model) == OutputHead(units=shape[-1], activation=activation, axes=len(shape))
 
 
 def test_the_ends_of_several_outputs_have_their_names() -> None:
     """In the order of the outputs."""
     x = keras.Input((8,))
     model = keras.Model(x, [Dense(1, name="b")(x), Activation("softmax", name="a")(Dense(3)(x))])
-    assert heads(model) == (Head(1, "linear", "b", 2), Head(3, "softmax", "a", 2))
+    assert heads(model) == (OutputHead(1, "linear", "b", 2), OutputHead(3, "softmax", "a", 2))
 
 
 def test_strong_regularization_is_told_by_name() -> None:

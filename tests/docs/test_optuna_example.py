@@ -20,7 +20,7 @@ def test_the_keras_example_runs_and_reports(tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLE), "4", str(html)],
         cwd=tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -144,7 +144,7 @@ def test_a_trial_on_an_executor_reports_and_is_set_up(
             tuner.search(verbose=0)
     trials = tuner.report().trials
     assert list(trials.status) == ["completed", "completed", "failed"]
-    assert "oracle.end_order is not known in a worker of an executor" in trials.error[2]
+    assert "oracle.end_order is not available in a worker of an executor" in trials.error[2]
     assert "MARKED_WORKER" not in os.environ
     assert trials.value[0] == tuner.oracle.trials["0"].hyperparameters.get("x")
 
@@ -265,7 +265,7 @@ def told(order: Order, version: str = __version__) -> Any:
             __version__,
             "does not see the project folder '/nowhere/project'",
         ),
-        (Order(key="a", parent=("elsewhere", 1)), __version__, "cannot open what it was sent"),
+        (Order(key="a", parent=("elsewhere", 1)), __version__, "cannot load what it was sent"),
     ],
 )
 def test_a_worker_says_why_no_trial_can_run_there(order: Order, version: str, why: str) -> None:
@@ -329,12 +329,12 @@ def test_a_trial_that_an_engine_gives_out_again_is_not_run_again(tmp_path: Path)
 
 def test_a_trial_whose_result_was_lost_with_its_worker_is_run_again(tmp_path: Path) -> None:
     """It had ended before another trial took the worker down: it is not the one that failed."""
-    note, parcel = tmp_path / "note", tmp_path / "parcel"
+    note, transport_file = tmp_path / "note", tmp_path / "transport_file"
     parts = {"the settings": None, "the initializer": None, "the runner": doubling}
-    pack(str(parcel), parts)
+    pack(str(transport_file), parts)
     order = Order(key="b", parent=("elsewhere", 1), note=str(note), content=cloudpickle.dumps(21))
     for _ in range(2):
-        answer = run_on_worker(str(parcel), __version__, cloudpickle.dumps(order))
+        answer = run_on_worker(str(transport_file), __version__, cloudpickle.dumps(order))
         assert result_of(Done(answer), str(note)) == 42
         assert json.loads(note.read_text())["ended"] is True
     note.write_text("")

@@ -22,7 +22,7 @@ import pytest
 
 import robusttune
 from robusttune import Policy, Report, TrialRecord
-from robusttune._keras_tuner.distributed.chief import Leases
+from robusttune._keras_tuner.distributed.chief import WorkerHeartbeats
 from tests.docs.test_examples import run as run_example
 
 if os.name != "posix":
@@ -290,7 +290,7 @@ def test_a_worker_that_comes_too_late_is_told_so(team: Any) -> None:
     assert ["nothing left to do" in text for text in late["warnings"]] == [True]
     note = search.project / "chief.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "ended": False}))
-    assert "was ended from outside" in search.done(search.start("b"))["error"]
+    assert "was killed" in search.done(search.start("b"))["error"]
 
 
 def test_a_chief_that_is_started_again_goes_on_with_its_workers(team: Any) -> None:
@@ -313,21 +313,21 @@ def test_leases_forgive_when_the_chief_itself_stood_still(monkeypatch: Any) -> N
     """A chief that could not hear takes nobody for dead."""
     now = [100.0]
     monkeypatch.setattr("robusttune._keras_tuner.distributed.chief.time.monotonic", lambda: now[0])
-    leases = Leases(6.0)
-    leases.renew("a")
-    leases.renew("b")
-    leases.renew("c", begin=False)
+    heartbeats = WorkerHeartbeats(6.0)
+    heartbeats.renew("a")
+    heartbeats.renew("b")
+    heartbeats.renew("c", begin=False)
     for _ in range(5):
         now[0] += 1.0
-        leases.renew("b")
-        assert leases.silent() == []
-    assert not leases.all_heard_since(104.0, besides="b")
-    assert leases.all_heard_since(104.0, besides="a")
+        heartbeats.renew("b")
+        assert heartbeats.silent() == []
+    assert not heartbeats.all_heard_since(104.0, besides="b")
+    assert heartbeats.all_heard_since(104.0, besides="a")
     now[0] += 1.5
-    assert leases.silent() == ["a"]
-    leases.forget("a")
+    assert heartbeats.silent() == ["a"]
+    heartbeats.forget("a")
     now[0] += 1000.0
-    assert leases.silent() == []
+    assert heartbeats.silent() == []
 
 
 @pytest.mark.full

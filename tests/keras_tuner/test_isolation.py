@@ -156,7 +156,7 @@ def test_whatever_ends_a_process_ends_one_trial(
         ("import os; os._exit(3)", ("it ended with exit code 3", {"exit_code": 3})),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
-            ("it was ended by SIGTERM", {"signal": "SIGTERM"}),
+            ("it was killed by SIGTERM", {"signal": "SIGTERM"}),
         ),
     ],
 )
@@ -256,7 +256,7 @@ def test_what_cannot_be_sent_is_said_at_the_start(
     tuner = robusttune.RandomSearch(
         build, objective="loss", max_trials=1, policy=Policy(isolate=True), directory=str(tmp_path)
     )
-    with pytest.raises(TypeError, match=rf"policy\.isolate sends .*{named}.*must be possible"):
+    with pytest.raises(TypeError, match=rf"policy\.isolate sends .*{named}.*must be picklable"):
         tuner.search(*data, verbose=0, **keywords)
     assert not tuner.oracle.trials
 

@@ -14,7 +14,7 @@ from robusttune._keras_tuner.parameters import (
     stored_parameters,
     without_bookkeeping,
 )
-from robusttune._space import Choice, Condition, Float, Int
+from robusttune._space import Choice, Float, Int, ParentCondition
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,9 @@ def test_objects_and_their_json_are_read_alike():
         "norm": Choice("norm", (False, True), default=True),
         "batch_size": Choice("batch_size", (32,)),
         "optimizer": Choice("optimizer", ("sgd", "adam"), default="adam"),
-        "momentum": Float("momentum", 0.0, 0.9, conditions=(Condition("optimizer", ("sgd",)),)),
+        "momentum": Float(
+            "momentum", 0.0, 0.9, conditions=(ParentCondition("optimizer", ("sgd",)),)
+        ),
     }
     assert parameters_of(hps.space) == expected
     assert stored_parameters(hps.get_config()["space"]) == expected

@@ -57,7 +57,7 @@ def probed(build_function, *fit_args, policy=None, **fit_kwargs):
     """Probe a space: its adjustments, and the space."""
     hps = space_of(build_function)
     sanitizer = SpaceSanitizer(build_function, policy or Policy(probe=True))
-    sanitizer.settle(hps)
+    sanitizer.mark_sanitized(hps)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SearchSpaceWarning)
         made = probe_learning_rates(sanitizer, hps, build_function, fit_args, fit_kwargs)

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from robusttune import Policy, SearchSpaceWarning
-from robusttune._keras_tuner.isolated_state import aside
+from robusttune._keras_tuner.isolated_state import isolated_state
 from robusttune._keras_tuner.parameters import keras_tuner_hyperparameter
 from robusttune._keras_tuner.space.sanitizer import (
     CLIP_NORM,
@@ -32,7 +32,7 @@ from robusttune._keras_tuner.space.sanitizer import (
     tune_clip_norm,
 )
 from robusttune._space import Choice, Int, sanitize
-from robusttune._space.evidence import Build
+from robusttune._space.observed_roles import Build
 from robusttune._space.roles import Role, is_number
 from tests.space.strategies import ROLES, choices, floats, ints
 
@@ -244,7 +244,7 @@ def test_scikit_learn_estimators_say_what_they_are_made_of():
 
 
 def test_users_build_gets_the_sanitized_values():
-    """A build reads its value by name, so that it sees the range that was mended."""
+    """A build reads its value by name, so that it sees the range that was sanitized."""
     _, _, hps = sanitized(adam)
     rates = []
     for seed in range(50):
@@ -295,7 +295,7 @@ def test_a_search_that_goes_on_keeps_its_space():
     hps = populated(adam)
     before = hps.get_config()
     sanitizer = SpaceSanitizer(adam, Policy())
-    sanitizer.settle(hps)
+    sanitizer.mark_sanitized(hps)
     assert sanitizer.sanitize(hps) == []
     assert hps.get_config() == before
     hps.Float("momentum", 0.0, 1.0)
@@ -369,7 +369,7 @@ def test_hyperparameters_that_a_trial_declares_first_are_mended_before_use():
         trial.Int("units", 1, 8)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with sanitizer.watching(mend=True):
+            with sanitizer.watching(sanitize=True):
                 values.append(build(trial))
         warned.append(len(caught))
         assert str(neutral(trial.space[1])) == "Float(1e-05, 10.0, log)"
@@ -402,7 +402,7 @@ def test_only_this_thread_is_heard():
     sanitizer = SpaceSanitizer(None, Policy())
     retrieve = keras_tuner.HyperParameters._retrieve
     found = []
-    with sanitizer.watching(mend=True):
+    with sanitizer.watching(sanitize=True):
         thread = threading.Thread(target=lambda: found.append(populated(adam).space[0].max_value))
         thread.start()
         thread.join()
@@ -443,7 +443,7 @@ def test_building_aside_leaves_no_trace():
     expected = draw()
     keras.utils.set_random_seed(7)
     keras.backend.clear_session()
-    with aside():
+    with isolated_state():
         keras.utils.set_random_seed(3)
         keras.config.set_dtype_policy("mixed_bfloat16")
         populated(adam)
@@ -518,21 +518,23 @@ def test_keras_tuner_samples_what_the_sanitized_space_holds(asked, role, probabi
     if hp is None:
         return
     parameter = neutral(hp)
-    mended, _ = sanitize(parameter, role)
-    written = keras_tuner_hyperparameter(mended, hp)
-    assert str(neutral(written)) == str(mended)
+    sanitized, _ = sanitize(parameter, role)
+    written = keras_tuner_hyperparameter(sanitized, hp)
+    assert str(neutral(written)) == str(sanitized)
     value = written.prob_to_value(probability)
-    if isinstance(mended, Choice):
-        assert value in mended.choices
-        assert written.default in mended.choices
+    if isinstance(sanitized, Choice):
+        assert value in sanitized.choices
+        assert written.default in sanitized.choices
         assert not is_number(value) or math.isfinite(value)
         return
     # Keras Tuner rounds, and truncates what it has rounded to just below an integer.
-    truncated = isinstance(mended, Int) and mended.reverse
-    slack = 1 if truncated else 1e-9 * max(abs(mended.low), abs(mended.high))
-    assert mended.low - slack <= value <= mended.high + slack
-    assert mended.low <= written.default <= mended.high
-    if mended.step is None or not mended.reverse:  # a reverse grid need not have its own minimum
+    truncated = isinstance(sanitized, Int) and sanitized.reverse
+    slack = 1 if truncated else 1e-9 * max(abs(sanitized.low), abs(sanitized.high))
+    assert sanitized.low - slack <= value <= sanitized.high + slack
+    assert sanitized.low <= written.default <= sanitized.high
+    if (
+        sanitized.step is None or not sanitized.reverse
+    ):  # a reverse grid need not have its own minimum
         assert -1e-9 <= written.value_to_prob(written.default) <= 1.0 + 1e-9  # Keras Tuner rounds
 
 

@@ -88,7 +88,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     """The error says what happened, where, and what to do."""
     path = tmp_path / "a.json"
     path.write_text("old")
-    with largest_file(1000), pytest.raises(StoreError, match="make room") as caught:
+    with largest_file(1000), pytest.raises(StoreError, match="free disk space") as caught:
         write_atomically(str(path), "x" * 5000)
     assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(path)
@@ -188,7 +188,7 @@ def test_plain_keras_tuner_goes_on_with_the_project(name: str, tmp_path: Path) -
 def test_full_disk_ends_the_search_and_costs_nothing_stored(size: int, tmp_path: Path) -> None:
     """A clear error; every file can still be read, and the search goes on when there is room."""
     runs: list[str] = []
-    with pytest.raises(StoreError, match="make room"), largest_file(size):
+    with pytest.raises(StoreError, match="free disk space"), largest_file(size):
         search(open_tuner("RandomSearch", tmp_path, runs, max_trials=40))
     project = tmp_path / "project"
     stored = [path for path in project.rglob("*") if path.is_file()]
@@ -251,7 +251,7 @@ def test_damaged_adjustments_are_set_aside(text: str, tmp_path: Path) -> None:
     search(open_tuner("RandomSearch", tmp_path))
     path = tmp_path / "project" / "robusttune.json"
     path.write_text(text)
-    with pytest.warns(InstabilityWarning, match="adjusted"):
+    with pytest.warns(InstabilityWarning, match="adjustments"):
         tuner = open_tuner("RandomSearch", tmp_path)
     assert path.with_name("robusttune.json.damaged").read_text() == text
     assert len(outcome(tuner)) == EXPECTED["RandomSearch"]
@@ -265,7 +265,7 @@ def test_damaged_records_are_set_aside(tmp_path: Path) -> None:
         path.write_text('{"trial_id": 3}')
     runs: list[str] = []
     tuner = open_tuner("RandomSearch", tmp_path, runs)
-    with pytest.warns(InstabilityWarning, match="2 damaged records") as caught:
+    with pytest.warns(InstabilityWarning, match="2 damaged trial records") as caught:
         search(tuner)
     assert sum(issubclass(warning.category, InstabilityWarning) for warning in caught) == 1
     assert all(path.with_name("robusttune.json.damaged").exists() for path in paths)

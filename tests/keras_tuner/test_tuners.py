@@ -709,7 +709,7 @@ def test_tuner_looks_at_all_executions_of_a_trial(
     rates = iter([0.01, 0.01, 1e6, 1e6])  # of the space, and of the three executions
     asked: list[Any] = []
 
-    def judge(symptom: Symptom, **_: Any) -> Verdict:
+    def diagnose_failure(symptom: Symptom, **_: Any) -> Verdict:
         asked.append(symptom)
         return Verdict(cause=FailureCause.UNSCALED_DATA)
 
@@ -718,7 +718,7 @@ def test_tuner_looks_at_all_executions_of_a_trial(
         model.optimizer.learning_rate = next(rates)
         return model
 
-    monkeypatch.setattr("robusttune._diagnosis.postponed.judge", judge)
+    monkeypatch.setattr("robusttune._diagnosis.postponed.diagnose_failure", diagnose_failure)
     options = {"max_trials": 1, "executions_per_trial": 3}
     tuner = search(robusttune.RandomSearch, tmp_path, regression, build_next, **options)
     (trial,) = tuner.report().trials.itertuples()

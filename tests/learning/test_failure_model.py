@@ -52,7 +52,7 @@ def draw(space, rng):
     return params
 
 
-def taught_by(space, fails, n, seed=0):
+def learned_from(space, fails, n, seed=0):
     """Return what n trials drawn at random teach."""
     rng = np.random.default_rng(seed)
     outcomes = []
@@ -67,11 +67,11 @@ def taught_by(space, fails, n, seed=0):
 def test_the_model_fits_the_shapes_that_people_have(shape):
     """After 150 trials most places that fail are known, and few of the others are lost."""
     space, fails = SHAPES[shape]
-    lesson = taught_by(space, fails, 150)
+    failure_model = learned_from(space, fails, 150)
     rng = np.random.default_rng(99)
     places = [draw(space, rng) for _ in range(400)]
     failing = np.array([bool(fails(params)) for params in places])
-    turned_away = lesson.risks(places) > lesson.limit
+    turned_away = failure_model.risks(places) > failure_model.limit
     assert turned_away[failing].mean() >= 0.7
     assert turned_away[~failing].mean() <= 0.15
 
@@ -85,9 +85,9 @@ def test_a_whole_choice_is_not_lost_for_one_failure():
         for name in ("adam", "rmsprop")
     ]
     failed = Outcome({"rate": 0.5, "optimizer": "sgd"}, True, FailureCause.DIVERGENT_LEARNING_RATE)
-    lesson = learn(space, [*outcomes, failed])
-    assert not lesson.is_unstable({"rate": 1e-4, "optimizer": "sgd"})
-    assert lesson.is_unstable({"rate": 0.5, "optimizer": "sgd"})
+    failure_model = learn(space, [*outcomes, failed])
+    assert not failure_model.is_unstable({"rate": 1e-4, "optimizer": "sgd"})
+    assert failure_model.is_unstable({"rate": 0.5, "optimizer": "sgd"})
 
 
 def test_a_branch_is_judged_by_what_it_will_have():
@@ -100,16 +100,16 @@ def test_a_branch_is_judged_by_what_it_will_have():
         del params["kernel" if params["kind"] == "dense" else "units"]
         failed = params.get("units", 0) > 32
         outcomes.append(Outcome(params, failed, FailureCause.OUT_OF_MEMORY if failed else None))
-    lesson = learn(space, outcomes)
-    assert not lesson.is_unstable({"rate": 0.01, "kind": "dense"})
-    assert not lesson.is_unstable({"rate": 0.01, "kind": "conv", "kernel": 3})
-    assert lesson.is_unstable({"rate": 0.01, "kind": "dense", "units": 60})
-    assert not lesson.is_unstable({"rate": 0.01, "kind": "dense", "units": 10})
+    failure_model = learn(space, outcomes)
+    assert not failure_model.is_unstable({"rate": 0.01, "kind": "dense"})
+    assert not failure_model.is_unstable({"rate": 0.01, "kind": "conv", "kernel": 3})
+    assert failure_model.is_unstable({"rate": 0.01, "kind": "dense", "units": 60})
+    assert not failure_model.is_unstable({"rate": 0.01, "kind": "dense", "units": 10})
 
 
 def test_first_stable_keeps_the_order_and_takes_the_least_failing_of_bad_ones():
     """Proposals are drawn as far as needed; where all are bad, the best of them is given out."""
-    lesson = taught_by([RATE, *OTHERS], lambda p: height(p) > 0.5, 80)
+    failure_model = learned_from([RATE, *OTHERS], lambda p: height(p) > 0.5, 80)
     drawn = []
 
     def proposals(*rates):
@@ -117,9 +117,9 @@ def test_first_stable_keeps_the_order_and_takes_the_least_failing_of_bad_ones():
             drawn.append(rate)
             yield {"rate": rate}
 
-    assert first_stable(lesson, proposals(1e-4, 1e-3, 0.9)) == {"rate": 1e-4}
+    assert first_stable(failure_model, proposals(1e-4, 1e-3, 0.9)) == {"rate": 1e-4}
     assert drawn == [1e-4]
-    assert first_stable(lesson, proposals(0.9, 1e-4)) == {"rate": 1e-4}
-    assert first_stable(lesson, proposals(0.9, 0.05, 0.5)) == {"rate": 0.05}
-    assert first_stable(lesson, proposals(0.9, 1e-4), {"rate": 0.8}) == {"rate": 0.9}
-    assert first_stable(lesson, []) is None
+    assert first_stable(failure_model, proposals(0.9, 1e-4)) == {"rate": 1e-4}
+    assert first_stable(failure_model, proposals(0.9, 0.05, 0.5)) == {"rate": 0.05}
+    assert first_stable(failure_model, proposals(0.9, 1e-4), {"rate": 0.8}) == {"rate": 0.9}
+    assert first_stable(failure_model, []) is None

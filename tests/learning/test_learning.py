@@ -38,18 +38,20 @@ def cliff(params, rng):
 
 def share_caused(outcomes):
     """Return the share of the failures that count as caused by hyperparameters."""
-    lesson = learn(SPACE, outcomes)
+    failure_model = learn(SPACE, outcomes)
     failed = np.array([outcome.failed for outcome in outcomes])
-    assert not lesson.caused[~failed].any()
-    return lesson.caused[failed].mean()
+    assert not failure_model.caused[~failed].any()
+    return failure_model.caused[failed].mean()
 
 
 @pytest.mark.parametrize("cause", [c for c in FailureCause if c.depends_on_parameters is True])
 def test_learn_counts_failures_with_a_cause_in_the_parameters(cause):
     """One failure is enough where its cause settles it."""
-    lesson = learn(SPACE, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)])
-    assert lesson.caused.tolist() == [True, False]
-    assert lesson.taught
+    failure_model = learn(
+        SPACE, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)]
+    )
+    assert failure_model.caused.tolist() == [True, False]
+    assert failure_model.has_signal
 
 
 UNSETTLED = [None, *(c for c in FailureCause if not c.depends_on_parameters)]
@@ -68,8 +70,10 @@ def test_learn_takes_no_lesson_from_failures_everywhere(cause):
 def test_learn_takes_no_lesson_from_one_undetermined_failure(cause):
     """Named one by one: these may have struck anywhere, and a place is not to be closed for it."""
     cause = cause and FailureCause(cause)
-    lesson = learn(SPACE, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)])
-    assert not lesson.taught
+    failure_model = learn(
+        SPACE, [Outcome({"rate": 0.5}, True, cause), Outcome({"rate": 0.1}, False)]
+    )
+    assert not failure_model.has_signal
 
 
 @pytest.mark.parametrize("cause", UNSETTLED)
@@ -125,41 +129,43 @@ def test_learn_finds_undetermined_failures_of_many_shapes(fails, seed):
 def test_learn_is_rarely_misled_by_failures_at_random():
     """One trial in ten fails anywhere: in 60 searches, almost none teaches anything."""
     at_random = [search(lambda p, r: r.random() < 0.1, seed=seed) for seed in range(60)]
-    assert sum(learn(SPACE, outcomes).taught for outcomes in at_random) <= 4
+    assert sum(learn(SPACE, outcomes).has_signal for outcomes in at_random) <= 4
 
 
 def test_learn_leaves_out_the_random_failures_of_a_search_with_a_cliff():
     """Where some failures depend on the rate, those far from the cliff still teach nothing."""
     outcomes = search(lambda p, r: cliff(p, r) or r.random() < 0.1, n=150)
-    lesson = learn(SPACE, outcomes)
+    failure_model = learn(SPACE, outcomes)
     stray = np.array([o.failed and o.params["rate"] < 1e-3 for o in outcomes])
     assert stray.sum() >= 5
-    assert lesson.caused[stray].mean() <= 0.1
+    assert failure_model.caused[stray].mean() <= 0.1
 
 
 def test_learn_handles_searches_without_a_contrast():
     """Nothing, only successes, only failures, no hyperparameters at all."""
-    assert not learn(SPACE, []).taught
-    assert not learn(SPACE, [Outcome({"rate": 0.1}, False)] * 9).taught
-    assert not learn(SPACE, [Outcome({"rate": 0.1}, True)] * 9).taught
-    assert not learn([], [Outcome({}, True)] * 5 + [Outcome({}, False)] * 5).taught
+    assert not learn(SPACE, []).has_signal
+    assert not learn(SPACE, [Outcome({"rate": 0.1}, False)] * 9).has_signal
+    assert not learn(SPACE, [Outcome({"rate": 0.1}, True)] * 9).has_signal
+    assert not learn([], [Outcome({}, True)] * 5 + [Outcome({}, False)] * 5).has_signal
 
 
 def test_lesson_knows_unstable_places():
     """Far beyond the cliff is unstable, far before it is not."""
-    lesson = learn(SPACE, search(cliff))
-    assert lesson.is_unstable({"rate": 0.6, "width": 9, "optimizer": "adam"})
-    assert not lesson.is_unstable({"rate": 1e-4, "width": 9, "optimizer": "adam"})
-    assert lesson.is_unstable({"rate": 0.6})
+    failure_model = learn(SPACE, search(cliff))
+    assert failure_model.is_unstable({"rate": 0.6, "width": 9, "optimizer": "adam"})
+    assert not failure_model.is_unstable({"rate": 1e-4, "width": 9, "optimizer": "adam"})
+    assert failure_model.is_unstable({"rate": 0.6})
 
 
 def test_lesson_never_takes_a_failed_point_again():
     """The very values that failed are unstable after one failure; those beside them are not yet."""
     cause = FailureCause.INVALID_MODEL
     failed = {"rate": 0.1, "width": 3, "optimizer": "sgd"}
-    lesson = learn(SPACE, [Outcome(failed, True, cause), Outcome({**failed, "width": 40}, False)])
-    assert lesson.is_unstable(failed)
-    assert not lesson.is_unstable({**failed, "width": 4})
+    failure_model = learn(
+        SPACE, [Outcome(failed, True, cause), Outcome({**failed, "width": 40}, False)]
+    )
+    assert failure_model.is_unstable(failed)
+    assert not failure_model.is_unstable({**failed, "width": 4})
 
 
 def test_lesson_on_conditional_parameters():
@@ -171,9 +177,9 @@ def test_lesson_on_conditional_parameters():
         if rng.random() < 0.4:
             params["width"] = int(rng.integers(1, 65))
         outcomes.append(Outcome(params, "width" in params))
-    lesson = learn(SPACE, outcomes)
-    assert lesson.is_unstable({"rate": 0.01, "width": 30})
-    assert not lesson.is_unstable({"rate": 0.01})
+    failure_model = learn(SPACE, outcomes)
+    assert failure_model.is_unstable({"rate": 0.01, "width": 30})
+    assert not failure_model.is_unstable({"rate": 0.01})
 
 
 @pytest.mark.parametrize("cause", [FailureCause.INVALID_MODEL, None])
@@ -182,28 +188,28 @@ def test_lesson_of_trials_that_ended_before_they_had_all_parameters(cause):
     outcomes = [
         Outcome({"rate": o.params["rate"]}, True, cause) if o.failed else o for o in search(cliff)
     ]
-    lesson = learn(SPACE, outcomes)
-    assert lesson.taught
+    failure_model = learn(SPACE, outcomes)
+    assert failure_model.has_signal
     rest = {"width": 32, "optimizer": "adam"}
-    assert lesson.is_unstable({"rate": 0.5, **rest})
-    assert not lesson.is_unstable({"rate": 1e-4, **rest})
+    assert failure_model.is_unstable({"rate": 0.5, **rest})
+    assert not failure_model.is_unstable({"rate": 1e-4, **rest})
 
 
 def test_learn_reads_odd_values():
     """Values that are no numbers, unseen choices and unknown hyperparameters do no harm."""
     outcomes = [*search(cliff), Outcome({"rate": "high", "width": None, "other": []}, True)]
-    lesson = learn(SPACE, outcomes)
-    assert 0 <= lesson.risks([{"rate": "?", "optimizer": "lion", "more": 1}])[0] <= 1
+    failure_model = learn(SPACE, outcomes)
+    assert 0 <= failure_model.risks([{"rate": "?", "optimizer": "lion", "more": 1}])[0] <= 1
 
 
 def test_learn_looks_at_a_bounded_past():
     """10,000 outcomes cost no more than a few tenths of a second."""
     outcomes = search(cliff, n=10_000)
     start = time.perf_counter()
-    lesson = learn(SPACE, outcomes)
+    failure_model = learn(SPACE, outcomes)
     assert time.perf_counter() - start < 5
-    assert len(lesson.caused) == len(outcomes)
-    assert 140 <= lesson.caused.sum() <= 150
+    assert len(failure_model.caused) == len(outcomes)
+    assert 140 <= failure_model.caused.sum() <= 150
 
 
 def test_recent_keeps_the_last_of_both_kinds():

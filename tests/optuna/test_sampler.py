@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from robusttune import FailureCause, Policy, TrialRecord
 from robusttune.optuna import CrashAwareSampler
-from robusttune.optuna._failure_model import LearningView, lesson_of
+from robusttune.optuna._failure_model import LearningView, failure_model_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -173,7 +173,7 @@ def test_the_view_shows_the_worst_value(direction):
             record = TrialRecord(trial_id="", number=number, status="failed", cause=cause)
             trial.set_user_attr("robusttune:record", record.to_json())
         study.tell(trial, value, state=TrialState.FAIL if value is None else None)
-    view = LearningView(study, lesson_of(study.trials, study.directions).shown)
+    view = LearningView(study, failure_model_of(study.trials, study.directions).shown)
     seen = view.get_trials(states=[TrialState.COMPLETE])
     assert [trial.number for trial in seen] == [0, 1, 2, 3]
     assert seen[2].value == (3.0 if direction == "minimize" else 1.0)
@@ -220,7 +220,7 @@ def test_a_trial_that_failed_early_does_not_shrink_the_space():
         return rate + trial.suggest_float("x", 0, 1)
 
     study = run(CrashAwareSampler(make("tpe")), objective, 12)
-    assert lesson_of(study.trials, study.directions).lesson.taught
+    assert failure_model_of(study.trials, study.directions).failure_model.has_signal
     space = study.sampler.infer_relative_search_space(study, study.ask()._cached_frozen_trial)
     assert set(space) == {"rate", "x"}
 
@@ -243,9 +243,9 @@ def test_choices_of_numbers_are_learned_in_their_order():
                 user_attrs={"robusttune:record": record.to_json()} if failed else {},
             )
         )
-    lesson = lesson_of(study.trials, study.directions).lesson
-    assert lesson.is_unstable({"units": 512})
-    assert not lesson.is_unstable({"units": 16})
+    failure_model = failure_model_of(study.trials, study.directions).failure_model
+    assert failure_model.is_unstable({"units": 512})
+    assert not failure_model.is_unstable({"units": 16})
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])
@@ -380,19 +380,19 @@ def test_pruned_trials_and_hyperband_go_together():
 
 
 def test_brackets_of_hyperband_are_not_mistaken_for_each_other():
-    """Two brackets of as many trials, which are one study by name, have lessons of their own."""
+    """Two brackets of as many trials, which are one study by name, have models of their own."""
     study = run(make("random"), lambda t: cliff(t, FailureCause.DIVERGENT_LEARNING_RATE), 20)
     sampler = CrashAwareSampler(make("random"))
     for part in (study.trials[::2], study.trials[1::2]):
         bracket = LearningView(study, {})
         bracket._get_trials = lambda part=part, **_: part
-        shown = sampler._lesson(bracket).shown
+        shown = sampler._failure_model(bracket).shown
         assert shown
         assert set(shown) <= {trial.number for trial in part}
 
 
 def test_studies_of_the_same_name_are_not_mistaken_for_each_other():
-    """One sampler for two studies in two storages, which take turns: each has its own lesson."""
+    """One sampler for two studies in two storages, which take turns: each has its own model."""
     sampler = CrashAwareSampler(make("random"))
     studies = [optuna.create_study(study_name="same", sampler=sampler) for _ in range(2)]
     objectives = [
@@ -405,7 +405,7 @@ def test_studies_of_the_same_name_are_not_mistaken_for_each_other():
     for study in studies:
         study.add_trial(optuna.create_trial(state=TrialState.FAIL))
     for study, name in zip(studies, ["rate", "y"], strict=True):
-        assert name in sampler._lesson(study).space
+        assert name in sampler._failure_model(study).space
 
 
 def test_threads_share_one_sampler():

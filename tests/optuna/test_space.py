@@ -91,7 +91,7 @@ def test_suggestions_are_sanitized_and_stored_so(storage):
 
 
 def test_sound_space_gives_the_same_trials():
-    """Where nothing is mended, the same seed gives the same trials, and the study no note."""
+    """Where nothing is sanitized, the same seed gives the same trials, and the study no note."""
     studies = []
     for objective in (sound, under(sound)):
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1, multivariate=True))

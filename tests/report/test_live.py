@@ -221,7 +221,7 @@ def test_source_that_cannot_be_read_just_now_keeps_its_page(tmp_path):
     page._next = 0.0
     gone = page.current()[1].decode()
     assert "3 trials finished" in gone
-    assert "Not read just now" in gone
+    assert "Cannot be read at the moment" in gone
 
 
 def test_passwords_are_not_on_the_page():

@@ -417,7 +417,7 @@ def test_unknown_causes_are_told_apart_by_what_is_known():
     }
     assert report.causes.cause.tolist() == ["unknown"]
     assert "units do not fit … 4, " in report.verdict
-    assert "with this message" in report.verdict_sentences[1]
+    assert "raised this error" in report.verdict_sentences[1]
     assert "units do not fit …" in report.summary(width=200)
 
 

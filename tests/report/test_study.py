@@ -57,7 +57,7 @@ def test_study_that_never_saw_robusttune_is_reported(sqlite_url):
 
 
 def test_axes_are_those_of_the_distributions(sqlite_url):
-    """Scale, bounds, step and choices are the study's own."""
+    """AxisScale, bounds, step and choices are the study's own."""
     axes = Report.from_storage(sqlite_url).axes
     assert (axes["lr"].log, axes["lr"].low, axes["lr"].high) == (True, 1e-5, 10.0)
     assert (axes["units"].kind, axes["units"].step) == ("int", 8.0)

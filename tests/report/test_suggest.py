@@ -302,8 +302,8 @@ def test_causes_that_no_hyperparameter_avoids_give_no_suggestion(cause):
 @pytest.mark.parametrize(
     ("cause", "words"),
     [
-        ("divergent_learning_rate", "\nTo leave out learning_rate > "),
-        ("unscaled_data", "\nOr else, to leave out learning_rate > "),
+        ("divergent_learning_rate", "\nTo exclude learning_rate > "),
+        ("unscaled_data", "\nAlternatively, to exclude learning_rate > "),
     ],
 )
 def test_summary_offers_a_narrower_space_second_where_the_cure_keeps_the_range(cause, words):

@@ -1,4 +1,4 @@
-"""The neutral space: what is mended, what is left alone, and what always holds."""
+"""The neutral space: what is sanitized, what is left alone, and what always holds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INF, NAN = math.inf, math.nan
 
 
 @pytest.mark.parametrize(
-    ("asked", "role", "mended"),
+    ("asked", "role", "sanitized"),
     [
         # Any role: bounds that are no numbers, in the wrong order, or no logarithm.
         (Float("x", 1e-5, INF), None, Float("x", 1e-5, 1e-5)),
@@ -99,14 +99,14 @@ INF, NAN = math.inf, math.nan
         (Choice("u", (0, -1)), Role.UNITS, Choice("u", (1,))),
     ],
 )
-def test_sanitize_mends(asked, role, mended):
-    """What cannot be meant is mended, and each changed field is on record."""
+def test_sanitize_mends(asked, role, sanitized):
+    """What cannot be meant is sanitized, and each changed field is on record."""
     result, adjustments = sanitize(asked, role)
-    assert repr(result) == repr(mended)
+    assert repr(result) == repr(sanitized)
     changed = {
         field
         for field in asked.__slots__
-        if repr(getattr(asked, field)) != repr(getattr(mended, field))
+        if repr(getattr(asked, field)) != repr(getattr(sanitized, field))
     }
     assert {a.field for a in adjustments} == changed
     assert all(a.parameter == asked.name and a.reason for a in adjustments)

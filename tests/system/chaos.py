@@ -84,7 +84,7 @@ def chaos(work: Callable[[Path], Any], root: Path, kills: int, rng: random.Rando
             if ended.error:
                 break
         last = run(lambda f=folder: work(f)) if not ended.error else ended
-        _judge(counts, last, folder, expected)
+        _diagnose(counts, last, folder, expected)
         number += 1
         shutil.rmtree(folder, ignore_errors=True)
     return counts
@@ -104,7 +104,7 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _judge(counts: Counts, last: Ended, folder: Path, expected: int) -> None:
+def _diagnose(counts: Counts, last: Ended, folder: Path, expected: int) -> None:
     log_path = folder / "log"
     lines = Log.read(log_path) if log_path.exists() else []
     done: set[str] = set()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from robusttune import FailureCause, TrialRecord
-from robusttune._trial_run import hand_out, tell_of_the_end
+from robusttune._trial_run import notify_callbacks, notify_search_end
 from robusttune.trackers import MLflowTracker, WandbTracker
 from robusttune.trackers._contents import numbers, texts
 from tests import ROOT
@@ -224,9 +224,9 @@ def test_mlflow_a_run_whose_trial_cannot_be_logged_is_not_left_running(
             raise ConnectionError("no server")
 
         broken.setattr(mlflow.MlflowClient, "log_batch", refuse)
-        hand_out([tracker], None, FAILED)
+        notify_callbacks([tracker], None, FAILED)
     assert "ConnectionError: no server" in caplog.text
-    hand_out([tracker], None, HEALTHY)
+    notify_callbacks([tracker], None, HEALTHY)
     runs = mlflow_runs(store, tracker.parent_run_id)
     assert {run.info.status for run in runs.values()} == {"FAILED", "FINISHED"}
     tracker.close()
@@ -314,7 +314,7 @@ def test_callbacks_are_told_of_the_end_of_a_search(caplog: pytest.LogCaptureFixt
             raise ConnectionError("no server")
 
     first, second = Asks(), Asks()
-    tell_of_the_end([first, lambda trial, record: None, second], [HEALTHY])
+    notify_search_end([first, lambda trial, record: None, second], [HEALTHY])
     assert first.seen == second.seen == [HEALTHY]
     assert caplog.text.count("ConnectionError: no server") == 2
 

@@ -1,1 +1,1 @@
-"""What differs between Keras's backends in a diagnosis: gradients, and how steps are compiled."""
+"""Backends: gradients and compiled steps for TensorFlow, PyTorch and JAX."""

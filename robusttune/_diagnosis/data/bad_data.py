@@ -43,15 +43,15 @@ class BadRows:
     of: int
     whole: bool
 
-    def told(self, first_row: int = 0) -> str:
+    def describe(self, first_row: int = 0) -> str:
         """Return it in words, with row numbers that begin at `first_row`."""
         rows = [str(first_row + int(row)) for row in self.rows[:_NAMED]]
         more = f" and {len(self.rows) - _NAMED} more" if len(self.rows) > _NAMED else ""
         place = f"row{'s' * (len(self.rows) > 1)} {', '.join(rows)}{more}"
-        return f"{self.name}{told_columns(self.columns)} ({place})"
+        return f"{self.name}{describe_columns(self.columns)} ({place})"
 
 
-def told_columns(columns: tuple[str | int, ...]) -> str:
+def describe_columns(columns: tuple[str | int, ...]) -> str:
     """Return columns in words: " column income", " columns 0, 3 and 7 more"."""
     if not columns:
         return ""
@@ -100,7 +100,7 @@ def non_finite_data(case: Case) -> Verdict | None:
     advice = _of_weights(given, bad) or _of_pipeline(case, given, bad)
     if advice is None:
         places = [] if given is None else _places(given)
-        where = ", ".join(place.told() for place in places) or ", ".join(_columns(case) or bad)
+        where = ", ".join(place.describe() for place in places) or ", ".join(_columns(case) or bad)
         evidence["non_finite_rows"] = {p.name: p.rows[:_NAMED] for p in places}
         advice = (
             f"Drop or impute the rows with NaN or inf in {where} before training;"
@@ -141,11 +141,11 @@ def _of_weights(given: FitInput | None, bad: Iterable[str]) -> str | None:
     """Return the advice on weights of classes: a batch has only the weights of its rows."""
     if given is None or given.class_weight is None or set(bad) != {"sample_weight"}:
         return None
-    told = told_class_weight(given.class_weight)
+    told = describe_class_weight(given.class_weight)
     return f"{told[0].upper()}{told[1:]}: give each class a finite weight." if told else None
 
 
-def told_class_weight(weights: Mapping[Any, Any]) -> str:
+def describe_class_weight(weights: Mapping[Any, Any]) -> str:
     """Return the classes whose weight is not finite, in words; "" where all are."""
     bad = [(key, float(weight)) for key, weight in weights.items() if not np.isfinite(weight)]
     named = [f"class_weight of class {key} is {weight}" for key, weight in bad[:_NAMED]]
@@ -165,8 +165,8 @@ def _of_pipeline(case: Case, given: FitInput | None, bad: Mapping[str, float]) -
     hint = " (whole rows of it, as a division by a standard deviation of 0 makes)" if whole else ""
     check = "" if hasattr(given.x, "__next__") else " robusttune.check_data takes the pipeline too."
     return (
-        f"{of} of your pipeline has NaN or inf in {' and '.join(parts)}{hint}: mend it where the"
-        f" batch is made, or leave such rows out there.{check}"
+        f"{of} of your pipeline has NaN or inf in {' and '.join(parts)}{hint}: fix it where the"
+        f" batch is made, or drop such rows there.{check}"
     )
 
 
@@ -219,8 +219,8 @@ def _of_text(where: str, row: int, value: Any) -> Verdict:
     return Verdict(
         cause=FailureCause.CODE_ERROR,
         grounds=Grounds.EXCEPTION,
-        advice=f"{where} holds {quoted}{missing} in row {row}, which is no number: encode such"
-        " values as numbers, or leave the column out.",
+        advice=f"{where} holds {quoted}{missing} in row {row}, which is not a number: encode such"
+        " values as numbers, or drop the column.",
         evidence={"not_numeric": {"where": where, "row": row}, DATA_VALUES: [quoted]},
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from robusttune._compat.keras import cached_logits_are_used
 from robusttune._diagnosis.arrays import Array, is_number
-from robusttune._diagnosis.model.info import Head, LossFacts
+from robusttune._diagnosis.model.info import LossFacts, OutputHead
 
 # Targets this far outside a bounded head's range, in this share, are out of reach for training.
 _TOLERANCE = 0.01
@@ -72,7 +72,7 @@ class Mismatch:
         return f"{self.reason[0].upper()}{self.reason[1:]}: {self.fix}."
 
 
-def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatch | None:
+def label_mismatch(y: Any, loss: LossFacts, head: OutputHead | None = None) -> Mismatch | None:
     """Return how labels, head and loss disagree; None where they agree or cannot be judged.
 
     Args:
@@ -80,7 +80,7 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
         loss: The loss of that output.
         head: The end of the model; None leaves out the rules that need it.
     """
-    head = head or Head()
+    head = head or OutputHead()
     if head.activation == "softmax" and head.units == 1:
         return Mismatch(
             "a softmax over one unit is always 1",
@@ -105,7 +105,7 @@ def label_mismatch(y: Any, loss: LossFacts, head: Head | None = None) -> Mismatc
     return found or _softmax_twice(loss, head)
 
 
-def _by_loss(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _by_loss(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     if loss.name == "sparse_categorical_crossentropy":
         return _sparse(values, loss, head)
     if loss.name in _CATEGORICAL:
@@ -121,7 +121,7 @@ def _by_loss(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     return None
 
 
-def _one_unit_for_several(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _one_unit_for_several(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     """Several columns of targets, and one unit that Keras compares with each of them."""
     columns = values.shape[1] if values.ndim == 2 else 1
     if (
@@ -139,7 +139,7 @@ def _one_unit_for_several(values: Array, loss: LossFacts, head: Head) -> Mismatc
     )
 
 
-def _several_ones(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _several_ones(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     """0/1 rows with several ones, or none, where the predictions of a row sum to 1."""
     categorical = loss.name in _CATEGORICAL and loss.axis == -1
     softmax = head.activation == "softmax" and loss.name in (_REGRESSION | _PROBABILITIES)
@@ -155,14 +155,14 @@ def _several_ones(values: Array, loss: LossFacts, head: Head) -> Mismatch | None
     lack = f"{none:.0%} have none" if none > _SHARE else ""
     kind = loss.name if categorical else "a softmax"
     return Mismatch(
-        f"{kind} shares 1 out among the classes, but of the 0/1 labels"
+        f"{kind} gives probabilities that sum to 1, but of the 0/1 labels"
         f" {' and '.join(filter(None, (have, lack)))}",
-        "end in a sigmoid with binary_crossentropy, which asks each class for itself",
+        "end in a sigmoid with binary_crossentropy, which treats each class separately",
         certain=several > _SHARE or none == 1.0,
     )
 
 
-def _softmax_twice(loss: LossFacts, head: Head) -> Mismatch | None:
+def _softmax_twice(loss: LossFacts, head: OutputHead) -> Mismatch | None:
     """A loss that applies a softmax to that of the head: it may train, with a flat loss."""
     if not (loss.from_logits and head.activation in ("softmax", "sigmoid")):
         return None
@@ -179,7 +179,7 @@ def _span(values: Array) -> str:
     return f"{values.min():.4g}..{values.max():.4g}"
 
 
-def _sparse(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _sparse(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     if (values != np.round(values)).any():
         return Mismatch(
             f"the class labels are not whole numbers ({_span(values)})",
@@ -202,7 +202,7 @@ def _sparse(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     return _logits_needed(loss, head)
 
 
-def _categorical(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _categorical(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     if head.units == 1 or (values.ndim > 1 and values.shape[-1] == 1):
         return Mismatch(
             "categorical_crossentropy over one unit is always 0",
@@ -218,7 +218,7 @@ def _categorical(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
     return _logits_needed(loss, head)
 
 
-def _probabilities(values: Array, loss: LossFacts, head: Head) -> Mismatch | None:
+def _probabilities(values: Array, loss: LossFacts, head: OutputHead) -> Mismatch | None:
     if values.min() < -_TOLERANCE or values.max() > 1 + _TOLERANCE:
         return Mismatch(
             f"{loss.name} takes labels in 0..1, these are {_span(values)}",
@@ -227,7 +227,7 @@ def _probabilities(values: Array, loss: LossFacts, head: Head) -> Mismatch | Non
     return _logits_needed(loss, head)
 
 
-def _logits_needed(loss: LossFacts, head: Head) -> Mismatch | None:
+def _logits_needed(loss: LossFacts, head: OutputHead) -> Mismatch | None:
     """Probabilities are taken where the head gives none: it may train, by luck of the clipping."""
     if not loss.from_logits and head.activation in ("linear", "relu", "tanh", "elu", "leaky_relu"):
         return Mismatch(
@@ -238,7 +238,7 @@ def _logits_needed(loss: LossFacts, head: Head) -> Mismatch | None:
     return None
 
 
-def _hinge(values: Array, head: Head) -> Mismatch | None:
+def _hinge(values: Array, head: OutputHead) -> Mismatch | None:
     kinds = set(np.unique(values).tolist())
     if kinds <= {-1.0, 1.0} or kinds <= {0.0, 1.0}:
         if head.activation not in ("sigmoid", "softmax", "relu", "softplus", "exponential"):
@@ -255,7 +255,7 @@ def _hinge(values: Array, head: Head) -> Mismatch | None:
     )
 
 
-def _poisson(values: Array, head: Head) -> Mismatch | None:
+def _poisson(values: Array, head: OutputHead) -> Mismatch | None:
     if values.min() < 0:
         return Mismatch(
             f"a Poisson loss takes counts, these targets are {_span(values)}",
@@ -270,7 +270,7 @@ def _poisson(values: Array, head: Head) -> Mismatch | None:
     return None
 
 
-def _bounded_head(values: Array, head: Head) -> Mismatch | None:
+def _bounded_head(values: Array, head: OutputHead) -> Mismatch | None:
     """Targets that a head cannot give; and 0/1 labels under a tanh, which gives -1 to 1."""
     low, high = _RANGES.get(head.activation or "", (-np.inf, np.inf))
     beyond = np.maximum(low - values, 0) + np.maximum(values - high, 0)
@@ -281,7 +281,7 @@ def _bounded_head(values: Array, head: Head) -> Mismatch | None:
     labels = np.array_equal(kinds, np.arange(len(kinds))) and 2 <= len(kinds) <= _FEW_CLASSES
     if (outside > _SHARE and left > _NOTICED) or (outside > _TOLERANCE and left > _HOPELESS):
         reason = (
-            f"{outside:.0%} of the targets ({_span(values)}) are out of the reach of a"
+            f"{outside:.0%} of the targets ({_span(values)}) are outside the range of a"
             f" {head.activation} head"
         )
         fix = "use a linear head, or scale the targets into its range"

@@ -108,8 +108,8 @@ def unpaired_loss(case: Case) -> Verdict | None:
     return Verdict(
         cause=FailureCause.UNSAFE_LOSS,
         grounds=Grounds.STALL_CURE,
-        advice="The loss is the same whatever target belongs to which row, as where shapes"
-        f" {shape} are broadcast to (rows, rows): give targets and predictions one shape in it. The"
+        advice="The loss does not depend on which target belongs to which row, as where shapes"
+        f" {shape} are broadcast to (rows, rows): give targets and predictions the same shape. The"
         f" same trial learns with the plain loss of its head ({result.losses.shape[1]} steps,"
         f" {result.losses.shape[0]} seeds).",
         fix_verified=True,

@@ -113,7 +113,7 @@ def _of_batch(case: Case, given: FitInput, look: _Look, whole: list[BadRows]) ->
         found = classify_error(error)
         if found is None or found.cause is not FailureCause.LABEL_MISMATCH:
             return None
-        return _verdict(found.cause, f"the validation labels do not suit: {found.error[:200]}")
+        return _verdict(found.cause, f"the validation labels do not fit: {found.error[:200]}")
     only_the_step_knows = seen.loss is None
     if look.bad and (only_the_step_knows or not (seen.predictions_finite and seen.loss_finite)):
         return _bad(given, look, whole)
@@ -126,17 +126,17 @@ def _of_batch(case: Case, given: FitInput, look: _Look, whole: list[BadRows]) ->
 
 def _bad(given: FitInput, look: _Look, whole: list[BadRows]) -> Verdict:
     if whole:
-        found = "; ".join(place.told() for place in whole)
+        found = "; ".join(place.describe() for place in whole)
         first = given.validation_from
         if first is not None:
             found += f", which is row {first + int(whole[0].rows[0])} of what search() or fit() got"
         advice = f"NaN or inf in the validation data, {found}: drop or impute these rows; {_CHECK}."
     else:
         parts = dict.fromkeys(place.name.partition("[")[0] for place in look.bad)
-        places = ", ".join(place.told() for place in look.bad)
+        places = ", ".join(place.describe() for place in look.bad)
         advice = (
             f"NaN or inf in the validation data, batch {look.place} of the pipeline, in"
-            f" {' and '.join(parts)}: {places}. Mend it where the batch is made, or leave such"
+            f" {' and '.join(parts)}: {places}. Fix it where the batch is made, or leave such"
             " rows out there."
         )
     return Verdict(
@@ -161,8 +161,8 @@ def _of_predictions(case: Case, look: _Look) -> Verdict:
         return Verdict(
             cause=FailureCause.UNKNOWN,
             confidence=NOTHING_SHOWN,
-            advice="The model's predictions for finite validation inputs are not finite, and those"
-            " in training are: look for a layer that behaves otherwise outside of training.",
+            advice="The model's predictions for finite validation inputs are not finite, while"
+            " those in training are: look for a layer that behaves differently outside training.",
         )
     return _verdict(FailureCause.UNSAFE_LOSS, f"the predictions are not finite: {bad}")
 
@@ -203,5 +203,5 @@ def _first_bad(case: Case, look: _Look) -> Any:
 
 def _verdict(cause: FailureCause, text: str) -> Verdict:
     return Verdict(
-        cause=cause, grounds=Grounds.RULE, advice=f"Only the validation loss is lost: {text}."
+        cause=cause, grounds=Grounds.RULE, advice=f"Only the validation loss is non-finite: {text}."
     )

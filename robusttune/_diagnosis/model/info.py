@@ -1,4 +1,4 @@
-"""What a compiled Keras model says of itself: optimizer, learning rate, losses."""
+"""Facts of a compiled Keras model: optimizer, learning rate, losses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LossFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class OutputHead:
     """The end of a model for one output.
 
     Args:
@@ -84,7 +84,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What the compiled model says of itself; None where it does not say.
+    """Facts of a compiled model; None means unknown.
 
     Args:
         optimizer: Class name of the optimizer in lower case ("adam"); of several that train the

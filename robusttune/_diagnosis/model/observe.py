@@ -33,14 +33,14 @@ from robusttune._diagnosis.model.forward import (
     to_tensors,
     trains_by_itself,
 )
-from robusttune._diagnosis.model.info import Head, output_names
+from robusttune._diagnosis.model.info import OutputHead, output_names
 from robusttune._diagnosis.model.structure import activation_name
 from robusttune._diagnosis.trace import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
-    """What one layer did with one batch.
+    """Measurements of one layer on one batch.
 
     Args:
         name: Name of the layer.
@@ -87,7 +87,7 @@ class Observation:
     loss: float | None
     gradient_norm: float | None
     layers: list[LayerView] = field(default_factory=list)
-    heads: tuple[Head, ...] = ()
+    heads: tuple[OutputHead, ...] = ()
     pull: float = 1.0
     entrance_scale: float | None = None
     early_gradient: float | None = None
@@ -348,7 +348,7 @@ def _numpy(value: Any) -> Array | None:
 _TRANSPARENT = ("Reshape", "Flatten", "Dropout", "Permute", "Identity")
 
 
-def _heads(model: Any, predictions: Any, views: list[_Call]) -> Iterator[Head]:
+def _heads(model: Any, predictions: Any, views: list[_Call]) -> Iterator[OutputHead]:
     names = output_names(model)
     outputs = keras.tree.flatten(predictions)
     for index, output in enumerate(outputs):
@@ -356,7 +356,7 @@ def _heads(model: Any, predictions: Any, views: list[_Call]) -> Iterator[Head]:
         yield replace(_head(output, views), name=name, axes=len(output.shape))
 
 
-def _head(output: Any, views: list[_Call]) -> Head:
+def _head(output: Any, views: list[_Call]) -> OutputHead:
     """Return the end of the model that gave an output; no activation where that is not a layer."""
     units = int(output.shape[-1]) if len(output.shape) > 1 else 1
     for call in reversed(views):
@@ -364,9 +364,9 @@ def _head(output: Any, views: list[_Call]) -> Head:
             if type(call.layer).__name__ not in _TRANSPARENT:
                 activation = activation_name(call.layer)
                 alone = activation == "softmax" and output.shape[-1] == 1  # whatever comes after
-                return Head(units=1 if alone else units, activation=activation)
+                return OutputHead(units=1 if alone else units, activation=activation)
             output = call.inputs[0] if call.inputs else None
-    return Head(units=units)
+    return OutputHead(units=units)
 
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM")

@@ -1,4 +1,4 @@
-"""What the graph of a model shows: which activation is whose, and how strongly it is regularized.
+"""Structure of a model, from its graph: activations of the layers, output heads, regularization.
 
 `Dense(16), Activation("sigmoid")` and `Dense(16, "sigmoid")` are the same net, as are functional
 models that call `keras.activations` or `keras.ops` on a tensor, and models inside of models. No
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from robusttune._compat.keras import all_layers, makers_of, takes_training_argument, users_of
-from robusttune._diagnosis.model.info import Head, output_names
+from robusttune._diagnosis.model.info import OutputHead, output_names
 
 _ACTIVATION_LAYERS = {
     "ReLU": "relu",
@@ -79,7 +79,7 @@ def activation_name(layer: Any) -> str | None:
     return after.pop() if len(after) == 1 else None
 
 
-def heads(model: Any) -> tuple[Head, ...]:
+def heads(model: Any) -> tuple[OutputHead, ...]:
     """Return the end of a model for each output; nothing where it is not a graph of layers."""
     outputs = getattr(model, "outputs", None) or ()
     names = output_names(model)
@@ -89,7 +89,7 @@ def heads(model: Any) -> tuple[Head, ...]:
         activation, at = _end(tensor)
         units = shape[-1] if len(shape) > 1 else 1
         found.append(
-            Head(
+            OutputHead(
                 units=1 if activation == "softmax" and at.shape[-1] == 1 else units,
                 activation=activation,
                 name=names[index] if len(names) == len(outputs) else None,
@@ -99,7 +99,7 @@ def heads(model: Any) -> tuple[Head, ...]:
     return tuple(found)
 
 
-def last_layer(model: Any) -> Head | None:
+def last_layer(model: Any) -> OutputHead | None:
     """Return the end of a model with one output; None where that cannot be read off."""
     found = heads(model)
     return found[0] if len(found) == 1 else None

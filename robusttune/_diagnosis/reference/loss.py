@@ -10,7 +10,7 @@ import numpy as np
 
 from robusttune._diagnosis.arrays import Array, leaves
 from robusttune._diagnosis.model.forward import compute_loss, penalties, to_tensors
-from robusttune._diagnosis.model.info import Head, by_output
+from robusttune._diagnosis.model.info import OutputHead, by_output
 from robusttune._diagnosis.trace import Batch
 
 # Losses that are defined, with their gradients, wherever the predictions are finite.
@@ -36,7 +36,9 @@ _QUANTILES = (0.5, 0.05, 0.25, 0.75, 0.95)
 _LINEAR = (None, "linear")
 
 
-def plain_loss(y: Any, predictions: Any, heads: Sequence[Head]) -> Callable[[Any, Any], Any] | None:
+def plain_loss(
+    y: Any, predictions: Any, heads: Sequence[OutputHead]
+) -> Callable[[Any, Any], Any] | None:
     """Return a loss (y, predictions) -> scalar that suits labels and heads; None if none does."""
     names = [head.name for head in heads]
     targets = [array for _, array in leaves(by_output(y, names))]
@@ -53,7 +55,7 @@ def plain_loss(y: Any, predictions: Any, heads: Sequence[Head]) -> Callable[[Any
     return total
 
 
-def _plain(target: Array, output: Array, head: Head) -> Callable[[Any, Any], Any]:
+def _plain(target: Array, output: Array, head: OutputHead) -> Callable[[Any, Any], Any]:
     units = output.shape[-1] if output.ndim > 1 else 1
     logits = head.activation in _LINEAR
     values = np.unique(target[np.isfinite(target)])
@@ -86,7 +88,7 @@ def constant_baseline(
     model: Any,
     batch: Batch,
     predictions: Any,
-    heads: Sequence[Head],
+    heads: Sequence[OutputHead],
     loss: Callable[[Any, Any], Any] | None = None,
 ) -> float | None:
     """Return the loss of the best constant prediction, without penalties; None where unknown.
@@ -136,7 +138,7 @@ def constant_baseline(
     return best if np.isfinite(best) else None
 
 
-def _constants(target: Array, shape: tuple[int, ...], head: Head) -> Iterator[Array]:
+def _constants(target: Array, shape: tuple[int, ...], head: OutputHead) -> Iterator[Array]:
     """Yield constant predictions that may be the best: class shares, means, quantiles."""
     values = target.astype(np.float64)
     units = shape[-1] if shape else 1
@@ -159,7 +161,7 @@ def _constants(target: Array, shape: tuple[int, ...], head: Head) -> Iterator[Ar
     yield np.zeros(units)
 
 
-def _shares(shares: Array, head: Head) -> Iterator[Array]:
+def _shares(shares: Array, head: OutputHead) -> Iterator[Array]:
     """Yield class shares as the head would give them: probabilities, or logits."""
     bounded = np.clip(shares, 1e-6, 1 - 1e-6)
     if head.activation in _LINEAR:

@@ -17,7 +17,7 @@ NO_CLIPPING = 1e30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervention:
-    """What is different in a replay; the default is nothing.
+    """Difference between a replay and the fit; the default changes nothing.
 
     Factors, `clip` and `plain_loss` are inputs of the compiled step, and data and first weights are
     what it is given: such interventions share one trace. `activation`, `float32` and `inference`
@@ -135,7 +135,7 @@ class Intervention:
 
     @property
     def treatments(self) -> frozenset[Treatment]:
-        """What it does, as far as a cure by that speaks for a cause."""
+        """Treatments that it consists of; a cure by one is evidence of its cause."""
         done = {
             Treatment.LOWER_RATE: self.rate < 1,
             Treatment.HIGHER_RATE: self.rate > 1 or self.held_rate is not None,
@@ -164,7 +164,7 @@ _FACTORS = ("momentum", "dropout", "noise", "penalty", "weight_decay", "constrai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayResult:
-    """What came of one intervention, over all seeds that were tried.
+    """Result of one intervention, over all seeds that were tried.
 
     Args:
         intervention: What was different.

@@ -1,4 +1,4 @@
-"""What an intervention changes in the model itself, for as long as its step is traced."""
+"""Interventions in the model itself, in place only while its step is traced."""
 
 from __future__ import annotations
 

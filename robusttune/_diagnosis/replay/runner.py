@@ -14,7 +14,7 @@ from robusttune._diagnosis.arrays import Array, map_leaves, stack
 from robusttune._diagnosis.backends.interface import Losses
 from robusttune._diagnosis.case import Case
 from robusttune._diagnosis.model.forward import trains_by_itself
-from robusttune._diagnosis.model.info import Head
+from robusttune._diagnosis.model.info import OutputHead
 from robusttune._diagnosis.model.observe import Observation
 from robusttune._diagnosis.model.weight_init import redrawn, standard
 from robusttune._diagnosis.reference.loss import constant_baseline, plain_loss
@@ -80,7 +80,7 @@ class ReplayRunner:
         self.case = case
         self.model = case.model
         self.seen: Observation = seen
-        self.heads: Sequence[Head] = seen.heads
+        self.heads: Sequence[OutputHead] = seen.heads
         self.budget = Budget(case.policy.diagnosis_seconds) if budget is None else budget
         self.from_last = from_last
         self.replayed_from, self._start = self._beginning()

@@ -132,7 +132,7 @@ def _blew_up(trace: FitTrace, curve: list[float]) -> bool:
     return start is not None and max(curve, default=0.0) > _BLOWN * abs(start)
 
 
-def quiet_verdict(case: Case) -> Verdict | None:
+def stall_verdict(case: Case) -> Verdict | None:
     """Look closely at a fit that seems to have learned nothing; None where it has, or may have.
 
     The question is comparative: which one change makes the trial learn in as many steps as it had,
@@ -248,7 +248,7 @@ def _unmoved(case: Case) -> Verdict | None:
         cause=FailureCause.LEARNING_RATE_TOO_LOW,
         grounds=Grounds.RULE,
         advice=f"The learning rate is 0, and no weight has moved: {case.facts.optimizer} is"
-        f" ordinarily used with up to {case.facts.ordinary_rate or 0:.3g}.",
+        f" usually used with up to {case.facts.ordinary_rate or 0:.3g}.",
     )
 
 
@@ -263,8 +263,8 @@ def _percentage_of_zero(case: Case) -> Verdict | None:
             return Verdict(
                 cause=FailureCause.UNSAFE_LOSS,
                 grounds=Grounds.RULE,
-                advice=f"{share:.0%} of the targets are 0, or next to it, and a percentage of them"
-                " is what the loss sums up: use mean_absolute_error or"
+                advice=f"{share:.0%} of the targets are 0 or close to it, and the loss averages"
+                " percentages of them: use mean_absolute_error or"
                 " mean_squared_logarithmic_error.",
                 evidence={"targets_next_to_0": share},
             )

@@ -43,7 +43,7 @@ _MOST_NUMBERS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class LinearOptimum:
-    """What a linear stack has reached, and could reach at best.
+    """Loss of a linear stack, and the best that it could reach.
 
     Args:
         reached: Loss of the model on the kept rows.
@@ -142,8 +142,8 @@ def no_nonlinearity(case: Case) -> Verdict | None:
     return Verdict(
         cause=FailureCause.NO_NONLINEARITY,
         grounds=Grounds.RULE,
-        advice="The hidden layers have no activation, so that the model is a linear one, and it is"
-        f" as good as that can be: its loss is {found.reached:.3g}, that of {found.method}"
+        advice="The hidden layers have no activation, so the model is linear, and it is as good as"
+        f" a linear model can be: its loss is {found.reached:.3g}, that of {found.method}"
         f" {found.best:.3g}. Put relu or tanh into the hidden layers.",
         evidence={"loss_reached": found.reached, "best_linear_loss": found.best},
     )

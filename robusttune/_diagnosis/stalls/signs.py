@@ -29,7 +29,7 @@ _NONLINEAR = (
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What the layers show.
+    """Signs of a stall in the layers.
 
     Args:
         dead_share: Largest share of dead units of a hidden relu layer after the fit, 0..1.

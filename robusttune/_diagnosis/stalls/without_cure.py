@@ -97,7 +97,7 @@ def _unreachable(runner: ReplayRunner, found: Signs) -> Verdict | None:
     """
     train, test = runner.split
     if found.saturating and found.hidden_layers >= _VERY_DEEP and learnable(train, test):
-        told = f"{found.hidden_layers} saturating layers one after the other learn nothing"
+        told = f"{found.hidden_layers} saturating layers in a row learn nothing"
         fix = "add skip connections or BatchNormalization, use relu, or fewer layers"
     elif (found.early_gradient or 1.0) < VANISHING and learnable(_early(train), _early(test)):
         told = (
@@ -167,7 +167,7 @@ def _too_high_rate(runner: ReplayRunner) -> Verdict | None:
                 grounds=Grounds.SIGNS,
                 advice=f"Learning rate {rate:.3g} ends at a loss of {unchanged.finals.min():.3g},"
                 f" far above that of the best constant prediction ({unchanged.baseline:.3g});"
-                f" {rate * change.rate:.3g} comes down to it. {case.facts.optimizer} is ordinarily"
+                f" {rate * change.rate:.3g} comes down to it. {case.facts.optimizer} is usually"
                 f" used with up to {ordinary:.3g}.",
                 evidence={"fix": fix_of(case, change)},
             )

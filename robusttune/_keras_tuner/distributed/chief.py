@@ -19,7 +19,7 @@ from keras_tuner.engine import trial as trial_module
 
 from robusttune._compat.keras_tuner import OracleServicer, get_service, get_service_grpc
 from robusttune._keras_tuner.project.files import is_remote, write_atomically
-from robusttune._keras_tuner.project.resume import give_up, settle
+from robusttune._keras_tuner.project.resume import end_or_requeue, give_up
 from robusttune._keras_tuner.project.stored_trials import read_record
 from robusttune._processes import this_process
 
@@ -36,7 +36,7 @@ BEATS = 6
 _LOOK_SECONDS = 0.5
 
 
-class Leases:
+class WorkerHeartbeats:
     """When each worker was last heard of.
 
     Args:
@@ -71,17 +71,17 @@ class Leases:
         return all(heard >= moment for w, heard in list(self._heard.items()) if w != besides)
 
 
-class _Hearing(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
+class _HeartbeatInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
     """Renews a worker's lease at each of its calls, before they wait for the oracle."""
 
-    def __init__(self, leases: Leases) -> None:
-        self._leases = leases
+    def __init__(self, heartbeats: WorkerHeartbeats) -> None:
+        self._heartbeats = heartbeats
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         worker = dict(handler_call_details.invocation_metadata).get(WORKER_KEY)
         if worker is not None:
             beats = handler_call_details.method.endswith("/GetSpace")
-            self._leases.renew(worker, begin=not beats)
+            self._heartbeats.renew(worker, begin=not beats)
         return continuation(handler_call_details)
 
 
@@ -90,16 +90,16 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
 
     Args:
         oracle: The chief's.
-        leases: Of its workers.
+        heartbeats: Of its workers.
 
     Attributes:
         error: What ended the search; None: nothing but its last trial.
     """
 
-    def __init__(self, oracle: RobustOracle, leases: Leases) -> None:
+    def __init__(self, oracle: RobustOracle, heartbeats: WorkerHeartbeats) -> None:
         super().__init__(oracle)
         self.error: Exception | None = None
-        self._leases = leases
+        self._heartbeats = heartbeats
         self._processes: dict[str, str] = {}
         self._asked: dict[str, float] = {}  # when a worker was first told that nothing is left
 
@@ -114,12 +114,12 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
         if trial.status == trial_module.TrialStatus.STOPPED:
             # It stays until the others are known to live: it may have to run the trial of one.
             asked = self._asked.setdefault(worker, time.monotonic())
-            if self.error is None and not self._leases.all_heard_since(asked, besides=worker):
+            if self.error is None and not self._heartbeats.all_heard_since(asked, besides=worker):
                 trial.status = trial_module.TrialStatus.IDLE
                 self.oracle.tuner_ids.add(worker)
             else:
                 self.stop_triggered = True
-                self._leases.forget(worker)
+                self._heartbeats.forget(worker)
         else:
             self._asked.pop(worker, None)
         return get_service().CreateTrialResponse(trial=trial.to_proto())
@@ -135,7 +135,7 @@ class RobustServicer(OracleServicer):  # type: ignore[misc,unused-ignore]
         """End a trial, with the reason that its worker left in the project folder."""
         trial = trial_module.Trial.from_proto(request.trial)
         if not claim(self.oracle, _metadata(context).get(WORKER_KEY), trial.trial_id):
-            _log.warning("the result of trial %s came late, and is not used", trial.trial_id)
+            _log.warning("the result of trial %s came late and is ignored", trial.trial_id)
             return get_service().EndTrialResponse()
         record = read_record(self.oracle._project_dir, trial.trial_id)
         if record is not None and record.status == "failed":
@@ -178,11 +178,11 @@ def serve(oracle: RobustOracle) -> None:
         RuntimeError: The user's limit of failures in a row was reached.
     """
     address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-    leases = Leases(oracle.robust_policy.worker_silence)
-    servicer = RobustServicer(oracle, leases)
+    heartbeats = WorkerHeartbeats(oracle.robust_policy.worker_silence)
+    servicer = RobustServicer(oracle, heartbeats)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=1),
-        interceptors=[_Hearing(leases)],
+        interceptors=[_HeartbeatInterceptor(heartbeats)],
         options=[("grpc.so_reuseport", 0)],  # a second chief shall not share the port
     )
     get_service_grpc().add_OracleServicer_to_server(servicer, server)
@@ -192,8 +192,8 @@ def serve(oracle: RobustOracle) -> None:
     try:
         while not servicer.is_over():
             time.sleep(_LOOK_SECONDS)
-            for worker in leases.silent():
-                leases.forget(worker)
+            for worker in heartbeats.silent():
+                heartbeats.forget(worker)
                 lose_worker(oracle, worker)
         _give_up_waiting_trials(oracle, servicer)
     finally:
@@ -210,13 +210,13 @@ def lose_worker(oracle: RobustOracle, worker: str) -> None:
     trial = oracle.ongoing_trials.pop(worker, None)
     if trial is None:
         return
-    settle(oracle, trial)
+    end_or_requeue(oracle, trial)
     oracle.save()
     _log.warning(
-        "Worker %s has ended in trial %s, which %s.",
+        "Worker %s died in trial %s, which %s.",
         worker,
         trial.trial_id,
-        "goes to another one" if trial.trial_id in oracle._retry_queue else "has ended with it",
+        "goes to another worker" if trial.trial_id in oracle._retry_queue else "has ended too",
     )
 
 

@@ -61,7 +61,7 @@ class RobustClient(OracleClient):  # type: ignore[misc,unused-ignore]
                         request, timeout=self._silence, metadata=self.signature()
                     )
                 except grpc.RpcError as error:  # the next call of the search deals with it
-                    _log.debug("no sign of life could be sent: %s", error)
+                    _log.debug("no heartbeat could be sent: %s", error)
 
         thread = threading.Thread(target=beat, name="robusttune-alive", daemon=True)
         thread.start()
@@ -100,13 +100,13 @@ class RobustClient(OracleClient):  # type: ignore[misc,unused-ignore]
             return  # none was here yet
         if note.get("ended") is True:
             raise ChiefEndedError(
-                f"The chief of the search in {self._project!r} has ended, and no other one came to"
-                f" {at}: there is nothing left to do for this worker."
+                f"The chief of the search in {self._project!r} has ended, and no other one has"
+                f" started at {at}: there is nothing left to do for this worker."
             )
         if is_gone(note):
             raise RobustTuneError(
-                f"The chief of the search in {self._project!r} was ended from outside, and no other"
-                f" one came to {at}. Start it again, then the workers: the search goes on."
+                f"The chief of the search in {self._project!r} was killed, and no other one has"
+                f" started at {at}. Start it again, then the workers: the search resumes."
             )
 
 

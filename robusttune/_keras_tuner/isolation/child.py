@@ -1,4 +1,4 @@
-"""What the child process of a Keras Tuner search does with a trial.
+"""Child process of a Keras Tuner search: runs its trials.
 
 What a trial asks of the oracle, and of the search's other trials, goes to the search's own process.
 """
@@ -11,11 +11,11 @@ from typing import Any
 
 from robusttune._isolation.child import Channel
 from robusttune._isolation.progress import SharedClock, SharedProgress
-from robusttune._keras_tuner.isolation.outcome import Outcome, run_for_outcome
+from robusttune._keras_tuner.isolation.run_result import RunResult, run_for_result
 from robusttune._records import TrialRecord
 
 
-class DistantOracle:
+class OracleProxy:
     """Stands for the oracle, which stays in the search's process: each use is a question to it."""
 
     _channel: Channel | None = None
@@ -39,7 +39,7 @@ class DistantRecords(Sequence[TrialRecord]):
 
     @functools.cached_property
     def _records(self) -> list[TrialRecord]:
-        records: list[TrialRecord] = self._channel.ask("siblings")
+        records: list[TrialRecord] = self._channel.ask("related_trials")
         return records
 
     def __getitem__(self, index: Any) -> Any:
@@ -49,7 +49,7 @@ class DistantRecords(Sequence[TrialRecord]):
         return len(self._records)
 
 
-def runner_of(parts: Mapping[str, Any]) -> Callable[..., Outcome]:
+def runner_of(parts: Mapping[str, Any]) -> Callable[..., RunResult]:
     """Return what runs a trial in a child process.
 
     Args:
@@ -57,10 +57,10 @@ def runner_of(parts: Mapping[str, Any]) -> Callable[..., Outcome]:
     """
     tuner = parts["the tuner"]
 
-    def run(order: Any, channel: Channel, progress: SharedProgress) -> Outcome:
+    def run(order: Any, channel: Channel, progress: SharedProgress) -> RunResult:
         trial, states = order
         tuner.oracle._channel = channel
-        return run_for_outcome(
+        return run_for_result(
             tuner,
             trial,
             states,

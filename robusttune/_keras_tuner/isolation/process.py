@@ -9,13 +9,13 @@ from typing import Any
 
 import cloudpickle
 
-from robusttune._isolation.child import PARCEL
+from robusttune._isolation.child import TRANSPORT_FILE
 from robusttune._isolation.keras_settings import keras_settings
 from robusttune._isolation.process import POLL_SECONDS, ChildProcess
 from robusttune._isolation.transport import pack
 from robusttune._keras_tuner.host import TunerTrial
-from robusttune._keras_tuner.isolation.child import DistantOracle, runner_of
-from robusttune._keras_tuner.isolation.outcome import Outcome
+from robusttune._keras_tuner.isolation.child import OracleProxy, runner_of
+from robusttune._keras_tuner.isolation.run_result import RunResult
 from robusttune._random_states import capture_random_states, restore_random_states
 from robusttune._trial_run import TrialRun
 
@@ -42,8 +42,11 @@ class Isolation:
         self._folder = tempfile.TemporaryDirectory(prefix="robusttune-")
         self._child: ChildProcess | None = None
         try:
-            parcel, oracle = os.path.join(self._folder.name, PARCEL), self._tuner.oracle
-            pack(parcel, self._parts, (oracle, DistantOracle))
+            transport_file, oracle = (
+                os.path.join(self._folder.name, TRANSPORT_FILE),
+                self._tuner.oracle,
+            )
+            pack(transport_file, self._parts, (oracle, OracleProxy))
             self._parts = {}
             self._child = ChildProcess(self._folder.name, self._policy)
             self._child.wait_until_ready()
@@ -57,7 +60,7 @@ class Isolation:
             self._child.end()
         self._folder.cleanup()
 
-    def run(self, host: TunerTrial) -> Outcome:
+    def run(self, host: TunerTrial) -> RunResult:
         """Run a trial in the child, and return how that ended.
 
         Raises:
@@ -66,7 +69,7 @@ class Isolation:
         assert self._child is not None
         self._child.wait_until_ready()
         self._child.begin((host.trial, capture_random_states()), answers_for(self._tuner, host))
-        outcome: Outcome | None = None
+        outcome: RunResult | None = None
         while outcome is None:
             outcome = self._child.poll(POLL_SECONDS)
         restore_random_states(outcome.random_states)
@@ -104,8 +107,8 @@ def answers_for(tuner: Any, host: TunerTrial) -> Callable[[str, list[Any]], Any]
     """Return what answers the questions of a trial in a child process."""
 
     def answer(kind: str, content: list[Any]) -> Any:
-        if kind == "siblings":
-            return host.siblings()
+        if kind == "related_trials":
+            return host.related_trials()
         value = getattr(tuner.oracle, content[0])
         if kind == "call":
             _, args, kwargs = content

@@ -1,4 +1,4 @@
-"""What a tuner must not be asked for where its trials run side by side."""
+"""Checks of options that parallel trials do not support."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_at_once(policy: Policy, executor: Any) -> None:
 
     Args:
         policy: The tuner's.
-        executor: Its executor; None: none.
+        executor: Its executor, or None.
 
     Raises:
         TypeError: It is no executor.

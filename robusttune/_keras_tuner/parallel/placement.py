@@ -11,9 +11,9 @@ from robusttune._guard.clock import TrialClock
 from robusttune._isolation.places import ChildPlaces, Job, Places
 from robusttune._jobs import jobs_on_executor
 from robusttune._keras_tuner.host import TunerTrial
-from robusttune._keras_tuner.isolation.child import DistantOracle, runner_of
-from robusttune._keras_tuner.isolation.outcome import Outcome, run_for_outcome
+from robusttune._keras_tuner.isolation.child import OracleProxy, runner_of
 from robusttune._keras_tuner.isolation.process import answers_for, parts_of
+from robusttune._keras_tuner.isolation.run_result import RunResult, run_for_result
 from robusttune._keras_tuner.parallel.snapshot import SnapshotOracle, StoredRecords, snapshot_of
 from robusttune._keras_tuner.project.files import is_remote
 from robusttune.executors._places import ExecutorPlaces
@@ -28,7 +28,7 @@ class Placement(Protocol):
     def job(self, host: TunerTrial, seed: int) -> Job:
         """Return the job of a trial."""
 
-    def outcome(self, host: TunerTrial, returned: Any) -> Outcome:
+    def outcome(self, host: TunerTrial, returned: Any) -> RunResult:
         """Return the outcome that a place has returned."""
 
 
@@ -47,7 +47,7 @@ class InChildren:
     ) -> None:
         self._tuner = tuner
         parts = parts_of(tuner, fit_args, fit_kwargs, runner_of, quiet=True)
-        policy, stays = tuner.robust_policy, (tuner.oracle, DistantOracle)
+        policy, stays = tuner.robust_policy, (tuner.oracle, OracleProxy)
         self.places: Places = ChildPlaces(parts, stays, policy, n_jobs=policy.n_jobs, most=most)
 
     def job(self, host: TunerTrial, seed: int) -> Job:
@@ -55,9 +55,9 @@ class InChildren:
         answer = answers_for(self._tuner, host)
         return Job(name=host.trial_id, order=(host.trial, seed), answer=answer)
 
-    def outcome(self, host: TunerTrial, returned: Any) -> Outcome:
+    def outcome(self, host: TunerTrial, returned: Any) -> RunResult:
         """Return what the child has returned."""
-        outcome: Outcome = returned
+        outcome: RunResult = returned
         return outcome
 
 
@@ -99,13 +99,13 @@ class OnExecutor:
         order = (host.trial, seed, snapshot_of(self._tuner.oracle, host.trial))
         return Job(name=host.trial_id, order=order, folder=folder)
 
-    def outcome(self, host: TunerTrial, returned: Any) -> Outcome:
+    def outcome(self, host: TunerTrial, returned: Any) -> RunResult:
         """Return what the worker has returned, once its reports are the oracle's."""
         outcome, reports, worker = returned
         for trial_id, metrics, step in reports:
             if trial_id == host.trial_id:
                 self._tuner.oracle.update_trial(trial_id, metrics, step=step)
-        named: Outcome = dataclasses.replace(outcome, scores={**outcome.scores, **worker})
+        named: RunResult = dataclasses.replace(outcome, scores={**outcome.scores, **worker})
         return named
 
 
@@ -122,7 +122,7 @@ def worker_runner_of(parts: Mapping[str, Any]) -> Callable[[Any], Any]:
         trial, seed, snapshot = order
         oracle: SnapshotOracle = tuner.oracle
         oracle.show(snapshot)
-        outcome = run_for_outcome(
+        outcome = run_for_result(
             tuner,
             trial,
             seed,

@@ -17,7 +17,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from robusttune._isolation.places import Place
 from robusttune._keras_tuner.host import TunerTrial
-from robusttune._keras_tuner.isolation.outcome import Outcome
+from robusttune._keras_tuner.isolation.run_result import RunResult
 from robusttune._keras_tuner.parallel.line_display import one_line_a_trial
 from robusttune._keras_tuner.parallel.placement import Placement
 from robusttune._trial_run import TrialRun
@@ -38,12 +38,12 @@ class _Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ArrivedResult:
     """Stands where a trial would be run: what has come of it already."""
 
-    what: Outcome | TrialFailure
+    what: RunResult | TrialFailure
 
-    def run(self, host: TunerTrial) -> Outcome:
+    def run(self, host: TunerTrial) -> RunResult:
         """Return the outcome, or raise the failure."""
         if isinstance(self.what, TrialFailure):
             raise self.what
@@ -150,9 +150,9 @@ class _Search:
             self._end(place, returned)
         return any_ended
 
-    def _end(self, place: Place, what: Outcome | TrialFailure) -> None:
+    def _end(self, place: Place, what: RunResult | TrialFailure) -> None:
         tuner, running = self._tuner, self._running[place]
-        tuner._robust_isolation = Arrived(what)
+        tuner._robust_isolation = ArrivedResult(what)
         try:
             tuner._robust_attempt(
                 running.host, running.run, nullcontext(), *self._fit_args, **self._fit_kwargs

@@ -1,4 +1,4 @@
-"""What a worker that cannot ask the oracle knows of it: enough to run one trial."""
+"""Snapshot of an oracle for a worker that cannot call it: enough to run one trial."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SnapshotOracle:
         if name in ("objective", "max_trials", "trials"):
             return getattr(self.now, name)
         raise AttributeError(
-            f"oracle.{name} is not known in a worker of an executor; known are objective,"
+            f"oracle.{name} is not available in a worker of an executor; known are objective,"
             " max_trials, get_space(), update_trial() and the trial that runs"
         )
 
@@ -87,7 +87,7 @@ class SnapshotOracle:
         return self.now.space.copy()
 
     def update_space(self, hyperparameters: Any) -> None:
-        """What is new goes back with the trial."""
+        """Do nothing: new hyperparameters return with the trial."""
 
     def get_trial(self, trial_id: str) -> Any:
         """Return the trial that runs, or the one that it goes on from."""

@@ -33,9 +33,9 @@ def write_atomically(path: str, text: str, *, durable: bool = True) -> None:
     except OSError as error:
         raise StoreError(
             error.errno,
-            f"{error.strerror}. The search's state cannot be written, so the search ends here."
-            " What was stored before is safe: make room, or the folder writable, and run the same"
-            " program again to go on",
+            f"{error.strerror}. The search's state cannot be written, so the search stops."
+            " All that was stored before is safe: free disk space or make the folder writable, and"
+            " run the same program again to resume",
             path,
         ) from error
 
@@ -46,8 +46,8 @@ def _write_remote(path: str, text: str) -> None:
     if keras.backend.backend() != "tensorflow":  # Keras Tuner makes a local folder of that name
         raise StoreError(
             errno.ENOTSUP,
-            "Only TensorFlow's file systems know this place, and Keras Tuner uses them with"
-            " KERAS_BACKEND=tensorflow alone: give a local folder as `directory`",
+            "This path needs TensorFlow's file systems, which Keras Tuner uses with"
+            " KERAS_BACKEND=tensorflow only: pass a local folder as `directory`",
             path,
         )
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""What a project folder tells of its search: objective, planned trials, tuner, policy.
+"""Search settings from a project folder: objective, planned trials, tuner, policy.
 
 A robust tuner stores it. Of a project that it never saw, the objective is the metric whose best
 value is the score of every trial.

@@ -69,7 +69,7 @@ def resume(oracle: keras_tuner.Oracle) -> bool:
     if stored.damaged:
         warnings.warn(
             f"{len(stored.damaged)} files of the project {project!r} are damaged or missing. The"
-            " search goes on, and what is damaged was set aside:"
+            " search continues; damaged files were set aside:"
             f" {'; '.join(stored.damaged[:5])}",
             InstabilityWarning,
             stacklevel=2,
@@ -95,7 +95,7 @@ def _state(oracle: keras_tuner.Oracle, stored: StoredTrials) -> dict[str, Any] |
     except StoreError as error:
         problem: Exception = error
     except OSError as error:
-        raise StoreError(error.errno, f"{error.strerror}. Cannot go on", path) from error
+        raise StoreError(error.errno, f"{error.strerror}. Cannot resume", path) from error
     except ValueError as error:
         problem = error
     set_aside(path)
@@ -147,7 +147,7 @@ def _reconcile(oracle: keras_tuner.Oracle) -> None:
     oracle._retry_queue = []
     for trial_id in oracle.start_order:
         if oracle.trials[trial_id].status not in _FINISHED:
-            settle(oracle, oracle.trials[trial_id])
+            end_or_requeue(oracle, oracle.trials[trial_id])
     oracle._retry_queue.reverse()  # Keras Tuner takes the last one first
 
     if isinstance(oracle, GridSearchOracle):
@@ -164,7 +164,7 @@ def _when_ended(oracle: keras_tuner.Oracle) -> Any:
     return when
 
 
-def settle(oracle: keras_tuner.Oracle, trial: Any) -> None:
+def end_or_requeue(oracle: keras_tuner.Oracle, trial: Any) -> None:
     """End a trial that was left open, as far as its run got; else put it in the queue."""
     record = read_record(oracle._project_dir, trial.trial_id)
     # While a run is tried again, the file says INVALID, and the record may be the first run's.

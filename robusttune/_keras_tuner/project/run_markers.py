@@ -7,7 +7,7 @@ from robusttune._records import TrialRecord
 
 # Of a process that ended in a trial of the search's own process.
 CRASHED_ADVICE = (
-    f"{FailureCause.CRASHED.advice} With Policy(isolate=True) a crash ends the trial alone."
+    f"{FailureCause.CRASHED.advice} With Policy(isolate=True) a crash ends only the trial."
 )
 BEGUN = "begun"  # in the evidence of a record that was stored when a run began
 

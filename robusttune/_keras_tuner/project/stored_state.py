@@ -35,7 +35,7 @@ def read_state(path: str, fresh: Mapping[str, Any]) -> dict[str, Any]:
         raise OtherOracleError(f"its {STATE_FILE} has no {missing[0]}")
     for name in fresh:
         if name not in state or not _RULES.get(name, lambda _: True)(state[name]):
-            raise ValueError(f"{name} is not as Keras Tuner writes it")
+            raise ValueError(f"{name} is not in Keras Tuner's format")
     check_space(state["hyperparameters"])
     made(lambda: HyperParameters.from_config(state["hyperparameters"]))
     return state

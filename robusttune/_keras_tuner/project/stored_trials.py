@@ -28,7 +28,7 @@ _SCALAR = (str, int, float, bool, type(None))
 
 @dataclass
 class StoredTrials:
-    """What a project folder holds.
+    """Trials and records of a project folder.
 
     Args:
         trials: The trials that can be read, by trial_id, in the order of their ids.
@@ -79,7 +79,7 @@ def read_trials(project: str) -> StoredTrials:
                 stored.damaged.append(f"{TRIAL_PREFIX}{trial_id}: {TRIAL_FILE} is missing")
                 stored.lost.append(trial_id)
         except OSError as error:
-            raise StoreError(error.errno, f"{error.strerror}. Cannot go on", path) from error
+            raise StoreError(error.errno, f"{error.strerror}. Cannot resume", path) from error
         except ValueError as error:
             aside = os.path.relpath(set_aside(path), project)
             stored.damaged.append(f"{aside}: {one_line(str(error), 200)}")
@@ -251,4 +251,4 @@ def _is_number(value: Any) -> bool:
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise ValueError(f"{what} is not as Keras Tuner writes it")
+        raise ValueError(f"{what} is not in Keras Tuner's format")

@@ -1,4 +1,4 @@
-"""Witness: builds a hypermodel's models on the side, to see what a hyperparameter does."""
+"""BuildProbe: builds a hypermodel's models in isolation, to see what a hyperparameter does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
-from robusttune._keras_tuner.isolated_state import aside
+from robusttune._keras_tuner.isolated_state import isolated_state
 from robusttune._records import one_line
-from robusttune._space.evidence import Build, is_indirect, roles_shown
+from robusttune._space.observed_roles import Build, is_indirect, roles_shown
 from robusttune._space.parameters import Value
 from robusttune._space.roles import Role
 
@@ -27,7 +27,7 @@ _MOST_ALTERNATIVES = 8  # values of one choice that are tried as an optimizer's 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What two builds show of one hyperparameter.
+    """Effect of one hyperparameter, seen in two builds.
 
     Args:
         roles: The roles whose numbers were the hyperparameter's own value in both builds.
@@ -65,7 +65,7 @@ def point(
     return trial
 
 
-class Witness:
+class BuildProbe:
     """Builds models with chosen values, within a budget, and without disturbing the search.
 
     Args:
@@ -162,7 +162,7 @@ class Witness:
             return None
         began = time.perf_counter()
         try:
-            with aside():
+            with isolated_state():
                 return Build.of(self._build(trial))
         except Exception as error:  # a build that fails here shows nothing; the trials will tell
             _log.debug("a build on the side failed: %s", one_line(repr(error)))

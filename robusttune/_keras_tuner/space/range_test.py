@@ -17,11 +17,11 @@ import keras
 import keras_tuner
 import numpy as np
 
-from robusttune._keras_tuner.isolated_state import aside
+from robusttune._keras_tuner.isolated_state import isolated_state
 from robusttune._keras_tuner.space.build_probe import point
 from robusttune._keras_tuner.space.sanitizer import SpaceSanitizer, neutral
 from robusttune._records import one_line
-from robusttune._space.notices import tell
+from robusttune._space.notices import warn
 from robusttune._space.parameters import Adjustment, Choice, Parameter
 from robusttune._space.roles import Role, is_number
 
@@ -38,7 +38,7 @@ _FIT_ARGUMENTS = ("x", "y", "batch_size", "sample_weight", "class_weight", "step
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """What one range test measured.
+    """Result of one learning-rate range test.
 
     Args:
         survived: Highest learning rate before the loss blew up, or the highest that was tried.
@@ -74,7 +74,7 @@ def probe_learning_rates(
     """
     arguments = _training_arguments(fit_args, fit_kwargs)
     if arguments is None:
-        tell("no learning-rate range test: the training data can be read only once.")
+        warn("no learning-rate range test: the training data can be read only once.")
         return []
     deadline = time.perf_counter() + sanitizer.policy.probe_seconds
     made: list[Adjustment] = []
@@ -91,7 +91,7 @@ def probe_learning_rates(
             blown = "never failed" if test.failed is None else f"failed at {test.failed:.2g}"
             _log.info("%s: survived %.2g, %s", parameter.name, test.survived, blown)
         if not tests:
-            tell(f"{parameter.name}: the learning-rate range test could not be finished.")
+            warn(f"{parameter.name}: the learning-rate range test could not be finished.")
         elif all(test.failed is not None for test in tests):
             survived = max(test.survived for test in tests)
             made.extend(sanitizer.cap_learning_rate(hyperparameters, hp, survived))
@@ -113,7 +113,7 @@ def _test(
         return None
     sweep = RateSweep(rates, deadline)
     try:
-        with aside():
+        with isolated_state():
             keras.utils.set_random_seed(seed)
             trial = point(
                 hyperparameters,

@@ -1,4 +1,4 @@
-"""SpaceSanitizer: mends the hyperparameters of a Keras Tuner search, each once."""
+"""SpaceSanitizer: corrects the hyperparameters of a Keras Tuner search, each once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as hp_types
 
 from robusttune._compat.keras_tuner import is_declared, replace_declared
-from robusttune._keras_tuner.hp_hooks import declarations_heard
+from robusttune._keras_tuner.hp_hooks import declarations_intercepted
 from robusttune._keras_tuner.parameters import keras_tuner_hyperparameter, parameter_of
-from robusttune._keras_tuner.space.build_probe import Witness
+from robusttune._keras_tuner.space.build_probe import BuildProbe
 from robusttune._policy import Policy
-from robusttune._space.notices import announce, tell
+from robusttune._space.notices import warn, warn_of_changes
 from robusttune._space.parameters import Adjustment, Int, Parameter, Value
 from robusttune._space.questions import (
     COUNTS,
@@ -63,16 +63,16 @@ class SpaceSanitizer:
     ) -> None:
         self.policy = policy
         self.adjustments = list(known)
-        self._witness = Witness(build)
-        self._settled: list[tuple[str, Any]] = []
+        self._build_probe = BuildProbe(build)
+        self._sanitized: list[tuple[str, Any]] = []
         self._began = False
         self._declared: dict[str, list[tuple[Any, Parameter]]] = {}
 
-    def settle(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+    def mark_sanitized(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Take hyperparameters as they are: those of a search that goes on were sanitized."""
         self._began = True
-        self._settled.extend(
-            (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_settled(hp)
+        self._sanitized.extend(
+            (hp.name, hp.conditions) for hp in hyperparameters.space if not self._is_sanitized(hp)
         )
 
     def sanitize(self, hyperparameters: keras_tuner.HyperParameters) -> list[Adjustment]:
@@ -81,7 +81,7 @@ class SpaceSanitizer:
         A sound one stays the object that it is. A build function reads its values by name, so a
         user's own gets those of the replaced range. What appears later was declared in a trial and
         has its default there, which oracles take for a value of the range: such a hyperparameter
-        stays as it is where its default could not; `watching(mend=True)` comes before that.
+        stays as it is where its default could not; `watching(sanitize=True)` comes before that.
 
         Args:
             hyperparameters: Those of the oracle.
@@ -90,8 +90,8 @@ class SpaceSanitizer:
             The new adjustments; with `policy.sanitize == "warn"` none, and nothing is replaced.
         """
         late = self._began
-        fresh = [hp for hp in hyperparameters.space if not self._is_settled(hp)]
-        self.settle(hyperparameters)
+        fresh = [hp for hp in hyperparameters.space if not self._is_sanitized(hp)]
+        self.mark_sanitized(hyperparameters)
         if self.policy.sanitize == "off":
             return []
         parameters = [(hp, parameter) for hp in fresh if (parameter := neutral(hp)) is not None]
@@ -110,7 +110,7 @@ class SpaceSanitizer:
         for hp, parameter, role in roles:
             facts: dict[str, Any] = {}
             if role is Role.LEARNING_RATE and cap_matters(parameter):
-                facts["optimizers"] = self._witness.optimizers(hyperparameters, hp, base)
+                facts["optimizers"] = self._build_probe.optimizers(hyperparameters, hp, base)
             made.extend(self._apply(hyperparameters, hp, parameter, role, facts, late=late))
         return made
 
@@ -137,7 +137,7 @@ class SpaceSanitizer:
         """Return what a model shows that a hyperparameter does; None where it shows nothing."""
         parameter = neutral(hp)
         pair = None if parameter is None else two_values(parameter, [Role.LEARNING_RATE])
-        finding = None if pair is None else self._witness.ask(hyperparameters, hp, pair, {})
+        finding = None if pair is None else self._build_probe.ask(hyperparameters, hp, pair, {})
         return finding.roles[0] if finding is not None and finding.roles else None
 
     def cap_learning_rate(
@@ -156,45 +156,45 @@ class SpaceSanitizer:
         facts = {"survived": survived}
         return self._apply(hyperparameters, hp, parameter, Role.LEARNING_RATE, facts)
 
-    def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
+    def watching(self, *, sanitize: bool = False) -> AbstractContextManager[None]:
         """Watch what is declared while the block builds models, in this thread.
 
         A name that is declared twice with different ranges is noted: Keras Tuner takes the first
         declaration and drops the other silently.
 
         Args:
-            mend: Whether a hyperparameter that is new is sanitized before it has a value, by its
-                name. For trials: what appears in one for the first time is used there at once.
+            sanitize: Whether a new hyperparameter is sanitized by its name before it has a value.
+                For trials: what appears in one for the first time is used there at once.
         """
         if self.policy.sanitize == "off":
             return contextlib.nullcontext()
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             declared = neutral(hp)
             if declared is None:
                 return hp
             self._compare_declarations(hp, declared)
-            new = mend and not is_declared(container, hp)
+            new = sanitize and not is_declared(container, hp)
             return self._admit(hp, declared) if new else hp
 
-        return declarations_heard(hear)
+        return declarations_intercepted(intercept)
 
     def _admit(self, hp: Any, declared: Parameter) -> Any:
         """Return a new hyperparameter of a trial as it may be used."""
         fix = Policy(keep=self.policy.keep)
-        mended, changes = sanitize(declared, role_by_name(declared), fix)
-        known = self._is_settled(hp)
+        sanitized, changes = sanitize(declared, role_by_name(declared), fix)
+        known = self._is_sanitized(hp)
         if not known:
-            self._settled.append((hp.name, copy.deepcopy(hp.conditions)))
+            self._sanitized.append((hp.name, copy.deepcopy(hp.conditions)))
         if not changes:
             return hp
         if not known:
-            announce(declared, mended, changes, self.policy)
+            warn_of_changes(declared, sanitized, changes, self.policy)
         if self.policy.sanitize == "warn":
             return hp
         if not known:
             self.adjustments.extend(changes)
-        return keras_tuner_hyperparameter(mended, hp)
+        return keras_tuner_hyperparameter(sanitized, hp)
 
     def _compare_declarations(self, hp: Any, declared: Parameter) -> None:
         seen = self._declared.setdefault(hp.name, [])
@@ -213,21 +213,21 @@ class SpaceSanitizer:
         reason = "the model cannot be built with 0"
         changed: dict[str, tuple[Parameter, Parameter]] = {}
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             parameter = neutral(hp)
             if hp.name not in names or not isinstance(parameter, Int) or parameter.low != 0:
                 return hp
-            mended = replace(parameter, low=parameter.step or 1, default=None)
-            changed[hp.name] = (parameter, mended)
-            return keras_tuner_hyperparameter(mended, hp)
+            sanitized = replace(parameter, low=parameter.step or 1, default=None)
+            changed[hp.name] = (parameter, sanitized)
+            return keras_tuner_hyperparameter(sanitized, hp)
 
-        with declarations_heard(hear):
+        with declarations_intercepted(intercept):
             yield
-        for parameter, mended in changed.values():
+        for parameter, sanitized in changed.values():
             assert isinstance(parameter, Int)
-            assert isinstance(mended, Int)
-            made = (Adjustment(parameter.name, "low", parameter.low, mended.low, reason),)
-            announce(parameter, mended, made, self.policy)
+            assert isinstance(sanitized, Int)
+            made = (Adjustment(parameter.name, "low", parameter.low, sanitized.low, reason),)
+            warn_of_changes(parameter, sanitized, made, self.policy)
             self.adjustments.extend(made)
 
     def _note_conflict(self, first: Parameter, other: Parameter) -> None:
@@ -240,7 +240,7 @@ class SpaceSanitizer:
         self.adjustments.append(
             Adjustment(first.name, "declaration", str(other), str(first), reason)
         )
-        tell(f"{first.name}: {first} holds, and not {other}: {reason}.")
+        warn(f"{first.name}: {first} is used, not {other}: {reason}.")
 
     def _role(
         self,
@@ -255,19 +255,19 @@ class SpaceSanitizer:
         pair = pairs.get(parameter.name)
         if pair is None:
             return named
-        finding = self._witness.ask(hyperparameters, hp, pair, base)
+        finding = self._build_probe.ask(hyperparameters, hp, pair, base)
         if finding is None:
             return named
         if not finding.roles:
             return None if named in finding.indirect else named
         role = finding.roles[0]
         if role in COUNTS and reaches_zero(parameter):
-            left_out = self._witness.leaves_out(hyperparameters, hp, role, base)
+            left_out = self._build_probe.leaves_out(hyperparameters, hp, role, base)
             return None if left_out else role
         return role
 
-    def _is_settled(self, hp: Any) -> bool:
-        return any(name == hp.name and hp.conditions == c for name, c in self._settled)
+    def _is_sanitized(self, hp: Any) -> bool:
+        return any(name == hp.name and hp.conditions == c for name, c in self._sanitized)
 
     def _apply(
         self,
@@ -279,19 +279,19 @@ class SpaceSanitizer:
         *,
         late: bool = False,
     ) -> list[Adjustment]:
-        """Replace one hyperparameter where that is called for, and announce it."""
+        """Replace one hyperparameter where that is needed, and warn of it."""
         keep = Policy(keep=self.policy.keep)
-        mended, changes = sanitize(parameter, role, keep, **facts)
+        sanitized, changes = sanitize(parameter, role, keep, **facts)
         if not changes:
             return []
-        new = keras_tuner_hyperparameter(mended, hp)
+        new = keras_tuner_hyperparameter(sanitized, hp)
         if late and not _holds(new, hp.default):
-            tell(
-                f"{hp.name}: {parameter} should be searched as {mended}, and is left as it is,"
+            warn(
+                f"{hp.name}: {parameter} should be searched as {sanitized}, but is left as it is,"
                 f" since trials have the value {hp.default!r}."
             )
             return []
-        announce(parameter, mended, changes, self.policy)
+        warn_of_changes(parameter, sanitized, changes, self.policy)
         if self.policy.sanitize == "warn":
             return []
         _replace(hyperparameters, hp, new)

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-from robusttune._keras_tuner.hp_hooks import declarations_heard
+from robusttune._keras_tuner.hp_hooks import declarations_intercepted
 from robusttune._keras_tuner.project.files import set_aside, write_atomically
 from robusttune._keras_tuner.project.stored_names import PROJECT_FILE
 from robusttune._keras_tuner.space.range_test import probe_learning_rates
@@ -48,9 +48,9 @@ class SearchSpace:
         """All changes of the search so far, oldest first."""
         return self._sanitizer.adjustments
 
-    def watching(self, *, mend: bool = False) -> AbstractContextManager[None]:
+    def watching(self, *, sanitize: bool = False) -> AbstractContextManager[None]:
         """Watch what the block's builds declare; see SpaceSanitizer.watching."""
-        return self._sanitizer.watching(mend=mend)
+        return self._sanitizer.watching(sanitize=sanitize)
 
     def populate(self, build_all: Callable[[], None]) -> None:
         """Build the initial space; where that fails at integers that are 0 by default, without 0.
@@ -63,13 +63,13 @@ class SearchSpace:
         """
         zero: set[str] = set()
 
-        def hear(container: keras_tuner.HyperParameters, hp: Any) -> Any:
+        def intercept(container: keras_tuner.HyperParameters, hp: Any) -> Any:
             if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.default == 0:
                 zero.update({hp.name} - self.policy.keep)
             return hp
 
         try:
-            with declarations_heard(hear):
+            with declarations_intercepted(intercept):
                 build_all()
         except Exception:
             if not zero or self.policy.sanitize != "fix":
@@ -92,9 +92,9 @@ class SearchSpace:
         if os.path.exists(path):
             self.adjustments[:0] = _read(path)
             self._stored = len(self.adjustments)
-            self._sanitizer.settle(oracle.hyperparameters)
+            self._sanitizer.mark_sanitized(oracle.hyperparameters)
         elif oracle.start_order:  # begun by Keras Tuner itself
-            self._sanitizer.settle(oracle.hyperparameters)
+            self._sanitizer.mark_sanitized(oracle.hyperparameters)
         else:
             self._sanitizer.sanitize(oracle.hyperparameters)
         self._store(oracle)
@@ -172,8 +172,8 @@ def _read(path: str) -> list[Adjustment]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         aside = os.path.basename(set_aside(path))
         warnings.warn(
-            f"What was adjusted in the search space cannot be read ({error!r}); its file was set"
-            f" aside as {aside}, and the space is taken as it is.",
+            f"The adjustments of the search space cannot be read ({error!r}); their file was set"
+            f" aside as {aside}, and the space is used as it is.",
             InstabilityWarning,
             stacklevel=2,
         )

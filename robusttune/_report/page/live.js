@@ -56,7 +56,7 @@ async function ask() {
       pulse(`Updated ${new Date().toLocaleTimeString()}`);
     }
   } catch {
-    pulse("Not updated: robusttune watch does not answer any more.");
+    pulse("Not updated: robusttune watch no longer responds.");
   }
   setTimeout(ask, pause);
 }

@@ -1,4 +1,4 @@
-"""What a hyperparameter does, read from the models that two of its values give.
+"""Roles of a hyperparameter, read from the models that two of its values give.
 
 Nothing is imported for that: Keras models and scikit-learn estimators both say what they are made
 of, in plain configurations.
@@ -59,7 +59,7 @@ _TOLERANCE = 1e-6  # relative; optimizers keep their numbers in float32
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What one built model is made of.
+    """Parts of one built model.
 
     Args:
         slots: Each number in it that has a role.

@@ -1,4 +1,4 @@
-"""Outcome: how a run of a trial ended in another process, and the run there that makes it."""
+"""RunResult: how a run of a trial ended in another process, and the run there that makes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import keras
 from robusttune._findings import Findings
 from robusttune._guard.clock import TrialClock
 from robusttune._keras_tuner.host import TunerTrial, watched
-from robusttune._keras_tuner.hp_hooks import names_asked_for
+from robusttune._keras_tuner.hp_hooks import requested_names
 from robusttune._random_states import (
     RandomStates,
     capture_random_states,
@@ -25,7 +25,7 @@ from robusttune._trial_run import TrialRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunResult:
     """How a run of a trial ended in another process.
 
     Args:
@@ -33,7 +33,7 @@ class Outcome:
         error: What ended it; None for a run that returned.
         traceback: The error's, as text.
         findings: What the guards and the diagnosis say; None: nothing went wrong.
-        skill: Of the trial's last fit that has one; None: none has.
+        skill: Of the trial's last fit that has one; None if no fit has.
         clipped_steps: Steps that the guards clipped; None: no fit was watched.
         why_not: What a closer look at its last fit could not tell.
         scores: Single values of its executions, as evidence.
@@ -57,15 +57,15 @@ class Outcome:
     random_states: RandomStates = field(repr=False)
 
 
-def run_for_outcome(
+def run_for_result(
     tuner: Any,
     trial: Any,
     states: RandomStates | int,
     fit_args: Any,
     fit_kwargs: Any,
-    siblings: Sequence[TrialRecord],
+    related_trials: Sequence[TrialRecord],
     clock: TrialClock,
-) -> Outcome:
+) -> RunResult:
     """Run a trial here, where its search is not.
 
     Args:
@@ -74,13 +74,13 @@ def run_for_outcome(
         states: Of the random generators, or a seed for all of them.
         fit_args: Positional arguments of `search`.
         fit_kwargs: Keyword arguments of `search`.
-        siblings: Records of the search's other trials.
+        related_trials: Records of the search's other trials.
         clock: The trial's.
     """
 
     class DistantTrial(TunerTrial):
-        def siblings(self) -> Sequence[TrialRecord]:
-            return siblings
+        def related_trials(self) -> Sequence[TrialRecord]:
+            return related_trials
 
     known = len(tuner._robust_space.adjustments)
     host = DistantTrial(tuner, trial)
@@ -94,8 +94,8 @@ def run_for_outcome(
     text = ""
     try:
         with (
-            tuner._robust_space.watching(mend=True),
-            names_asked_for() as asked,
+            tuner._robust_space.watching(sanitize=True),
+            requested_names() as asked,
             run.guarding(),
         ):
             host.asked = asked
@@ -105,7 +105,7 @@ def run_for_outcome(
         error, text = caught, _traceback(caught)
     with clock.paused():
         findings = run.findings(error)
-    return Outcome(
+    return RunResult(
         results=results,
         error=_portable_error(error),
         traceback=text,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robusttune._error_kinds import names_a_value
-from robusttune._learning.logistic import FailureModel
+from robusttune._learning.logistic import LogisticModel
 from robusttune._learning.outcomes import Outcome
 from robusttune._learning.points import Bools, Floats, filled
 from robusttune._learning.terms import Terms, score
@@ -51,7 +51,7 @@ def dependent(
     among, labels = points[shown], group[shown]
     if failures < _ENOUGH or _chance_of_more(among, nominal, labels) > _ALPHA:
         return found
-    model = FailureModel.fit(among, nominal, labels)
+    model = LogisticModel.fit(among, nominal, labels)
     chances = model.chances(points[group])
     chances[shown[group]] = model.left_out[labels]
     found[group] = chances >= 0.5 * failures / trials
