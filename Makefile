@@ -29,10 +29,10 @@ test-full: $(STAMP)
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python $(PYTEST) -m "not full"
 
-# What the tests run of the package, in their child processes too, but for those that are killed.
+# What `make test` runs of the package, in its child processes too, but for those that are killed.
 coverage: $(STAMP)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run $(PYTEST)
+	$(BIN)/python -m coverage run $(PYTEST) -m "not full"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -822,7 +822,7 @@ def test_failures_are_logged_once(tmp_path: Path, regression: Any, caplog: Any) 
             max_trials=6,
         )
     unstable = int(tuner.report().trials.unstable.sum())
-    lines = [r for r in caplog.records if r.name == "robusttune._keras_tuner"]
+    lines = [r for r in caplog.records if r.name == "robusttune.tuners"]
     assert len(lines) == unstable + 1 > 1  # and one at the end, which counts them
 
 
