@@ -165,14 +165,19 @@ def rate_changes(case: Case) -> list[Intervention]:
     return [Intervention(rate=factor) for factor in RATES if rate * factor >= _LEAST_RATE]
 
 
-def data_changes(runner: ReplayRunner) -> list[Intervention]:
-    """Standardizations that mean something for this data, single ones first."""
+def data_changes(runner: ReplayRunner, *, tiny: bool = False) -> list[Intervention]:
+    """Standardizations that mean something for this data, single ones first.
+
+    Args:
+        runner: Of the case.
+        tiny: Whether targets far below 1 count as unscaled.
+    """
     case = runner.case
     entrance = runner.seen.entrance_scale
     inputs = entrance is not None and not _SCALE_LOW <= entrance <= _SCALE_HIGH
     scale = case.target_scale or 0.0
     targets = (
-        (scale > _SCALE_HIGH or 0.0 < scale < _TINY_TARGETS)
+        (scale > _SCALE_HIGH or (tiny and 0.0 < scale < _TINY_TARGETS))
         and case.is_regression
         and all(head.activation in (None, "linear") for head in runner.heads)
         and all(loss.name in PLAIN for loss in case.facts.losses)

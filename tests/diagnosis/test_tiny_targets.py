@@ -36,3 +36,14 @@ def test_tiny_targets_are_unscaled(targets, activation, optimizer, rate, cause):
     model.fit(X, targets, epochs=30, batch_size=16, verbose=0, callbacks=[guard])
     assert guard.record is not None
     assert guard.record.cause == cause
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 8])
+def test_a_short_fit_of_tiny_targets_is_left_alone(epochs):
+    """Its loss, still large, falls by more than a tenth an epoch."""
+    keras.utils.set_random_seed(1)
+    model = stack(layers.Dense(16, activation="relu"), layers.Dense(1), inputs=3)
+    guard = Guard()
+    model.fit(X, 1e-4 * SIGNAL, epochs=epochs, batch_size=32, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert guard.record.cause is None

@@ -25,7 +25,7 @@ from robusttune._diagnosis.model.info import highest_rate
 from robusttune._diagnosis.reference.net import FEW_ROWS, learnable, rows_of
 from robusttune._diagnosis.replay.intervention import Intervention, ReplayResult, limit
 from robusttune._diagnosis.replay.runner import MARGIN, ReplayRunner
-from robusttune._diagnosis.stalls.end_state import epoch_losses, more_epochs
+from robusttune._diagnosis.stalls.end_state import epoch_losses, falls_fast, more_epochs
 from robusttune._diagnosis.stalls.limits import linear_optimum
 from robusttune._diagnosis.stalls.signs import DEAD, Signs, signs
 from robusttune._diagnosis.stalls.without_cure import CLEARLY, verdict_by_signs
@@ -227,7 +227,8 @@ def _suspects(runner: ReplayRunner, found: Signs) -> list[tuple[FailureCause, li
         if default / _FAR_BELOW < rate * 10.0**k <= 2 * ordinary
     ]
     up = (FailureCause.LEARNING_RATE_TOO_LOW, _held_rates(case) + higher)
-    data = (FailureCause.UNSCALED_DATA, data_changes(runner))
+    # A loss that falls fast is on its way to tiny targets as well.
+    data = (FailureCause.UNSCALED_DATA, data_changes(runner, tiny=not falls_fast(case.trace)))
     initialization = (FailureCause.BAD_INITIALIZATION, initialization_changes(case))
     loss = (FailureCause.UNSAFE_LOSS, loss_changes(runner))
     weaker = (FailureCause.OVER_REGULARIZED, regularization_changes(case))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SIGNIFICANT = 2.0
 # A fit that gets somewhere within so many times its own epochs is still learning.
 _SOON = 5.0
+# A loss that falls by more than this share an epoch halves within seven.
+_FAST = 0.1
 # Where the best step along the gradient would gain less than this share of the loss, it is small.
 _SMALL = 0.01
 # A negative curvature counts from this share of the largest one on.
@@ -119,6 +121,16 @@ def more_epochs(curve: Sequence[float], target: float) -> float:
 def epoch_losses(trace: FitTrace) -> list[float]:
     """Return the training loss of each epoch."""
     return [logs["loss"] for logs in trace.epoch_logs if "loss" in logs]
+
+
+def falls_fast(trace: FitTrace) -> bool:
+    """Whether the loss fell by so much in each of the last epochs that the fit was only short.
+
+    One epoch shows no course, and neither does a diagnosis without a fit: both may have been short.
+    """
+    curve = epoch_losses(trace)
+    last = curve[-max(len(curve) // 4, 2) - 1 :]
+    return len(last) < 2 or 0 < last[-1] < last[0] * (1 - _FAST) ** (len(last) - 1)
 
 
 def is_still_learning(case: Case, share: float) -> bool:
