@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -219,8 +220,11 @@ class _Loop:
         record = TrialRecord.of(
             found, trial_id=str(trial.number), number=trial.number, status="failed"
         )
-        write_record(trial, record)  # type: ignore[arg-type]
-        self._study.tell(trial.number, state=TrialState.FAIL)
+        try:
+            write_record(trial, record)  # type: ignore[arg-type]
+            self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        except UpdateFinishedTrialError:  # its process has told its result in this moment
+            return
         _log.warning("Trial %d failed (%s): %s", trial.number, record.cause, record.advice)
 
 

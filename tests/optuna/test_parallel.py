@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from robusttune import Policy
-from robusttune._compat.optuna import is_in_memory
+from robusttune._compat.optuna import StoredTrial, is_in_memory
 from robusttune.errors import HopelessSearchError
-from robusttune.optuna import optimize, records_of, robust
+from robusttune.optuna import _optimize, optimize, records_of, robust
 from tests import ROOT
 from tests.executors.test_executors import dask, loky, ray, slurm
 from tests.optuna.test_storages import grpc, open_storage
@@ -230,6 +231,39 @@ def test_a_hopeless_study_ends(tmp_path: Path) -> None:
         optimize(study, fails, n_trials=50, n_jobs=2, policy=Policy(hopeless_after=2))
     assert 4 <= len(study.trials) < 10
     assert all(trial.state is TrialState.FAIL for trial in study.trials)
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("storage", [journal, sqlite])
+def test_a_result_told_while_the_study_is_given_up_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: Any, written: bool
+) -> None:
+    """A trial's process may tell it at any moment: before its end is written, or told."""
+    study = made(tmp_path, storage)
+
+    def runs_on(trial: optuna.Trial) -> float:
+        threading.Event().wait()
+        return 0.0
+
+    def told_in_between(self: StoredTrial, record: Any) -> None:
+        if written:
+            write_record(self, record)
+        study.tell(self.number, 1.0)
+        if not written:
+            write_record(self, record)
+
+    def interrupt(self: Any) -> None:
+        take_ended(self)
+        if self._running:
+            raise KeyboardInterrupt
+
+    write_record = _optimize.write_record
+    take_ended = _optimize._Loop._take_ended
+    monkeypatch.setattr(_optimize, "write_record", told_in_between)
+    monkeypatch.setattr(_optimize._Loop, "_take_ended", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        optimize(study, runs_on, n_trials=1, n_jobs=1)
+    assert [trial.value for trial in study.trials] == [1.0]
 
 
 _KILLED = """
