@@ -22,7 +22,10 @@ _MEMORY = re.compile(
     re.IGNORECASE,
 )
 _NUMERICS = re.compile(
-    r"CheckNumerics|check_numerics|had (NaN|Inf)|Tensor had|FloatingPointError", re.IGNORECASE
+    r"CheckNumerics|check_numerics|had (NaN|Inf)|Tensor had|FloatingPointError"
+    # PyTorch's binary crossentropy of a probability that is NaN.
+    r"|all elements of input should be between 0 and 1",
+    re.IGNORECASE,
 )
 # What scikit-learn finds in the data. Where it names no input, that may be a model's predictions.
 _DATA = re.compile(
@@ -32,7 +35,7 @@ _DATA = re.compile(
 )
 _LABELS = re.compile(
     r"label value of -?\d+ which is outside the valid range"
-    r"|\bTarget -?\d+ is out of bounds"
+    r"|\bTarget -?\d+ is out of bounds|all elements of target should be between 0 and 1"
     r"|`?logits`? and `?labels`? must have the same"
     r"|arguments `target` and `output` must have the same"
     r"|argument `output` must (have|be)"

@@ -270,7 +270,8 @@ class TrialRun:
             advice = self.host.unwatched_advice
             return Findings(symptom=symptom, cause=FailureCause.UNKNOWN, advice=advice)
         trace = None if guard is None else guard.trace
-        if self._refused is not None and not objective_only:
+        in_a_step = guard is not None and guard.broke_off
+        if self._refused is not None and not objective_only and not in_a_step:
             trace = FitTrace(given=self._refused)
         policy, model = self.policy, None if guard is None else guard.fitted
         if policy.diagnosis == "search_end" and objective_only and trace is not None:

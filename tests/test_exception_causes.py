@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -452,6 +453,7 @@ def _torch_refuses(name: str) -> BaseException:
     refused = {
         "label": lambda: nn.cross_entropy(ones(2, 4), torch.tensor([1, 4])),
         "negative label": lambda: nn.nll_loss(ones(2, 4), torch.tensor([1, -1])),
+        "pixel": lambda: nn.binary_cross_entropy(ones(2) / 2, 255 * ones(2)),
         "category": lambda: nn.embedding(torch.tensor([7]), ones(5, 3)),
         "matrices": lambda: ones(2, 3) @ ones(4, 2),
         "sum": lambda: ones(2, 3) + ones(2, 4),
@@ -471,6 +473,7 @@ def _torch_refuses(name: str) -> BaseException:
     [
         ("label", "label_mismatch"),
         ("negative label", "label_mismatch"),
+        ("pixel", "label_mismatch"),
         *((n, "invalid_model") for n in ("category", "matrices", "sum", "reshape", "joined")),
         ("channels", "invalid_model"),
         ("kernel", "invalid_model"),
@@ -485,6 +488,16 @@ def test_pytorchs_words_for_labels_and_shapes(name: str, cause: str) -> None:
     assert found is not None
     assert str(found.cause) == cause
     assert str(classify_message("".join(traceback.format_exception(error))).cause) == cause
+
+
+def test_pytorch_refuses_a_probability_that_is_nan() -> None:
+    """Which reports a number that is not finite, and is the fault of what has made it."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(RuntimeError) as raised:
+        torch.nn.functional.binary_cross_entropy(torch.ones(2) * math.nan, torch.ones(2))
+    assert classify_error(raised.value) is None
+    message = "".join(traceback.format_exception(raised.value))
+    assert str(classify_message(message).cause) == "unknown"
 
 
 def _jax_refuses(name: str) -> BaseException:

@@ -13,7 +13,7 @@ from robusttune._causes import FailureCause, Symptom
 from robusttune._diagnosis import fallback, initial_state, rules
 from robusttune._diagnosis.case import Case
 from robusttune._diagnosis.confidence import AS_EARLIER, BY_CLOCK, NOTHING_SHOWN, Grounds
-from robusttune._diagnosis.data.bad_data import not_numeric
+from robusttune._diagnosis.data.bad_data import non_finite_labels, not_numeric, rows_of
 from robusttune._diagnosis.related_trials import (
     earlier_like_this,
     rate_parameter,
@@ -21,7 +21,7 @@ from robusttune._diagnosis.related_trials import (
     weighed,
 )
 from robusttune._diagnosis.stalls.detection import looks_healthy, stall_verdict
-from robusttune._diagnosis.trace import FitTrace
+from robusttune._diagnosis.trace import Batch, FitTrace
 from robusttune._diagnosis.verdict import Verdict
 from robusttune._exception_causes import classify_error
 from robusttune._policy import Policy
@@ -146,9 +146,11 @@ def _diagnose(case: Case, error: BaseException | None) -> Verdict:
         return Verdict(cause=cause, confidence=BY_CLOCK, advice=cause.advice)
     if error is not None:
         found = classify_error(error)
-        texts = None if found is None else not_numeric(case.trace.given, error)
-        if found is not None and texts is not None:
-            return replace(texts, evidence={"error": found.error, **texts.evidence})
+        of_data = None if found is None else not_numeric(case.trace.given, error)
+        if found is not None and found.cause is FailureCause.LABEL_MISMATCH:
+            of_data = of_data or _refused_labels(case)
+        if found is not None and of_data is not None:
+            return replace(of_data, evidence={"error": found.error, **of_data.evidence})
         if found is not None:
             at = f" at {found.where}" if found.where else ""
             return Verdict(
@@ -171,6 +173,16 @@ def _diagnose(case: Case, error: BaseException | None) -> Verdict:
             return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
     verdict = _naming_the_rate(case, _replayed(case))
     return replace(verdict, evidence={**case.numbers(), **verdict.evidence})
+
+
+def _refused_labels(case: Case) -> Verdict | None:
+    """Return what is wrong with labels that the loss has refused, in their own numbers."""
+    verdict = non_finite_labels(case) or rules.labels(case)
+    given = case.trace.given
+    if verdict is not None or case.model is None or given is None or given.is_pipeline:
+        return verdict
+    found = rules.model_mismatch(case.model, [Batch(None, rows_of(given.y, slice(None)))])
+    return rules.label_verdict(found) if found is not None and found.certain else None
 
 
 def _naming_the_rate(case: Case, verdict: Verdict) -> Verdict:

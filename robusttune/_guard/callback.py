@@ -85,6 +85,11 @@ class FitGuard(keras.callbacks.Callback):
         """The model of the last fit; None before."""
         return self._model
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether the last fit has begun, and raised before its end."""
+        return self.trace is not None and not (self._running or self._finished)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> FitGuard:
         """Return a fresh guard with the same policy, as tuners copy callbacks for every trial."""
         return type(self)(self.policy)

@@ -29,6 +29,10 @@ class FitGuardLike(Protocol):
     def fitted(self) -> Any:
         """The model of the fit; None before it."""
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether the fit has begun, and raised before its end."""
+
     def release(self) -> None:
         """Take the instrumentation off the model."""
 

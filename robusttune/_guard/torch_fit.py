@@ -46,7 +46,11 @@ class ModelRecorder(FitRecorder):
 
         def recorded_train_step(data: Any) -> Any:
             begin_step()
-            logs = train_step(data)
+            try:
+                logs = train_step(data)
+            except Exception:  # PyTorch refuses a probability that is NaN
+                self.keep_data(data, failing=True)
+                raise
             end_step(logs, data)
             return logs
 

@@ -6,6 +6,7 @@ import random
 
 import keras
 import numpy as np
+import optuna
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, diagnose
@@ -14,6 +15,7 @@ from robusttune._diagnosis.case import Case
 from robusttune._diagnosis.replay.intervention import Intervention
 from robusttune._diagnosis.replay.runner import ReplayRunner
 from robusttune._diagnosis.trace import Batch, FitTrace
+from robusttune.optuna import TrialGuard, records_of, robust
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(128, 6)).astype("float32")
@@ -231,3 +233,46 @@ def test_a_recurrent_step_is_looked_at(layer):
     seen = observe(model, None, rows)
     assert seen.finite
     assert {"Dense", layer} <= {view.kind for view in seen.layers}
+
+
+def _record_of_a_fit(x, y, loss, units):
+    """Return the record of an Optuna trial that trains a classifier, whatever the fit raises."""
+
+    def objective(trial):
+        keras.utils.set_random_seed(trial.number)
+        head = keras.layers.Dense(units, "softmax" if units > 1 else "sigmoid")
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), head])
+        model.compile(SGD(0.01), loss)
+        model.fit(x, y, batch_size=16, epochs=4, verbose=0, callbacks=[TrialGuard(trial)])
+        return 0.0
+
+    study = optuna.create_study()
+    study.optimize(robust(objective), n_trials=1)
+    return records_of(study)[0]
+
+
+CLASSES = (Y[:, 0] > 0).astype("float32")
+X_NAN, CLASSES_NAN = X.copy(), CLASSES.copy()
+X_NAN[40, 3], CLASSES_NAN[40] = np.nan, np.nan
+WHOLE = keras.backend.backend() != "jax"  # which reads NaN as class 0, without a word
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "loss", "units", "cause", "words"),
+    [
+        (X_NAN, CLASSES, "binary_crossentropy", 1, "non_finite_data", "x column 3 (row 40)"),
+        (X, CLASSES_NAN, "binary_crossentropy", 1, "non_finite_data", "y (row 40)"),
+        (X_NAN, CLASSES, "sparse_categorical_crossentropy", 2, "non_finite_data", "row 40"),
+        *[(X, CLASSES_NAN, "sparse_categorical_crossentropy", 2, "non_finite_data", "y (row 40)")]
+        * WHOLE,
+        (X, CLASSES * 255, "binary_crossentropy", 1, "label_mismatch", "0..255"),
+        (X, CLASSES * 2 + 1, "sparse_categorical_crossentropy", 3, "label_mismatch", "1..3"),
+        (X * 1e5, CLASSES, "binary_crossentropy", 1, "unscaled_data", "tandardize"),
+        (X * 1e10, CLASSES, "binary_crossentropy", 1, "unscaled_data", "tandardize"),
+    ],
+)
+def test_what_is_wrong_with_the_data_is_said_however_it_shows(x, y, loss, units, cause, words):
+    """As NaN, as an exception of the backend's, or as a loss that stands still far above any."""
+    record = _record_of_a_fit(x, y, loss, units)
+    assert record.cause == cause
+    assert words in record.advice

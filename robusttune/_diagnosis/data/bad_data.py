@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -100,14 +100,28 @@ def non_finite_data(case: Case) -> Verdict | None:
     advice = _of_weights(given, bad) or _of_pipeline(case, given, bad)
     if advice is None:
         places = [] if given is None else _places(given)
-        where = ", ".join(place.describe() for place in places) or ", ".join(_columns(case) or bad)
-        evidence["non_finite_rows"] = {p.name: p.rows[:_NAMED] for p in places}
-        advice = (
-            f"Drop or impute the rows with NaN or inf in {where} before training;"
-            " robusttune.check_data(x, y) names them."
-        )
+        verdict = _of_rows(places, ", ".join(_columns(case) or bad))
+        return replace(verdict, evidence={**evidence, **verdict.evidence})
     return Verdict(
         cause=FailureCause.NON_FINITE_DATA, grounds=Grounds.RULE, advice=advice, evidence=evidence
+    )
+
+
+def non_finite_labels(case: Case) -> Verdict | None:
+    """NaN or inf among labels that a loss has refused, as a whole number or as a probability."""
+    given = case.trace.given
+    places = [] if given is None or given.is_pipeline else bad_rows(given.y, "y")
+    return _of_rows(places) if places else non_finite_data(case)
+
+
+def _of_rows(places: Sequence[BadRows], otherwise: str = "") -> Verdict:
+    where = ", ".join(place.describe() for place in places) or otherwise
+    return Verdict(
+        cause=FailureCause.NON_FINITE_DATA,
+        grounds=Grounds.RULE,
+        advice=f"Drop or impute the rows with NaN or inf in {where} before training;"
+        " robusttune.check_data(x, y) names them.",
+        evidence={"non_finite_rows": {p.name: p.rows[:_NAMED] for p in places}},
     )
 
 

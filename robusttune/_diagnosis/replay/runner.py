@@ -290,6 +290,10 @@ class ReplayRunner:
         """Let only such replays count as cured that end below this share of the baseline."""
         self._margin = min(self._margin, margin)
 
+    def content_with(self, margin: float) -> None:
+        """Let such replays count as cured too that end below this share of the baseline."""
+        self._margin = max(self._margin, margin)
+
     def _beginning(self) -> tuple[str, list[Array]]:
         case = self.case
         if self.from_last:

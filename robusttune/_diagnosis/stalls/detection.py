@@ -47,6 +47,9 @@ _LEAST_STEPS = 100
 # A fit that ends so far above the loss of the best constant prediction, as a share of it, is worse
 # than the first batches' noise explains.
 _ABOVE = 0.05
+# Beside a fit that came to rest this far above it, as a share of it, a change that ends below it at
+# all has cured something.
+_FAR_ABOVE = 1.0
 # Over all epochs a fit that learns falls by more than this share.
 _FELL = 0.02
 # A fit that gained more than this share on the best constant prediction has learned something.
@@ -181,6 +184,8 @@ def _replayed(case: Case) -> Verdict | None:
             return None
         if loss_changes(runner) and runner.learns_by_plain_loss:
             return None
+        if _rests_far_above(case, unchanged):
+            runner.content_with(1.0)
         if not has_unusual_rate(case) and _only_short(runner, unchanged):
             return None
         if unchanged.cured:
@@ -203,6 +208,14 @@ def _replayed(case: Case) -> Verdict | None:
     }
     told = "" if state is None else f" As it is, {state}."
     return replace(verdict, advice=f"{verdict.advice}{told}", evidence=evidence)
+
+
+def _rests_far_above(case: Case, unchanged: ReplayResult) -> bool:
+    """Whether the trial has come to rest at far more than the best constant prediction's loss."""
+    baseline = unchanged.baseline
+    if baseline is None or is_gaining(case.trace):
+        return False
+    return bool((unchanged.finals > limit(baseline, 1 + _FAR_ABOVE)).all())
 
 
 def _only_short(runner: ReplayRunner, unchanged: ReplayResult) -> bool:
