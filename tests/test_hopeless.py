@@ -115,7 +115,7 @@ def same_code_error(search: Search) -> None:
     ("break_it", "trials", "cause", "place", "fix"),
     [
         (nan_in_the_data, 2, "non_finite_data", "column 2", "Drop or impute the rows"),
-        (label_out_of_range, 2, "label_mismatch", "label value of 9", "Make the labels"),
+        (label_out_of_range, 2, "label_mismatch", "label value of 9", "labels from 0"),
         (same_code_error, 4, "KeyError: 'modle'", "test_hopeless.py:", "Fix the exception"),
     ],
 )
