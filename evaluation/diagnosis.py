@@ -30,7 +30,8 @@ import robusttune
 from evaluation.diagnosis_corpus import FAILING, HEALTHY, HELD_OUT_FAILING, HELD_OUT_HEALTHY
 from evaluation.diagnosis_corpus.scenario import Scenario, Setup
 from robusttune import FailureCause, Guard, Policy, Symptom
-from robusttune._diagnosis import Verdict, diagnose_failure
+from robusttune._diagnosis.diagnose_failure import diagnose_failure
+from robusttune._diagnosis.verdict import Verdict
 
 SEED = 11
 

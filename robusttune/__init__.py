@@ -14,7 +14,7 @@ from robusttune._version import __version__ as __version__
 if TYPE_CHECKING:
     from robusttune._causes import FailureCause as FailureCause, Symptom as Symptom
     from robusttune._data import DataFinding as DataFinding, check_data as check_data
-    from robusttune._diagnosis import diagnose as diagnose
+    from robusttune._diagnosis.diagnose import diagnose as diagnose
     from robusttune._keras_tuner import (
         BayesianOptimization as BayesianOptimization,
         GridSearch as GridSearch,
@@ -65,7 +65,7 @@ _HOMES = {
     "TrialFailure": "errors",
     "TrialRecord": "_records",
     "check_data": "_data",
-    "diagnose": "_diagnosis",
+    "diagnose": "_diagnosis.diagnose",
     "robust": "_keras_tuner",
 }
 

@@ -119,6 +119,12 @@ MOVED_MODULES: dict[str, str] = {
 
 # Names that are found elsewhere than in their module: old module -> name -> full new name.
 MOVED_NAMES: dict[str, dict[str, str]] = {
+    "diagnosis": {
+        "Verdict": "robusttune._diagnosis.verdict.Verdict",
+        "diagnose": "robusttune.diagnose",
+        "diagnose_failure": "robusttune._diagnosis.diagnose_failure.diagnose_failure",
+        "diagnose_stall": "robusttune._diagnosis.diagnose_failure.diagnose_stall",
+    },
     "guard": {"Guard": "robusttune.Guard"},
     "privacy": {"shareable": "robusttune.trackers.shareable"},
     **{

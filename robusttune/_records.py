@@ -126,7 +126,7 @@ class TrialRecord:
             value = getattr(self, name)
             if value is None and name not in _NEVER_NONE:
                 continue
-            if name in _TYPES:
+            if name in _TYPES and type(value) is not _EXACT.get(name):
                 _check_type(name, value, _TYPES[name])
             if name in _MADE:
                 object.__setattr__(self, name, _MADE[name](name, value))
@@ -282,6 +282,9 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "execution": (Integral, "an int"),
     "params": (Mapping, "a mapping"),
 }
+# The class that values of a field nearly always have: the abstract ones are slow to ask.
+_CONCRETE: dict[Any, type] = {Integral: int, Real: float, Mapping: dict}
+_EXACT = {name: _CONCRETE.get(kind, kind) for name, (kind, _) in _TYPES.items()}
 # What a record has where nothing was told.
 _UNTOLD = {"unstable": False, "other_causes": (), "evidence": {}, "params": {}}
 _NEVER_NONE = frozenset({"trial_id", "status", "unstable", "other_causes", "evidence", "params"})
@@ -336,8 +339,11 @@ def _member(kind: type[_Member]) -> Callable[[str, Any], _Member]:
     return member
 
 
+_STATUSES = get_args(Status)
+
+
 def _status(name: str, value: Any) -> Any:
-    check_choice(name, value, get_args(Status))
+    check_choice(name, value, _STATUSES)
     return value
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from robusttune._causes import FailureCause, Symptom
-from robusttune._diagnosis import diagnose_failure
+from robusttune._diagnosis.diagnose_failure import diagnose_failure
 from robusttune._diagnosis.fit_input import FitInput
 from robusttune._diagnosis.postponed import FitDiagnosis, PostponedDiagnoses
 from robusttune._diagnosis.stalls.detection import looks_healthy

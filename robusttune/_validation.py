@@ -55,7 +55,8 @@ def check_bool(name: str, value: Any) -> None:
 def check_int(name: str, value: Any, *, least: int, way_out: str = "") -> None:
     """Require a whole number that is not smaller than `least`."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    require(whole and value >= least, name, f"an int >= {least}", value, way_out)
+    if not (whole and value >= least):
+        require(False, name, f"an int >= {least}", value, way_out)
 
 
 def check_number(name: str, value: Any, *, above: float, way_out: str = "") -> None:
@@ -88,8 +89,8 @@ def check_items(
 
 def check_choice(name: str, value: Any, allowed: Sequence[Any], way_out: str = "") -> None:
     """Require one of a few values."""
-    fits = any(isinstance(value, type(item)) and value == item for item in allowed)
-    require(fits, name, " or ".join(map(repr, allowed)), value, way_out)
+    if not any(isinstance(value, type(item)) and value == item for item in allowed):
+        require(False, name, " or ".join(map(repr, allowed)), value, way_out)
 
 
 def check_path(name: str, value: Any) -> Path:

@@ -97,7 +97,7 @@ def test_type_checkers_see_the_names_that_are_listed(module: str) -> None:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name)
     )
     seen = {
-        alias.asname: statement.module.removeprefix(f"robusttune{module}.").split(".")[0]
+        alias.asname: statement.module.removeprefix(f"robusttune{module}.")
         for statement in block
         if isinstance(statement, ast.ImportFrom) and statement.module
         for alias in statement.names

@@ -6,6 +6,7 @@ override (`_get_trials` is what samplers read a study by).
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import threading
@@ -21,7 +22,7 @@ from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler
 from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study import Study, study as study_module
-from optuna.trial import FixedTrial, FrozenTrial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from sqlalchemy import event
 
 # Processes that write to one database file wait so long for each other.
@@ -199,6 +200,17 @@ def optimizing(study: Study) -> Iterator[None]:
         yield
     finally:
         study._thread_local.in_optimize_loop = False
+
+
+def with_fewer_trials(study: Study, most: int) -> Study:
+    """Return the study as if it had only every n-th of its completed trials, `most` of them."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    step = -(-len(trials) // most)
+    if step < 2:
+        return study
+    some = copy.copy(study)
+    some.get_trials = lambda *args, **kwargs: trials[::step]  # type: ignore[method-assign]
+    return some
 
 
 class StoredTrial:

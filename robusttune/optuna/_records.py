@@ -168,8 +168,10 @@ def _record_of(
     trial: FrozenTrial, stored: TrialRecord | None, stale: bool, again: int | None = None
 ) -> TrialRecord:
     left_running = stored is not None and stored.status == "running"
-    record = TrialRecord.of(None, trial_id="", skill=None if stored is None else stored.skill)
-    record = record if stored is None or left_running else stored
+    record = stored
+    if record is None or left_running:
+        skill = None if stored is None else stored.skill
+        record = TrialRecord.of(None, trial_id=str(trial.number), skill=skill)
     record = record.replace(
         trial_id=str(trial.number),
         number=trial.number,
@@ -188,7 +190,8 @@ def _record_of(
 
 def _failed(record: TrialRecord) -> TrialRecord:
     if record.cause is not None:
-        return record.replace(unstable=True, value=None)
+        told = record.unstable and record.value is None
+        return record if told else record.replace(unstable=True, value=None)
     cause = FailureCause.UNKNOWN
     return record.replace(unstable=True, cause=cause, advice=cause.advice, value=None)
 
@@ -199,7 +202,7 @@ def _with_values(record: TrialRecord, values: list[float] | None) -> TrialRecord
     if len(values) > 1:
         record = record.replace(evidence={**record.evidence, "values": values})
     else:
-        record = record.replace(value=values[0])
+        record = record.replace(value=values[0]) if record.value != values[0] else record
     if record.unstable or all(map(math.isfinite, values)):
         return record
     cause = FailureCause.UNKNOWN

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, diagnose
-from robusttune._diagnosis import diagnose_failure
 from robusttune._diagnosis.case import Case
+from robusttune._diagnosis.diagnose_failure import diagnose_failure
 from robusttune._diagnosis.replay.intervention import Intervention
 from robusttune._diagnosis.replay.runner import ReplayRunner
 from robusttune._diagnosis.trace import Batch, FitTrace

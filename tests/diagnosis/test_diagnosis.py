@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from robusttune import FailureCause, Policy, Symptom, TrialRecord
-from robusttune._diagnosis import Verdict, confidence, diagnose_failure
+from robusttune._diagnosis import confidence
 from robusttune._diagnosis.arrays import shapes
 from robusttune._diagnosis.confidence import Grounds
 from robusttune._diagnosis.data.labels import label_mismatch
+from robusttune._diagnosis.diagnose_failure import diagnose_failure
 from robusttune._diagnosis.model.info import LossFacts, OutputHead, model_facts
 from robusttune._diagnosis.reference.baseline import constant_loss
 from robusttune._diagnosis.related_trials import earlier_like_this, rate_parameter, search_evidence
 from robusttune._diagnosis.replay.intervention import Intervention, ReplayResult
 from robusttune._diagnosis.stalls.detection import is_gaining
 from robusttune._diagnosis.trace import Batch, FitTrace
+from robusttune._diagnosis.verdict import Verdict
 
 CLASSES = np.array([0, 1, 2, 1])
 ONE_HOT = np.eye(3)[CLASSES]

@@ -15,9 +15,9 @@ tf = pytest.importorskip("tensorflow")
 from sklearn.datasets import load_diabetes, load_digits  # noqa: E402
 
 from robusttune import FailureCause, Guard, Policy, Symptom, TrialRecord, diagnose  # noqa: E402
-from robusttune._diagnosis import diagnose_failure, diagnose_stall  # noqa: E402
 from robusttune._diagnosis.backends.tensorflow_backend import training_loop  # noqa: E402
 from robusttune._diagnosis.case import Case  # noqa: E402
+from robusttune._diagnosis.diagnose_failure import diagnose_failure, diagnose_stall  # noqa: E402
 from robusttune._diagnosis.model.forward import to_tensors  # noqa: E402
 from robusttune._diagnosis.reference.loss import plain_loss  # noqa: E402
 from robusttune._diagnosis.rules import mismatch  # noqa: E402

@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
 from robusttune import FailureCause, Policy, Symptom  # noqa: E402
-from robusttune._diagnosis import diagnose_failure  # noqa: E402
+from robusttune._diagnosis.diagnose_failure import diagnose_failure  # noqa: E402
 from robusttune._diagnosis.model.observe import observe  # noqa: E402
 from robusttune._diagnosis.replay.budget import Budget, work_of_step  # noqa: E402
 from robusttune._diagnosis.replay.curvature import extreme_eigenvalues  # noqa: E402

@@ -20,7 +20,7 @@ import pytest
 
 import robusttune
 from robusttune import FailureCause, HopelessSearchError, Policy, Symptom, TrialRecord
-from robusttune._diagnosis import Verdict
+from robusttune._diagnosis.verdict import Verdict
 from tests import ROOT
 
 LEAVES = ["RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "SklearnTuner"]
