@@ -10,7 +10,7 @@ import numpy as np
 
 from robusttune._causes import FailureCause, Symptom
 from robusttune._data import check_data, first_batches, is_dataset
-from robusttune._diagnosis.arrays import Array, leaves, map_leaves
+from robusttune._diagnosis.arrays import Array, is_float, leaves, map_leaves, non_finite_share
 from robusttune._diagnosis.diagnose_failure import diagnose_failure
 from robusttune._diagnosis.divergence import loss_limit
 from robusttune._diagnosis.replay.intervention import ReplayResult
@@ -76,7 +76,7 @@ def diagnose(
     if is_dataset(x):
         require(y is None, "y", "None where x is a dataset, which brings the targets", y)
         batches = [_batch(item) for item in first_batches(x, _BATCHES, _ENOUGH_ROWS)]
-        failing = None
+        failing = next(filter(_is_not_finite, batches), None)
     else:
         batches, failing = _sampled(x, y, sample_weight, batch_size)
     require(bool(batches), "x", _SOME, x, error=DataError)
@@ -178,6 +178,11 @@ def _record(symptom: Symptom | None, verdict: Verdict | None, seconds: float) ->
 
 def _batch(parts: tuple[Any, ...]) -> Batch:
     return Batch(*(map_leaves(np.asarray, part) for part in parts[:3]))
+
+
+def _is_not_finite(batch: Batch) -> bool:
+    arrays = [array for _, array in leaves((batch.x, batch.y, batch.sample_weight))]
+    return any(is_float(array) and non_finite_share(array) > 0 for array in arrays)
 
 
 def _rows(array: Array) -> int:

@@ -81,17 +81,20 @@ def test_a_loss_that_fails_in_a_later_step_is_unsafe() -> None:
 
 
 @pytest.mark.parametrize("form", ["arrays", "generator"])
-def test_weights_of_rows_that_are_not_finite_are_bad_data(form: str) -> None:
-    """Wherever they come from, and late as they may come."""
-    weights = np.ones(len(X), "float32")
-    weights[200] = np.nan
+@pytest.mark.parametrize("part", ["x", "y", "sample_weight"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_row_that_is_not_finite_is_bad_data(form: str, part: str, value: float) -> None:
+    """Wherever it comes from and late as it may come: a relu may hide it from the loss."""
+    data = {"x": X.copy(), "y": Y.copy(), "sample_weight": np.ones(len(X), "float32")}
+    data[part][200] = value
     model = compiled()
     if form == "arrays":
-        record = robusttune.diagnose(model, X, Y, sample_weight=weights)
+        record = robusttune.diagnose(model, **data)
     else:
         rows = [slice(i, i + 32) for i in range(0, len(X), 32)]
-        record = robusttune.diagnose(model, ((X[r], Y[r], weights[r]) for r in rows))
+        record = robusttune.diagnose(model, (tuple(a[r] for a in data.values()) for r in rows))
     assert record.cause == "non_finite_data"
+    assert f"in {part}" in (record.advice or "")
 
 
 def test_a_metric_that_raises_is_the_users_own_code() -> None:
