@@ -224,7 +224,7 @@ class TrialRecord:
         return _fitted({"schema": SCHEMA, **told}, max_bytes)
 
     def _fields(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod
     def from_json(cls, text: str | bytes) -> TrialRecord:
@@ -246,7 +246,7 @@ class TrialRecord:
             raise ValueError(f"Not a trial record: {one_line(str(error))}") from error
         if not isinstance(body, dict) or not isinstance(body.get("trial_id"), str):
             raise ValueError("Not a trial record: expected a JSON object with a trial_id.")
-        known = {f.name: body[f.name] for f in fields(cls) if body.get(f.name) is not None}
+        known = {name: body[name] for name in _NAMES if body.get(name) is not None}
         try:
             return cls(**{"status": _status_shown(known), **_understood(known)})
         except (TypeError, ValueError, OverflowError) as error:
@@ -289,6 +289,7 @@ _EXACT = {name: _CONCRETE.get(kind, kind) for name, (kind, _) in _TYPES.items()}
 _UNTOLD = {"unstable": False, "other_causes": (), "evidence": {}, "params": {}}
 _NEVER_NONE = frozenset({"trial_id", "status", "unstable", "other_causes", "evidence", "params"})
 _NAMES = tuple(f.name for f in fields(TrialRecord))
+_SYMPTOMS, _CAUSES = frozenset(Symptom), frozenset(FailureCause)
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -306,13 +307,13 @@ def _understood(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a record with what only a later version knows moved to the evidence."""
     known, later = dict(told), {}
     symptom, cause = told.get("symptom"), told.get("cause")
-    if isinstance(symptom, str) and symptom not in list(Symptom):
+    if isinstance(symptom, str) and symptom not in _SYMPTOMS:
         later["symptom"] = known.pop("symptom")
-    if isinstance(cause, str) and cause not in list(FailureCause):
+    if isinstance(cause, str) and cause not in _CAUSES:
         later["cause"], known["cause"] = cause, FailureCause.UNKNOWN
     others = told.get("other_causes")
     if isinstance(others, list) and all(isinstance(other, str) for other in others):
-        unknown = [other for other in others if other not in list(FailureCause)]
+        unknown = [other for other in others if other not in _CAUSES]
         if unknown:
             later["other_causes"] = unknown
             known["other_causes"] = [other for other in others if other not in unknown]
@@ -425,18 +426,22 @@ def plain(value: Any) -> Any:
     and "-inf", tuples and sets lists, anything else its `str`.
     """
     kind = type(value)
-    if value is None or kind is bool or kind is int:
+    if value is None or kind is int or kind is bool:
         return value
+    if kind is float and math.isfinite(value):
+        return value
+    if kind is dict:
+        return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, str):
         return _utf8(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
-    if kind is dict or isinstance(value, Mapping):
-        return {_utf8(str(key)): plain(item) for key, item in value.items()}
     if kind is list or kind is tuple:
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=str)
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
@@ -444,6 +449,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         return [plain(item) for item in value]
     return _utf8(one_line(str(value)))
+
+
+def _key(key: Any) -> str:
+    return key if type(key) is str and key.isascii() else _utf8(str(key))
 
 
 def _utf8(text: str) -> str:

@@ -115,6 +115,7 @@ study = optuna.load_study(study_name="retried", storage=RDBStorage(
 
 def objective(trial):
     trial.suggest_float("x", 0, 1)
+    study._storage.record_heartbeat(trial._trial_id)  # a worker that was never heard is not missed
     print("started", flush=True)
     time.sleep(600)
 
