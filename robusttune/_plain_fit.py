@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from robusttune._causes import FailureCause
 from robusttune._guard.callback import FitGuard
 from robusttune._policy import Policy
 from robusttune._records import TrialRecord, text_of
@@ -32,7 +33,7 @@ class Guard(FitGuard):
             that raises is logged.
 
     Attributes:
-        record: TrialRecord of the last fit, made when it ends; None before.
+        record: TrialRecord of the last fit, made when it ends or a step raises; None before.
         trace: FitTrace, the raw observations behind it; None before.
         failed: Whether the last fit was ended by the guard, or ended on a bad state.
 
@@ -72,8 +73,21 @@ class Guard(FitGuard):
         super().on_train_end(logs)
         run, found = self._run, self.findings
         assert run is not None
-        record = run.store(found, "failed" if found and found.cut_short else "completed")
-        if self.context is run:
+        self._tell(run.store(found, "failed" if found and found.cut_short else "completed"))
+
+    def _abandon(self, error: BaseException | None) -> None:
+        """Make the record of a fit that a step has raised in; the exception says the cause too."""
+        super()._abandon(error)
+        run = self._run
+        if run is None or self.context is not run or not isinstance(error, Exception):
+            return
+        record = run.end(error)
+        if record.cause not in (FailureCause.CODE_ERROR, FailureCause.UNKNOWN):
+            error.add_note(f"robusttune: {record.cause}. {record.advice}")
+        self._tell(record)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if self.context is self._run:
             notify_callbacks(self.record_callbacks, None, record)
 
 

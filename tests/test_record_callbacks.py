@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import optuna
 import pytest
 
@@ -170,6 +171,52 @@ def test_guard_each_plain_fit_once(regression: Any) -> None:
 
     optuna.create_study().optimize(robust(objective, record_callbacks=note), n_trials=1)
     assert len(seen) == 3
+
+
+def test_guard_tells_of_a_step_that_raises() -> None:
+    """Its record has the cause, and so has the exception; of the user's own code it says nothing.
+
+    In a search the trial tells, once.
+    """
+    calls: list[Any] = []
+
+    def raises_later(y: Any, p: Any) -> Any:
+        calls.append(y)
+        if len(calls) > 3:
+            raise KeyError("no such thing")
+        return keras.ops.mean(keras.ops.square(p))
+
+    seen: Seen = []
+    guard = Guard(record_callbacks=[lambda trial, record: seen.append((trial, record))])
+    x, labels = np.ones((64, 3), "float32"), np.full(64, 7)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(Exception, match="label value of 7") as raised:
+        model.fit(x, labels, verbose=0, callbacks=[guard])
+    assert guard.record is not None
+    assert (guard.record.cause, guard.record.symptom) == ("label_mismatch", "exception")
+    assert raised.value.__notes__ == [f"robusttune: label_mismatch. {guard.record.advice}"]
+    assert "7..7" in raised.value.__notes__[0]
+    assert [record for _, record in seen] == [guard.record]
+
+    model.compile("sgd", raises_later, run_eagerly=True)
+    with pytest.raises(KeyError) as raised:
+        model.fit(x, labels, batch_size=8, verbose=0, callbacks=[guard])
+    assert guard.record.cause == "code_error"
+    assert not getattr(raised.value, "__notes__", [])
+    assert len(seen) == 2
+
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, np.arange(64) % 4, verbose=0, callbacks=[guard])
+    assert guard.record.cause is None
+
+    def objective(trial: Any) -> float:
+        model.fit(x, labels, verbose=0, callbacks=[guard])
+        return 0.0
+
+    study = optuna.create_study()
+    study.optimize(robust(objective), n_trials=1)
+    assert records_of(study)[0].cause == "label_mismatch"
 
 
 @pytest.mark.parametrize("callbacks", [print, [1], "text", None])

@@ -173,6 +173,10 @@ class FitGuard(keras.callbacks.Callback):
         assert self.context is not None
         self.context.fit_ended(self)
 
+    def _abandon(self, error: BaseException | None) -> None:
+        """Leave a fit that has raised; in a step, where there is an exception."""
+        self.release()
+
     def _attach(self) -> None:
         clip = self.policy.clip
         options: dict[str, Any] = {
@@ -181,7 +185,7 @@ class FitGuard(keras.callbacks.Callback):
             "look_every": self._look_every,
             "before_first_step": self._keep_initial_weights,
             "after_step": self._after_step,
-            "abandoned": self.release,
+            "abandoned": self._abandon,
         }
         recorder: FitRecorder | None = None
         try:

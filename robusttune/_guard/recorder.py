@@ -50,7 +50,8 @@ class FitRecorder:
         look_every: Steps between two looks of the host, at most `history`.
         before_first_step: Called once the model is built, before its first step.
         after_step: Called after each call of the train function.
-        abandoned: Called where the fit has raised, and will not end in good order.
+        abandoned: Called where the fit has raised, and will not end in good order; with the
+            exception of a step, or None.
 
     Attributes:
         lag: Steps at the end whose rows a look leaves to the next one.
@@ -79,7 +80,7 @@ class FitRecorder:
         look_every: int,
         before_first_step: Callable[[], None],
         after_step: Callable[[], None],
-        abandoned: Callable[[], None],
+        abandoned: Callable[[BaseException | None], None],
     ) -> None:
         self.model = model
         self.clip = clip
@@ -105,7 +106,7 @@ class FitRecorder:
         model = self.model
 
         def fit(*args: Any, **kwargs: Any) -> Any:
-            self._abandoned()  # another fit begins: the last one has raised, in a callback perhaps
+            self._abandoned(None)  # another fit begins: the last one has raised in a callback
             return model.fit(*args, **kwargs)
 
         self.put(model, fit=fit)
@@ -119,8 +120,8 @@ class FitRecorder:
                 return self._call(train_function, *args)
             except self.end_of_data:
                 raise
-            except BaseException:  # Ctrl-C too: the model must not stay as it is now
-                self._abandoned()
+            except BaseException as error:  # Ctrl-C too: the model must not stay as it is now
+                self._abandoned(error)
                 raise
 
         model.train_function = watched_train_function
