@@ -111,7 +111,10 @@ def non_finite_labels(case: Case) -> Verdict | None:
     """NaN or inf among labels that a loss has refused, as a whole number or as a probability."""
     given = case.trace.given
     places = [] if given is None or given.is_pipeline else bad_rows(given.y, "y")
-    return _of_rows(places) if places else non_finite_data(case)
+    if places:
+        return _of_rows(places)
+    batch = case.last_batch
+    return None if batch is None or not bad_rows(batch.y, "y") else non_finite_data(case)
 
 
 def _of_rows(places: Sequence[BadRows], otherwise: str = "") -> Verdict:
