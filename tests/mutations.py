@@ -121,7 +121,7 @@ MUTATIONS = [
     ),
     Mutation(
         "learning: failures at random teach",
-        "_learning/evidence.py",
+        "_learning/permutation_test.py",
         "_chance_of_more(among, nominal, labels) > _ALPHA",
         "_chance_of_more(among, nominal, labels) > 1",
         ("tests/learning/test_learning.py",),
@@ -180,8 +180,8 @@ MUTATIONS = [
     Mutation(
         "store: a file is renamed before the disk has it",
         "_files.py",
-        "                os.fsync(descriptor)\n        _replace",
-        "                pass\n        _replace",
+        "                os.fsync(descriptor)\n        replace_file",
+        "                pass\n        replace_file",
         ("tests/test_files.py",),
     ),
     Mutation(
