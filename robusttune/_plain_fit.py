@@ -77,7 +77,7 @@ class Guard(FitGuard):
 
     def _abandon(self, error: BaseException | None) -> None:
         """Make the record of a fit that a step has raised in; the exception says the cause too."""
-        super()._abandon(error)
+        self.release()
         run = self._run
         if run is None or self.context is not run or not isinstance(error, Exception):
             return
