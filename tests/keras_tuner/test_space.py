@@ -16,7 +16,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from keras_tuner.engine import hyperparameters as hp_types
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -31,7 +31,7 @@ from robusttune._keras_tuner.space.sanitizer import (
     neutral,
     tune_clip_norm,
 )
-from robusttune._space import Choice, Int, sanitize
+from robusttune._space import Choice, Float, Int, sanitize
 from robusttune._space.observed_roles import Build
 from robusttune._space.roles import Role, is_number
 from tests.space.strategies import ROLES, choices, floats, ints
@@ -512,6 +512,7 @@ def keras_tuner_of(parameter):
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(floats(), ints(), choices()), ROLES, st.floats(0.0, 1.0 - 1e-9))
+@example(Float("x", low=1.7e-293, high=4.0, log=True, step=2.0, default=4.0), Role.UNITS, 0.0)
 def test_keras_tuner_samples_what_the_sanitized_space_holds(asked, role, probability):
     """Whatever Keras Tuner takes, it samples from the sanitized range once that is written back."""
     hp = keras_tuner_of(asked)
@@ -532,10 +533,16 @@ def test_keras_tuner_samples_what_the_sanitized_space_holds(asked, role, probabi
     slack = 1 if truncated else 1e-9 * max(abs(sanitized.low), abs(sanitized.high))
     assert sanitized.low - slack <= value <= sanitized.high + slack
     assert sanitized.low <= written.default <= sanitized.high
-    if (
-        sanitized.step is None or not sanitized.reverse
-    ):  # a reverse grid need not have its own minimum
-        assert -1e-9 <= written.value_to_prob(written.default) <= 1.0 + 1e-9  # Keras Tuner rounds
+    if sanitized.step is not None and sanitized.reverse:
+        return  # a reverse grid need not have its own minimum
+    # A default between two values of its grid has had no place there in the first place.
+    as_before = sanitized.default == parameter.default
+    assert _has_a_place(written) or (as_before and not _has_a_place(hp))
+
+
+def _has_a_place(hp):
+    """Whether Keras Tuner's sampling, which rounds, can give out the default."""
+    return -1e-9 <= hp.value_to_prob(hp.default) <= 1.0 + 1e-9
 
 
 def test_a_model_in_half_precision_shows_its_optimizer():
