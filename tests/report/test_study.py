@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from robusttune import Report, TrialRecord
 from robusttune.cli import main
+from robusttune.optuna import _study_reader
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -227,3 +228,28 @@ def test_command_refuses_bad_storages_in_one_line(source, capsys):
     error = capsys.readouterr().err
     assert error.startswith("robusttune: ")
     assert error.count("\n") == 1
+
+
+def test_the_objectives_importance_of_many_trials_is_that_of_a_sample(monkeypatch):
+    """Every n-th completed trial is asked, and the study keeps them all."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(
+        lambda trial: trial.suggest_float("a", 0, 1) ** 2 + 0.01 * trial.suggest_float("b", 0, 1),
+        n_trials=400,
+    )
+    whole = _study_reader._importance(study)
+    asked = []
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator
+    evaluate = evaluator.evaluate
+
+    def counted(self, study, *args, **kwargs):
+        asked.append(len(study.get_trials(deepcopy=False)))
+        return evaluate(self, study, *args, **kwargs)
+
+    monkeypatch.setattr(evaluator, "evaluate", counted)
+    monkeypatch.setattr(_study_reader, "_MOST_TRIALS", 150)
+    some = _study_reader._importance(study)
+    assert asked == [134]
+    assert len(study.trials) == 400
+    assert some["a"] == pytest.approx(whole["a"], abs=0.1)
+    assert some["a"] > 0.8
